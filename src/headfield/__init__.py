@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from headfield.fit.fit import Fit, fit
+    from headfield.fit import Fit
     from headfield.models.release import load
-
-_LAZY = {"fit": "headfield.fit.fit", "Fit": "headfield.fit.fit", "load": "headfield.models.release"}
 
 __all__ = ["Fit", "fit", "load"]
 
 
 def __getattr__(name: str):
     """Import the heavy rooms on first use, so that `import headfield` stays cheap."""
-    if name in _LAZY:
-        import importlib
+    import importlib
 
-        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name == "fit":  # the room itself is callable: headfield.fit("scan.ply")
+        return importlib.import_module("headfield.fit")
+    if name == "Fit":
+        return importlib.import_module("headfield.fit").Fit
+    if name == "load":
+        return importlib.import_module("headfield.models.release").load
     raise AttributeError(f"module 'headfield' has no attribute {name!r}")

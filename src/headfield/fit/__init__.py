@@ -1,1 +1,28 @@
-"""See the design: fit."""
+"""Fitting: a scan, depth map, sequence or folder to codes, placement and errors.
+
+The room is callable, so that ``headfield.fit("scan.ply")`` is the one-line way in; see :func:`headfield.fit.run.fit`.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+
+class _FitRoom(ModuleType):
+    """This package as a function: importing a sub-module binds ``headfield.fit`` to the package, so it answers calls."""
+
+    def __call__(self, *args, **kwargs):
+        from headfield.fit.run import fit
+
+        return fit(*args, **kwargs)
+
+    def __getattr__(self, name: str):
+        if name == "Fit":
+            from headfield.fit.result import Fit
+
+            return Fit
+        raise AttributeError(f"module 'headfield.fit' has no attribute {name!r}")
+
+
+sys.modules[__name__].__class__ = _FitRoom
