@@ -1,0 +1,138 @@
+"""Flat pictures: contact sheets, error colours with their legend, PNG files that are whole or absent."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ..errors import OutputError
+
+PAPER = (246, 245, 243)
+INK = (52, 50, 48)
+
+_ERROR_STOPS = np.array([0.0, 0.17, 0.34, 0.52, 0.70, 0.86, 1.0])
+_ERROR_SRGB = np.array(
+    [(232, 236, 230), (176, 214, 190), (246, 214, 120), (240, 150, 72), (206, 72, 62), (128, 32, 84), (58, 18, 76)],
+    dtype=float,
+)
+"""Lightness falls steadily from good to bad, so the order survives grey printing and colour blindness; the pale end is
+near to clay, so that what is right looks like a clay head."""
+
+
+def error_colours(mm: np.ndarray, max_mm: float = 3.0) -> np.ndarray:
+    """Colours of unsigned errors.
+
+    Args:
+        mm: (V,) errors in millimetres; the sign is ignored, NaN means unknown and becomes grey.
+        max_mm: Error at the dark end; larger ones take its colour.
+
+    Returns:
+        (V, 4) uint8 RGBA, pale for 0 over yellow and red to dark violet for `max_mm`.
+    """
+    mm = np.asarray(mm, dtype=float)
+    level = np.clip(np.abs(mm) / max_mm, 0, 1)
+    known = np.isfinite(mm)
+    level = np.where(known, level, 0)
+    colours = np.stack([np.interp(level, _ERROR_STOPS, _ERROR_SRGB[:, c]) for c in range(3)], axis=-1)
+    colours[~known] = 150
+    return np.concatenate([np.round(colours), np.full((*mm.shape, 1), 255)], axis=-1).astype(np.uint8)
+
+
+def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The label font that ships with pillow."""
+    return ImageFont.load_default(size=max(size, 8))
+
+
+def error_legend(width: int, max_mm: float = 3.0, text: str = "distance to the truth (mm)") -> np.ndarray:
+    """A legend bar for `error_colours`: picture (H, width, 3) uint8 with ticks in millimetres."""
+    size = int(np.clip(width / 28, 11, 22))
+    height, margin, bar = int(4.2 * size), int(1.6 * size), int(0.9 * size)
+    picture = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(picture)
+    ramp = error_colours(np.linspace(0, max_mm, width - 2 * margin), max_mm)[None, :, :3]
+    picture.paste(Image.fromarray(np.repeat(ramp, bar, axis=0)), (margin, int(1.6 * size)))
+    draw.text((margin, 0.2 * size), text, fill=INK, font=font(size))
+    for tick in np.linspace(0, max_mm, 4):
+        x = margin + tick / max_mm * (width - 2 * margin - 1)
+        label = f"{tick:.3g}" + ("+" if tick == max_mm else "")
+        draw.line([(x, 1.6 * size + bar), (x, 1.9 * size + bar)], fill=INK)
+        draw.text((x, 2.0 * size + bar), label, fill=INK, font=font(size), anchor="mt")
+    return np.asarray(picture)
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    columns: int = 3,
+    labels: Sequence[str] | None = None,
+    title: str | None = None,
+    legend: np.ndarray | None = None,
+) -> np.ndarray:
+    """Tile pictures on one sheet.
+
+    Args:
+        images: Pictures (H, W, 3) uint8; cells take the largest size, smaller ones are centred.
+        columns: Pictures per row.
+        labels: One line under each picture, or None; shrunk to fit its cell.
+        title: One line above, or None.
+        legend: Picture put below, such as `error_legend`, or None.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    if not len(images):
+        raise ValueError("contact_sheet needs at least one picture, got none")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    cell_h, cell_w = max(i.shape[0] for i in images), max(i.shape[1] for i in images)
+    gap = max(4, cell_w // 64)
+    size = int(np.clip(cell_w / 20, 11, 24))
+    label_h = int(1.7 * size) if labels is not None else 0
+    title_h = int(2.4 * size) if title else 0
+    width = columns * (cell_w + gap) + gap
+    body = rows * (cell_h + label_h + gap) + gap
+    legend_h = 0 if legend is None else legend.shape[0]
+    sheet = Image.new("RGB", (width, title_h + body + legend_h), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if title:
+        draw.text((gap * 2, title_h / 2), title, fill=INK, font=font(1.25 * size), anchor="lm")
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        x, y = gap + column * (cell_w + gap), title_h + gap + row * (cell_h + label_h + gap)
+        offset = ((cell_w - image.shape[1]) // 2, (cell_h - image.shape[0]) // 2)
+        sheet.paste(Image.fromarray(np.ascontiguousarray(image[..., :3])), (x + offset[0], y + offset[1]))
+        if labels is not None and index < len(labels):
+            shown = font(size)
+            long = draw.textlength(labels[index], font=shown)
+            if long > cell_w:
+                shown = font(size * cell_w / long)
+            middle = (x + cell_w / 2, y + cell_h + label_h / 2)
+            draw.text(middle, labels[index], fill=INK, font=shown, anchor="mm")
+    if legend is not None:
+        sheet.paste(Image.fromarray(legend), ((width - legend.shape[1]) // 2, title_h + body))
+    return np.asarray(sheet)
+
+
+def write_png(image: np.ndarray, path: str | Path) -> None:
+    """Write a picture (H, W, 3 or 4) uint8 as PNG, whole or not at all.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(handle, "wb") as stream:
+            Image.fromarray(np.ascontiguousarray(image)).save(stream, format="PNG")
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise OutputError(f"Cannot write the picture {path}: {error}. Choose a folder that can be written.") from error
