@@ -1,0 +1,279 @@
+"""imHead: one identity code, 39 local fields, one fused signed distance, expressions by a backward warp (ICCV 2025).
+
+    z_j = T(z_id), k = K([z_1 .. z_39])                                Eqs. 1, 3   DecNet, LandmarkNet
+    x_can = x + Delta x, (Delta x, omega) = E(x, z_id, z_exp)            Eqs. 7, 8   ExpressionDeformer
+    f_j = g_j(gamma(x_can - k_j), omega, z_j), f_hat = sum_j w_j f_j     Eqs. 2, 4, 5  PartEnsemble
+    y = F(x_can, f_hat)                                                  Eq. 6       FusionNet
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from headfield import frames
+from headfield.models.config import ImHeadConfig
+from headfield.models.prior import Prior
+from headfield.nn.deformer import Expressed, ExpressionDeformer
+from headfield.nn.ensemble import EnsembleState, PartEnsemble
+from headfield.nn.gemm import use_fast_products
+from headfield.nn.mlp import Folded, GroupedMLP, MlpState
+from headfield.types import Codes
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Codes folded into everything that is constant for a head; make it once, evaluate many chunks of points.
+
+    Attributes:
+        parts: (B, K, d) part codes in use.
+        blend_anchors: (B, K, 3) anchors of the blend weights: LandmarkNet's of the unedited identity.
+        origins: (B, K, 3) origins of the local frames.
+        ensemble: Folded biases of the part networks.
+        expressed: Folded expression, or None for a neutral batch, which skips the deformer.
+    """
+
+    parts: torch.Tensor
+    blend_anchors: torch.Tensor
+    origins: torch.Tensor
+    ensemble: Folded
+    expressed: Expressed | None
+
+
+@dataclass(frozen=True)
+class Jacobians:
+    """The field and its exact derivatives at N points of one head.
+
+    Attributes:
+        value: (N,) signed distance, model units.
+        gradient: (N, 3) derivative by the (posed) point.
+        identity: (N, D) derivative by z_id, through part codes, anchors, blend weights and the deformer.
+        expression: (N, E) derivative by z_exp.
+    """
+
+    value: torch.Tensor
+    gradient: torch.Tensor
+    identity: torch.Tensor
+    expression: torch.Tensor
+
+
+class ImHead(nn.Module):
+    """The imHead model.
+
+    Dimensions: B heads, N points, K = 39 parts, D = 256 identity, d = 32 per part, E = 52 expression channels.
+    All points, anchors and distances are in the model frame (1 unit = 250 mm); negative inside.
+    """
+
+    def __init__(self, config: ImHeadConfig, *, box: np.ndarray | None = None, mean_anchors: np.ndarray | None = None,
+                 prior: Prior | None = None):
+        """Build with random weights; see :func:`headfield.models.release.load` for trained ones.
+
+        Args:
+            config: Sizes and choices.
+            box: (2, 3) model box, default :data:`headfield.frames.BOX`.
+            mean_anchors: (39, 3) mean anchors that LandmarkNet offsets, default the reference anchors.
+            prior: Distribution of the codes; default one standard normal.
+        """
+        super().__init__()
+        use_fast_products()
+        self.config = config
+        self.box = np.array(frames.BOX if box is None else box, dtype=float)
+        self.prior = prior or Prior.standard(config.identity)
+        mean = frames.reference_anchors() if mean_anchors is None else mean_anchors
+        self.register_buffer("mean_anchors", torch.as_tensor(mean, dtype=torch.float32))
+        self.register_buffer("centre", self.mean_anchors.mean(0), persistent=False)
+        codes = frames.N_ANCHORS * config.part_code
+        self.decompose = nn.Linear(config.identity, codes)  # DecNet
+        self.landmarks = nn.Sequential(  # LandmarkNet
+            nn.Linear(codes, config.landmark_hidden), nn.ReLU(),
+            nn.Linear(config.landmark_hidden, config.landmark_hidden), nn.ReLU(),
+            nn.Linear(config.landmark_hidden, 3 * frames.N_ANCHORS),
+        )
+        nn.init.zeros_(self.landmarks[-1].weight)
+        nn.init.zeros_(self.landmarks[-1].bias)
+        self.ensemble = PartEnsemble(
+            config.part_code, config.ambient, config.part_hidden, config.part_layers, config.part_features,
+            config.part_frequencies, config.kernel, config.sigma, config.threshold,
+        )
+        self.fusion = GroupedMLP(
+            1, 3 + config.part_features, 0, config.fusion_hidden, config.fusion_layers, 1, skip=False
+        )
+        _geometric(self.fusion, radius=0.4)
+        self.deformer = ExpressionDeformer(
+            config.identity, config.expression, config.ambient, config.deformer_hidden, config.deformer_layers,
+            config.deformer_frequencies, config.deformer_identity, config.deformer_expression,
+        )
+        self.regions = frames.REGIONS
+
+    # ---- codes -------------------------------------------------------------------------------------------------
+
+    def part_codes(self, identity: torch.Tensor) -> torch.Tensor:
+        """DecNet T (Eq. 1): z_id (B, D) -> part codes (B, K, d)."""
+        return self.decompose(identity).unflatten(1, (frames.N_ANCHORS, self.config.part_code))
+
+    def anchors_of_parts(self, parts: torch.Tensor) -> torch.Tensor:
+        """LandmarkNet K (Eq. 3): part codes (B, K, d) -> anchors (B, K, 3), model units."""
+        return self.mean_anchors + self.landmarks(parts.flatten(1)).unflatten(1, (frames.N_ANCHORS, 3))
+
+    def anchors(self, codes: Codes) -> torch.Tensor:
+        """Anchors (B, K, 3) of the unedited identity, model units."""
+        return self.anchors_of_parts(self.part_codes(codes.identity))
+
+    def mean_codes(self, component: int = 0, batch: int = 1) -> Codes:
+        """Codes of the mean head of a prior component, neutral."""
+        mean = self.prior.means[component].to(self.mean_anchors)
+        return Codes(identity=mean[None].repeat(batch, 1))
+
+    def condition(self, codes: Codes) -> Condition:
+        """Fold codes into biases and anchors.
+
+        Neutral heads (expression None or all zero) get no deformer: their evaluation skips it.
+        """
+        own = self.part_codes(codes.identity)
+        blend_anchors = self.anchors_of_parts(own)
+        parts = own if codes.parts is None else codes.parts
+        if codes.anchors is not None:
+            origins = codes.anchors
+        else:
+            origins = blend_anchors if codes.parts is None else self.anchors_of_parts(parts)
+        expressed = None
+        if codes.expression is not None and (codes.expression.requires_grad or bool((codes.expression != 0).any())):
+            expressed = self.deformer.fold(codes.identity, codes.expression)
+        return Condition(parts, blend_anchors, origins, self.ensemble.fold(parts), expressed)
+
+    # ---- the field -----------------------------------------------------------------------------------------------
+
+    def signed_distance(self, points: torch.Tensor, codes: Codes | Condition, *, dense: bool = False) -> torch.Tensor:
+        """Signed distance (B, N) at posed points (B, N, 3); `dense` evaluates all parts (the oracle)."""
+        condition = codes if isinstance(codes, Condition) else self.condition(codes)
+        canonical, ambient, _ = self._warp(points, condition, keep=False)
+        value, _ = self._canonical(canonical, ambient, condition, dense=dense, keep=False)
+        return value
+
+    def value_and_gradient(self, points: torch.Tensor, codes: Codes | Condition, *, dense: bool = False):
+        """Signed distance (B, N) and its gradient (B, N, 3) by the posed points, both differentiable once more."""
+        condition = codes if isinstance(codes, Condition) else self.condition(codes)
+        value, gradient, _ = self.trace(points, condition, dense=dense)
+        return value, gradient
+
+    def trace(self, points: torch.Tensor, condition: Condition, *, dense: bool = False):
+        """As :meth:`value_and_gradient`, and also x_can (B, N, 3) and omega (B, N, A; None when neutral)."""
+        canonical, ambient, warp = self._warp(points, condition)
+        value, state = self._canonical(canonical, ambient, condition, dense=dense)
+        back = self._canonical_reverse(state, canonical, condition)
+        if warp is None:
+            return value, back.points, (canonical, None)
+        through, _, _, _ = self.deformer.reverse(back.points, back.ambient, warp)
+        return value, back.points + through, (canonical, ambient)
+
+    def to_canonical(self, points: torch.Tensor, codes: Codes | Condition) -> tuple[torch.Tensor, torch.Tensor]:
+        """The backward warp (Eqs. 7-8): posed points (B, N, 3) -> x_can (B, N, 3) and omega (B, N, A)."""
+        condition = codes if isinstance(codes, Condition) else self.condition(codes)
+        canonical, ambient, _ = self._warp(points, condition, keep=False)
+        if ambient is None:
+            ambient = points.new_zeros(*points.shape[:2], self.config.ambient)
+        return canonical, ambient
+
+    @torch.no_grad()
+    def value_and_jacobian(self, points: torch.Tensor, codes: Codes) -> Jacobians:
+        """The field with exact derivatives by point and codes, from one forward and one reverse pass.
+
+        Args:
+            points: (N, 3) posed points of one head.
+            codes: One head (B = 1); an expression of zeros is allowed and has non-zero derivatives.
+        """
+        condition = self.condition(codes)
+        expression = codes.expression
+        if expression is None:
+            expression = codes.identity.new_zeros(1, self.config.expression)
+        with_expression = codes.expression is not None
+        if with_expression and condition.expressed is None:  # zero weights, but their derivatives are asked for
+            expressed = self.deformer.fold(codes.identity, expression)
+            condition = replace(condition, expressed=expressed)
+        x = points[None]
+        canonical, ambient, warp = self._warp(x, condition)
+        value, state = self._canonical(canonical, ambient, condition)
+        back = self._canonical_reverse(state, canonical, condition)
+        identity = self._jacobian_identity(back, state[0], canonical[0], codes, condition)
+        gradient = back.points
+        on_expression = x.new_zeros(len(points), self.config.expression)
+        if warp is not None:
+            through, cotangent, first, skip = self.deformer.reverse(back.points, back.ambient, warp)
+            on_identity, on_expression = self.deformer.reverse_codes(cotangent, first, skip, warp)
+            gradient, identity = gradient + through, identity + on_identity
+        return Jacobians(value[0], gradient[0], identity, on_expression)
+
+    # ---- inner ---------------------------------------------------------------------------------------------------
+
+    def _warp(self, points: torch.Tensor, condition: Condition, keep: bool = True):
+        if condition.expressed is None:
+            return points, None, None
+        shift, ambient, state = self.deformer(points, condition.expressed, keep=keep)
+        return points + shift, ambient, state
+
+    def _canonical(self, points, ambient, condition: Condition, dense: bool = False, keep: bool = True):
+        heads, count, _ = points.shape
+        features, ensemble_state = self.ensemble(
+            points, ambient, condition.ensemble, condition.blend_anchors, condition.origins, dense=dense, keep=keep
+        )
+        inputs = torch.cat([points.reshape(-1, 3) - self.centre, features], dim=1)
+        zero = torch.zeros(1, dtype=torch.long, device=points.device)
+        out, fusion_state = self.fusion(
+            inputs, self.fusion.fold(None, zero), zero, (0, len(inputs)), keep=keep
+        )
+        return out.view(heads, count), (ensemble_state, fusion_state)
+
+    def _canonical_reverse(self, state: tuple[EnsembleState, MlpState], points, condition: Condition):
+        ensemble_state, fusion_state = state
+        heads, count, _ = points.shape
+        ones = points.new_ones(heads * count, 1)
+        on_inputs, _, _ = self.fusion.reverse(ones, fusion_state, (0, heads * count))
+        back = self.ensemble.reverse(on_inputs[:, 3:], ensemble_state, points, condition.blend_anchors)
+        direct = on_inputs[:, :3].reshape(heads, count, 3)
+        return replace(back, points=back.points + direct)
+
+    def _jacobian_identity(self, back, state: EnsembleState, points, codes: Codes, condition: Condition):
+        """(N, D): part codes through DecNet, origins and blend anchors through LandmarkNet and DecNet."""
+        rows, parts = state.rows, frames.N_ANCHORS
+        count, code = len(points), self.config.part_code
+        on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds) * rows.valid[:, None]
+        slot = rows.point * parts + rows.part
+        on_parts = on_rows.new_zeros(count * parts, code).index_add(0, slot, on_rows).view(count, parts * code)
+        on_origins = on_rows.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
+        on_origins = on_origins.view(count, parts, 3)
+        q = back.blend[0]
+        on_blend = q[..., None] * (points[:, None] - condition.blend_anchors[0])
+        if codes.anchors is None and codes.parts is None:
+            on_blend, on_origins = on_blend + on_origins, None
+        decompose = self.decompose.weight
+        by_identity = on_blend.flatten(1) @ self._landmark_jacobian(codes.identity) @ decompose
+        if codes.parts is None:
+            by_identity = by_identity + on_parts @ decompose
+        return by_identity
+
+    def _landmark_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
+        """d anchors / d part codes (117, K d) of LandmarkNet at one identity (1, D)."""
+        first, _, second, _, last = self.landmarks
+        before_first = first(self.decompose(identity))
+        before_second = second(torch.relu(before_first))
+        jacobian = first.weight * (before_first[0] > 0)[:, None]
+        jacobian = (second.weight @ jacobian) * (before_second[0] > 0)[:, None]
+        return last.weight @ jacobian
+
+
+def _geometric(mlp: GroupedMLP, radius: float) -> None:
+    """Start as the distance to a sphere (Atzmon and Lipman 2020), blind to the features at first."""
+    with torch.no_grad():
+        hidden = mlp.hidden
+        std = (2.0 / hidden) ** 0.5
+        nn.init.normal_(mlp.first, std=std)
+        mlp.first[:, :, 3:] = 0.0
+        for weight in mlp.deeper:
+            nn.init.normal_(weight, std=std)
+        for bias in mlp.biases:
+            nn.init.zeros_(bias)
+        nn.init.normal_(mlp.last, mean=(torch.pi / hidden) ** 0.5, std=1e-4)
+        nn.init.constant_(mlp.last_bias, -radius)

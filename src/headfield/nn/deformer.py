@@ -1,0 +1,92 @@
+"""The expression deformer E: observation to canonical space (imHead §3.4, Eqs. 7-8), zero at zero expression.
+
+The last hidden layer is multiplied by a linear image of the expression, so Delta x = 0 and omega = 0 exactly at
+neutral, while every channel keeps its own first derivative there (a fit that starts at neutral needs it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from headfield.nn.encoding import encode, encode_reverse, encoded_size
+from headfield.nn.mlp import Folded, GroupedMLP, MlpState
+
+
+@dataclass(frozen=True)
+class Expressed:
+    """A head's expression, folded: biases of E and the gate (B, H) of its last hidden layer."""
+
+    folded: Folded
+    gate: torch.Tensor
+
+
+@dataclass(frozen=True)
+class DeformerState:
+    """What the reverse pass of E needs (one evaluation)."""
+
+    mlp: MlpState | None
+    slopes: torch.Tensor | None
+    bounds: tuple[int, int]
+
+
+class ExpressionDeformer(nn.Module):
+    """(x, z_id, z_exp) -> (Delta x, omega).
+
+    Dimensions: B heads, N points, D identity, E expression channels, A ambient coordinates, H hidden width.
+    """
+
+    def __init__(self, identity: int, expression: int, ambient: int, hidden: int, layers: int, frequencies: int,
+                 identity_inner: int, expression_inner: int):
+        """See :class:`headfield.models.config.ImHeadConfig` for the meaning of the sizes."""
+        super().__init__()
+        self.frequencies, self.ambient = frequencies, ambient
+        self.project_identity = nn.Linear(identity, identity_inner)
+        self.embed_expression = nn.Linear(expression, expression_inner)
+        self.gate = nn.Linear(expression, hidden, bias=False)
+        self.mlp = GroupedMLP(
+            1, encoded_size(frequencies), identity_inner + expression_inner, hidden, layers, 3 + ambient, skip=True
+        )
+        nn.init.zeros_(self.mlp.last_bias)  # must stay zero: a bias would move points at zero expression
+        self.mlp.last_bias.requires_grad_(False)
+        nn.init.normal_(self.mlp.last, std=1e-3)
+        nn.init.normal_(self.gate.weight, std=1.0)
+
+    def fold(self, identity: torch.Tensor, expression: torch.Tensor) -> Expressed:
+        """Fold codes z_id (B, D) and z_exp (B, E) into biases and gate."""
+        condition = torch.cat([self.project_identity(identity), self.embed_expression(expression)], dim=1)
+        network = torch.zeros(1, dtype=torch.long, device=identity.device)
+        return Expressed(self.mlp.fold(condition[:, None], network), self.gate(expression))
+
+    def forward(self, points: torch.Tensor, expressed: Expressed, keep: bool = True):
+        """Displacement (B, N, 3), ambient coordinates (B, N, A), and the state, at posed points (B, N, 3)."""
+        heads, count, _ = points.shape
+        group = torch.arange(heads, device=points.device).repeat_interleave(count)
+        encoded, slopes = encode(points.reshape(-1, 3), self.frequencies)
+        bounds = (0, heads * count)
+        out, state = self.mlp(encoded, expressed.folded, group, bounds, gate=expressed.gate[group], keep=keep)
+        out = out.view(heads, count, -1)
+        return out[..., :3], out[..., 3:], DeformerState(state, slopes, bounds)
+
+    def reverse(self, on_shift: torch.Tensor, on_ambient: torch.Tensor, state: DeformerState):
+        """Pull cotangents (B, N, 3) and (B, N, A) back.
+
+        Returns:
+            The cotangent at the points (B, N, 3), at the output (B N, 3 + A), and at the pre-activations of the
+            first and the skip layer (B N, H).
+        """
+        cotangent = torch.cat([on_shift, on_ambient], dim=-1).flatten(0, 1)
+        on_encoded, first, skip = self.mlp.reverse(cotangent, state.mlp, state.bounds)
+        on_points = encode_reverse(on_encoded, state.slopes, self.frequencies).view(on_shift.shape)
+        return on_points, cotangent, first, skip
+
+    def reverse_codes(self, cotangent: torch.Tensor, first: torch.Tensor, skip: torch.Tensor, state: DeformerState):
+        """Cotangents at z_id (B N, D) and at z_exp (B N, E), from what :meth:`reverse` returned."""
+        on_condition = self.mlp.reverse_condition(first, skip, state.bounds)
+        inner = self.project_identity.out_features
+        on_identity = on_condition[:, :inner] @ self.project_identity.weight
+        on_gate = (cotangent @ self.mlp.last[0]) * state.mlp.ungated
+        on_expression = on_condition[:, inner:] @ self.embed_expression.weight + on_gate @ self.gate.weight
+        return on_identity, on_expression

@@ -1,0 +1,138 @@
+"""The part ensemble: 39 local fields from 23 networks, in their own frames, blended into one feature.
+
+imHead §3.3, Eqs. 2, 4 and 5. The two parts of a mirrored pair share one network; the right one sees its local
+coordinates with x negated, by index and never by the sign of x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from headfield import frames
+from headfield.nn.blending import Blend, blend, blend_reverse
+from headfield.nn.encoding import encode, encode_reverse, encoded_size
+from headfield.nn.grouped import RowGroups, group_rows
+from headfield.nn.mlp import Folded, GroupedMLP, MlpState
+
+
+@dataclass(frozen=True)
+class EnsembleState:
+    """What the reverse pass of the ensemble needs (one evaluation)."""
+
+    rows: RowGroups
+    mlp: MlpState | None
+    feature: torch.Tensor
+    weight: torch.Tensor
+    slopes: torch.Tensor | None
+    blend: Blend
+
+
+@dataclass(frozen=True)
+class EnsembleCotangents:
+    """The reverse pass of the ensemble.
+
+    Attributes:
+        points: (B, N, 3) cotangent at the canonical points.
+        ambient: (B, N, A) cotangent at the ambient coordinates, or None.
+        local: (P, 3) per row, cotangent at x - k_j (its negative is the one at the local origin k_j).
+        blend: (B, N, K) q of :func:`blend_reverse`: cotangent at blend anchor j is q_j (x - k_j).
+        first: (P, H) and skip (P, H): cotangents at the pre-activations that the part codes enter.
+    """
+
+    points: torch.Tensor
+    ambient: torch.Tensor | None
+    local: torch.Tensor
+    blend: torch.Tensor
+    first: torch.Tensor
+    skip: torch.Tensor | None
+
+
+class PartEnsemble(nn.Module):
+    """f_hat(x) = sum_j w(x, k_j) g_j(gamma(x - k_j), omega, z_j).
+
+    Dimensions: B heads, N points, K = 39 parts, R = 23 networks, P rows, F features, A ambient coordinates.
+    """
+
+    def __init__(self, code: int, ambient: int, hidden: int, layers: int, features: int, frequencies: int,
+                 kernel: str, sigma: float, threshold: float):
+        """See :class:`headfield.models.config.ImHeadConfig` for the meaning of the sizes."""
+        super().__init__()
+        self.frequencies, self.ambient, self.features = frequencies, ambient, features
+        self.kernel, self.sigma, self.threshold = kernel, sigma, threshold
+        self.mlp = GroupedMLP(
+            frames.N_PART_NETWORKS, encoded_size(frequencies) + ambient, code, hidden, layers, features, skip=True
+        )
+        self.register_buffer("network", torch.as_tensor(frames.PART_NETWORK), persistent=False)
+        side = torch.ones(frames.N_ANCHORS, 3)
+        side[torch.as_tensor(frames.IS_MIRRORED), 0] = -1.0
+        self.register_buffer("side", side, persistent=False)
+
+    def fold(self, parts: torch.Tensor) -> Folded:
+        """Fold part codes (B, K, d) into the biases of the B K (head, part) groups."""
+        return self.mlp.fold(parts, self.network)
+
+    def weights(self, points: torch.Tensor, anchors: torch.Tensor) -> Blend:
+        """Blend weights (B, N, K) at points (B, N, 3)."""
+        return blend(points, anchors, self.kernel, self.sigma, self.threshold)
+
+    def forward(self, points: torch.Tensor, ambient: torch.Tensor | None, folded: Folded, blend_anchors: torch.Tensor,
+                origins: torch.Tensor, dense: bool = False, keep: bool = True) -> tuple[torch.Tensor, EnsembleState]:
+        """Blended features at canonical points.
+
+        Args:
+            points: (B, N, 3) canonical, model units.
+            ambient: (B, N, A), or None where it is zero.
+            folded: From :meth:`fold`.
+            blend_anchors: (B, K, 3) anchors of the blend weights.
+            origins: (B, K, 3) origins of the local frames; the same as `blend_anchors` unless parts were edited.
+            dense: Evaluate all K parts everywhere (the oracle of the sparse path).
+            keep: Keep what :meth:`reverse` needs.
+        Returns:
+            (B N, F) features and the state.
+        """
+        heads, count, _ = points.shape
+        state = self.weights(points, blend_anchors)
+        flat_weights = state.weights.flatten(0, 1)
+        active = torch.ones_like(flat_weights, dtype=torch.bool) if dense else flat_weights.detach() > 0
+        rows = group_rows(active, self.network, frames.N_PART_NETWORKS)
+        head = rows.point // count
+        group = head * frames.N_ANCHORS + rows.part
+        local = (points.reshape(-1, 3)[rows.point] - origins.reshape(-1, 3)[group]) * self.side[rows.part]
+        encoded, slopes = encode(local, self.frequencies)
+        if self.ambient:
+            extra = points.new_zeros(len(local), self.ambient) if ambient is None else ambient.flatten(0, 1)[rows.point]
+            encoded = torch.cat([encoded, extra], dim=1)
+        feature, mlp_state = self.mlp(encoded, folded, group, rows.bounds, keep=keep)
+        weight = flat_weights[rows.point, rows.part] * rows.valid
+        blended = feature.new_zeros(heads * count, self.features).index_add(0, rows.point, feature * weight[:, None])
+        return blended, EnsembleState(rows, mlp_state, feature, weight, slopes, state)
+
+    def reverse(self, cotangent: torch.Tensor, state: EnsembleState, points: torch.Tensor,
+                blend_anchors: torch.Tensor) -> EnsembleCotangents:
+        """Pull a cotangent (B N, F) of the features back through networks, local frames and blend weights."""
+        rows = state.rows
+        heads, count, _ = points.shape
+        on_rows = cotangent[rows.point]
+        on_encoded, first, skip = self.mlp.reverse(on_rows * state.weight[:, None], state.mlp, rows.bounds)
+        encoded_width = encoded_size(self.frequencies)
+        local = encode_reverse(on_encoded[:, :encoded_width], state.slopes, self.frequencies) * self.side[rows.part]
+        on_points = local.new_zeros(heads * count, 3).index_add(0, rows.point, local)
+        ambient = None
+        if self.ambient:
+            ambient = local.new_zeros(heads * count, self.ambient).index_add(
+                0, rows.point, on_encoded[:, encoded_width:]
+            ).view(heads, count, -1)
+        # each weight's cotangent is the inner product of its feature with the cotangent of the blend
+        inner = (on_rows * state.feature).sum(1) * rows.valid
+        on_weights = inner.new_zeros(heads * count * frames.N_ANCHORS).index_add(
+            0, rows.point * frames.N_ANCHORS + rows.part, inner
+        ).view(heads, count, frames.N_ANCHORS)
+        through_weights, q = blend_reverse(
+            on_weights, state.blend, points, blend_anchors, self.sigma, self.threshold
+        )
+        return EnsembleCotangents(
+            on_points.view(heads, count, 3) + through_weights, ambient, local, q, first, skip
+        )
