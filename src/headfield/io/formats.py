@@ -1,0 +1,260 @@
+"""What each file format holds, before any cleaning: one reader per family of suffixes.
+
+Parsing of PLY, OBJ, STL and glTF is trimesh's; this module only picks the arrays out and turns every failure into
+a sentence. Nothing here ever unpickles.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from headfield.errors import ScanError
+
+MESH_SUFFIXES = (".ply", ".obj", ".stl", ".glb", ".gltf")
+SCAN_SUFFIXES = (*MESH_SUFFIXES, ".npy", ".npz", ".xyz")
+"""Suffixes that :func:`read_raw` understands."""
+
+_MAGIC = {b"ply": ".ply", b"glTF": ".glb", b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"\x89PNG": ".png"}
+
+
+@dataclass(frozen=True)
+class RawGeometry:
+    """Arrays as the file states them: nothing dropped, nothing checked.
+
+    Attributes:
+        points: (N, 3) numbers, any float or integer type.
+        normals: (N, 3) or None.
+        triangles: (F, 3) int or None.
+        colours: (N, 3 or 4) uint8 or None.
+        units: The unit that the format or file states, or None.
+    """
+
+    points: np.ndarray
+    normals: np.ndarray | None = None
+    triangles: np.ndarray | None = None
+    colours: np.ndarray | None = None
+    units: str | None = None
+
+
+def read_raw(path: Path) -> RawGeometry:
+    """Read a file by its suffix.
+
+    Raises:
+        ScanError: The suffix is unknown, or the content is not what the suffix promises.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SCAN_SUFFIXES:
+        raise ScanError(
+            f"{path}: scans are read from {' '.join(s[1:].upper() for s in SCAN_SUFFIXES)}, not from "
+            f"'{suffix or 'a file without suffix'}'."
+        )
+    with open(path, "rb") as file:
+        head = file.read(512)
+    found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    if found is not None and found != suffix:
+        raise ScanError(f"{path}: named {suffix} but its content is {found}. Rename it to {path.stem}{found}.")
+    reader = {".npy": _read_npy, ".npz": _read_npz, ".xyz": _read_xyz}.get(suffix, _read_with_trimesh)
+    try:
+        return reader(path)
+    except ScanError:
+        raise
+    except MemoryError as error:
+        raise ScanError(f"{path}: too large for this machine's memory. Subsample it first.") from error
+    except Exception as error:  # parsers raise nearly anything on damaged files
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ScanError(
+            f"{path}: cannot be read as {suffix[1:].upper()}: {reason}. "
+            "The file is damaged, cut short, or not of this format; export it again."
+        ) from error
+
+
+def _read_with_trimesh(path: Path) -> RawGeometry:
+    """PLY, OBJ, STL, GLB, GLTF; several geometries are joined with their scene transforms applied."""
+    import trimesh
+
+    suffix = path.suffix.lower()
+    options = {"process": False}
+    if suffix in (".obj", ".glb", ".gltf"):
+        options["skip_materials"] = True  # of no use to a fit; in OBJ their uv seams would split vertices
+    if suffix == ".obj":
+        options["maintain_order"] = True
+    if suffix == ".gltf":
+        loaded = trimesh.load(str(path), **options)  # needs its neighbours: .bin and images
+    else:
+        with open(path, "rb") as file:
+            loaded = trimesh.load(file, file_type=suffix[1:], **options)
+    if isinstance(loaded, trimesh.Scene):
+        placed = [loaded.graph[node] for node in loaded.graph.nodes_geometry]
+        parts = [_from_trimesh(loaded.geometry[name], transform) for transform, name in placed]
+    else:
+        parts = [_from_trimesh(loaded)]
+    parts = [part for part in parts if part is not None]
+    if not parts:
+        raise ScanError(f"{path}: holds no points and no triangles; it is empty or not {suffix[1:].upper()}.")
+    raw = _join(parts)
+    if suffix == ".stl" and raw.triangles is not None:
+        raw = _merge_corners(raw)  # STL repeats every vertex for each of its triangles
+    return replace(raw, units="m") if suffix in (".glb", ".gltf") else raw
+
+
+def _from_trimesh(geometry, transform: np.ndarray | None = None) -> RawGeometry | None:
+    """Arrays of one trimesh Trimesh or PointCloud after a (4, 4) transform; None for anything else (paths)."""
+    points = getattr(geometry, "vertices", None)
+    if points is None or len(points) == 0 or np.shape(points)[1] != 3:
+        return None
+    points = np.array(points)
+    triangles = getattr(geometry, "faces", None)
+    triangles = None if triangles is None or len(triangles) == 0 else np.array(triangles)
+    if triangles is not None:
+        # only normals that the file states: computing them is the caller's choice
+        normals = geometry.vertex_normals if "vertex_normals" in geometry._cache.cache else None
+        kind = geometry.visual.kind if geometry.visual is not None else None
+        colours = geometry.visual.vertex_colors if kind == "vertex" else None
+    else:
+        normals, colours = _ply_normals(geometry), getattr(geometry, "colors", None)
+    normals = None if normals is None or np.shape(normals) != points.shape else np.array(normals)
+    colours = None if colours is None or len(colours) != len(points) else np.array(colours, dtype=np.uint8)
+    if transform is not None and not np.array_equal(transform, np.eye(4)):
+        linear = transform[:3, :3]
+        points = points @ linear.T + transform[:3, 3]
+        if normals is not None:
+            normals = normals @ np.linalg.inv(linear)  # inverse transpose: right for any scale
+        if triangles is not None and np.linalg.det(linear) < 0:
+            triangles = triangles[:, ::-1]  # a mirror turns triangles inside out
+    return RawGeometry(points, normals, triangles, colours)
+
+
+def _ply_normals(cloud) -> np.ndarray | None:
+    """Normals of a PLY point cloud, which trimesh keeps only in the raw element data."""
+    data = cloud.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
+    names = ("nx", "ny", "nz")
+    if isinstance(data, dict):
+        has = all(name in data for name in names)
+    else:
+        has = data is not None and data.dtype.names is not None and all(name in data.dtype.names for name in names)
+    return np.column_stack([np.ravel(data[name]) for name in names]) if has else None
+
+
+def _join(parts: list[RawGeometry]) -> RawGeometry:
+    """Several geometries as one; normals and colours survive only if every part has them."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0] + [len(part.points) for part in parts])
+    triangles = [part.triangles + start for part, start in zip(parts, starts) if part.triangles is not None]
+    every = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        if all(getattr(part, name) is not None for part in parts)
+        else None
+        for name in ("points", "normals", "colours")
+    }
+    return RawGeometry(**every, triangles=np.concatenate(triangles) if triangles else None)
+
+
+def _merge_corners(raw: RawGeometry) -> RawGeometry:
+    """Merge vertices at exactly equal positions."""
+    points, index = np.unique(raw.points, axis=0, return_inverse=True)
+    return RawGeometry(points, triangles=np.ravel(index)[raw.triangles], units=raw.units)
+
+
+def _read_npy(path: Path) -> RawGeometry:
+    array = _load_numpy(path)
+    if array.ndim == 2 and min(array.shape) > 9:
+        raise ScanError(
+            f"{path}: a {array.shape[0]} x {array.shape[1]} array, which looks like a depth map. "
+            "Pass the camera with --intrinsics camera.json; point clouds are (N, 3)."
+        )
+    return _from_columns(array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array, path)
+
+
+def _read_npz(path: Path) -> RawGeometry:
+    archive = _load_numpy(path)
+    with archive:
+        names = {name.lower(): name for name in archive.files}
+
+        def pick(*options):
+            name = next((names[option] for option in options if option in names), None)
+            return None if name is None else archive[name]
+
+        points = pick("points", "vertices", "xyz", "v")
+        if points is None:
+            raise ScanError(f"{path}: no array 'points' or 'vertices' in it (it holds {', '.join(archive.files)}).")
+        units = pick("units", "unit")
+        raw = _from_columns(points, path)
+        normals, triangles = pick("normals", "vertex_normals"), pick("triangles", "faces", "f")
+        colours = pick("colours", "colors", "vertex_colors")
+    return RawGeometry(
+        raw.points,
+        raw.normals if normals is None else normals,
+        triangles,
+        None if colours is None or colours.dtype != np.uint8 else colours,
+        None if units is None else str(units),
+    )
+
+
+def _load_numpy(path: Path):
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        if "pickle" in str(error).lower():
+            raise ScanError(
+                f"{path}: holds pickled objects, which are never opened because they can run code. "
+                "Save plain arrays of numbers."
+            ) from error
+        raise
+
+
+def _read_xyz(path: Path) -> RawGeometry:
+    """Text with x y z [nx ny nz | r g b] per line; separators are spaces, tabs, commas or semicolons."""
+    with open(path, encoding="utf-8", errors="strict") as file:
+        lines = [file.readline() for _ in range(3)]
+        separator = next((c for c in ",;" if any(c in line for line in lines)), None)
+        skip = 0
+        while skip < 3 and not _is_numbers(lines[skip], separator):
+            skip += 1  # headers such as "x y z" or a point count
+        file.seek(0)
+        table = np.loadtxt(file, delimiter=separator, skiprows=skip, comments=("#", "//"), ndmin=2)
+    return _from_columns(table, path)
+
+
+def _is_numbers(line: str, separator: str | None) -> bool:
+    fields = line.strip().split(separator)
+    try:
+        return len([float(field) for field in fields if field.strip()]) >= 3
+    except ValueError:
+        return line.lstrip().startswith(("#", "//"))
+
+
+def _from_columns(table: np.ndarray, path: Path) -> RawGeometry:
+    """Points from columns 0-2; columns 3-5 are normals when they are unit vectors, colours when 0..255."""
+    if table.ndim != 2 or table.shape[1] < 3 or table.dtype.kind not in "fiu":
+        raise ScanError(f"{path}: an array of shape {table.shape} and type {table.dtype}; points are (N, 3) numbers.")
+    points, extra = table[:, :3], table[:, 3:6]
+    if extra.shape[1] < 3 or len(extra) == 0:
+        return RawGeometry(points)
+    length = np.linalg.norm(np.asarray(extra[:10_000], dtype=float), axis=1)
+    if np.median(np.abs(length - 1)) < 0.01:
+        return RawGeometry(points, normals=extra)
+    if np.nanmin(extra) >= 0 and np.nanmax(extra) <= 255 and np.nanmax(extra) > 1:
+        return RawGeometry(points, colours=np.asarray(extra, dtype=np.uint8))
+    return RawGeometry(points)
+
+
+def read_json(path: Path, purpose: str) -> dict:
+    """A JSON object from a file.
+
+    Raises:
+        ScanError: The file is missing or holds no JSON object; `purpose` says what it was needed for.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScanError(f"{purpose}: {path} cannot be opened ({error.strerror}).") from error
+    except ValueError as error:
+        raise ScanError(f"{purpose}: {path} is not JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise ScanError(f"{purpose}: {path} holds a {type(content).__name__}, expected an object {{...}}.")
+    return content

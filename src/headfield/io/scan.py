@@ -1,0 +1,193 @@
+"""Reading a scan: any file of points or triangles to a clean `Scan` in the file's own frame and unit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from headfield.errors import ConfigError, ScanError
+from headfield.frames import UNITS_IN_METRES
+from headfield.io.formats import RawGeometry, read_raw
+from headfield.types import Scan
+
+MIN_POINTS = 100
+"""Fewest points of a cloud that could show a head."""
+
+MIN_TRIANGLES = 8
+"""Fewest triangles of a mesh whose surface could show a head (its vertices may be few: low-poly heads)."""
+
+_HUGE = 1e12  # coordinates beyond this are sentinels (1e30, FLT_MAX), never lengths
+
+
+def read_scan(path: str | Path, units: str | None = None, max_points: int = 200_000) -> Scan:
+    """Read a head scan from PLY, OBJ, STL, GLB, GLTF, NPY, NPZ or XYZ.
+
+    Non-finite points are dropped and counted in `Scan.notes`; normals are computed from triangles when the file
+    has none. A cloud with more than `max_points` points is subsampled at random, always the same way.
+
+    Args:
+        path: The file.
+        units: ``mm``, ``cm``, ``m`` or ``inch`` when known; None leaves it to the format (glTF is metres, if that
+            is a plausible size) or to the fit.
+        max_points: Upper limit of points kept; a larger mesh becomes a cloud of its vertices with normals.
+    Returns:
+        The scan: float64 points in the file's own frame and unit.
+    Raises:
+        ScanError: The file is missing, empty, damaged, of unknown type, or holds too little to show a head.
+        ConfigError: `units` is unknown.
+    """
+    path = Path(path)
+    check_units(units)
+    if path.is_dir():
+        raise ScanError(f"{path}: a folder, expected a scan file.")
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ScanError(f"{path}: cannot be opened ({error.strerror}).") from error
+    if size == 0:
+        raise ScanError(f"{path}: the file is empty (0 bytes).")
+    return clean(read_raw(path), path.name, units=units, max_points=max_points)
+
+
+def clean(raw: RawGeometry, name: str, *, units: str | None = None, max_points: int = 200_000) -> Scan:
+    """Drop what cannot be used, say so in notes, refuse what is left if it is too little.
+
+    Args:
+        raw: Arrays as the file states them.
+        name: For messages.
+        units, max_points: As in :func:`read_scan`.
+    Returns:
+        The scan.
+    Raises:
+        ScanError: Nothing usable is left.
+    """
+    notes: list[str] = []
+    points, triangles = raw.points, raw.triangles
+    total = len(points)
+    if total == 0:
+        raise ScanError(f"{name}: holds no points.")
+    if triangles is not None:
+        triangles = _checked_triangles(triangles, total, name)
+    keep = np.isfinite(points).all(axis=1) & (np.abs(points) < _HUGE).all(axis=1)
+    dropped = total - int(keep.sum())
+    if dropped > total / 2:
+        raise ScanError(
+            f"{name}: {dropped:,} of {total:,} points are not finite numbers (NaN or infinite). "
+            "Most of the scan is missing; export it again."
+        )
+    if dropped:
+        notes.append(f"{dropped:,} of {total:,} points were not finite and were dropped.")
+    if triangles is None:
+        # organised clouds mark missing pixels by (0, 0, 0)
+        zero = (points == 0).all(axis=1) & keep
+        if (count := int(zero.sum())) > max(10, 0.001 * total):
+            keep &= ~zero
+            notes.append(f"{count:,} points at exactly (0, 0, 0) were taken as missing and dropped.")
+    points, triangles, normals, colours = _select(raw, triangles, keep)
+    _refuse_too_little(points, triangles, name)
+    normals = _unit(normals)
+    if len(points) > max_points:
+        if normals is None and triangles is not None:
+            normals = vertex_normals(np.asarray(points, dtype=float), triangles)
+        chosen = np.sort(np.random.default_rng(0).choice(len(points), max_points, replace=False, shuffle=False))
+        notes.append(f"{len(points):,} points: a random {max_points:,} of them were used.")
+        points, triangles = points[chosen], None
+        normals = None if normals is None else normals[chosen]
+        colours = None if colours is None else colours[chosen]
+    points = np.ascontiguousarray(points, dtype=np.float64)
+    if normals is None and triangles is not None:
+        normals = vertex_normals(points, triangles)
+    if units is None and raw.units in UNITS_IN_METRES:
+        extent = robust_extent(points) * UNITS_IN_METRES[raw.units]
+        if 0.08 < extent < 3.0:
+            units = raw.units
+        else:
+            notes.append(f"The format says {raw.units}, but that makes it {extent:.3g} m large: the unit is left open.")
+    return Scan(points, normals, triangles, colours, name=name, units=units, notes=tuple(notes))
+
+
+def check_units(units: str | None) -> None:
+    """Refuse a unit that is not known.
+
+    Raises:
+        ConfigError: `units` is neither None nor one of mm, cm, m, inch.
+    """
+    if units is not None and units not in UNITS_IN_METRES:
+        raise ConfigError(f"Unknown unit '{units}': use one of {', '.join(UNITS_IN_METRES)}, or leave it out.")
+
+
+def robust_extent(points: np.ndarray) -> float:
+    """Longest side of the box around the middle 98 % of points (N, 3) per axis, in the points' unit."""
+    low, high = np.percentile(points[:: max(1, len(points) // 50_000)], (1, 99), axis=0)
+    return float((high - low).max())
+
+
+def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Area-weighted unit vertex normals (N, 3) of a mesh; an unused vertex gets (0, 0, 1).
+
+    Args:
+        points: (N, 3).
+        triangles: (F, 3) indices, counter-clockwise seen from outside.
+    """
+    corner = points[triangles]
+    cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    normals = np.stack(
+        [np.bincount(triangles.ravel(), np.repeat(cross[:, axis], 3), len(points)) for axis in range(3)], axis=1
+    )
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.where(length > 0, normals / np.where(length > 0, length, 1), [0.0, 0.0, 1.0])
+
+
+def _checked_triangles(triangles: np.ndarray, count: int, name: str) -> np.ndarray | None:
+    triangles = np.asarray(triangles)
+    if triangles.ndim != 2 or triangles.shape[1] != 3 or triangles.dtype.kind not in "iu":
+        raise ScanError(
+            f"{name}: triangles of shape {triangles.shape} and type {triangles.dtype}, expected (F, 3) int."
+        )
+    if len(triangles) and (triangles.min() < 0 or triangles.max() >= count):
+        raise ScanError(f"{name}: a triangle names vertex {triangles.max()}, but there are {count:,} vertices.")
+    return triangles.astype(np.int64) if len(triangles) else None
+
+
+def _select(raw: RawGeometry, triangles: np.ndarray | None, keep: np.ndarray):
+    """The kept points with everything that hangs on them; triangles that lose a corner go."""
+    normals = raw.normals if raw.normals is not None and raw.normals.shape == raw.points.shape else None
+    colours = raw.colours if raw.colours is not None and len(raw.colours) == len(raw.points) else None
+    if colours is not None and colours.shape[1] == 3:
+        colours = np.concatenate([colours, np.full((len(colours), 1), 255, np.uint8)], axis=1)
+    if keep.all():
+        return raw.points, triangles, normals, colours
+    if triangles is not None:
+        triangles = (np.cumsum(keep) - 1)[triangles[keep[triangles].all(axis=1)]]
+        triangles = triangles if len(triangles) else None
+    return (
+        raw.points[keep],
+        triangles,
+        None if normals is None else normals[keep],
+        None if colours is None else colours[keep],
+    )
+
+
+def _unit(normals: np.ndarray | None) -> np.ndarray | None:
+    """Normals at unit length; None if more than one in ten is unusable."""
+    if normals is None:
+        return None
+    normals = np.array(normals, dtype=np.float64)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    good = np.isfinite(length) & (length > 1e-12)
+    if good.mean() < 0.9:
+        return None
+    return np.where(good, normals / np.where(good, length, 1), [0.0, 0.0, 1.0])
+
+
+def _refuse_too_little(points: np.ndarray, triangles: np.ndarray | None, name: str) -> None:
+    count, faces = len(points), 0 if triangles is None else len(triangles)
+    if count < MIN_POINTS and faces < MIN_TRIANGLES:
+        raise ScanError(
+            f"{name}: holds only {count} point{'s' * (count != 1)} and {faces} triangle{'s' * (faces != 1)}; "
+            f"a head scan has thousands (at least {MIN_POINTS} points, or a mesh of {MIN_TRIANGLES} triangles)."
+        )
+    low, high = points.min(axis=0), points.max(axis=0)
+    if not float(np.max(high - low)) > 0:
+        raise ScanError(f"{name}: all {count:,} points lie at one place; there is no surface in it.")
