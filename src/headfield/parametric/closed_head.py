@@ -1,0 +1,152 @@
+"""The shared body of explicit families: a linear identity space, an expression space, and the closed solid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headfield.parametric.cache import cache_path, load_arrays, save_arrays
+from headfield.parametric.solid import SolidPlan
+from headfield.parametric.topology import mirror_pairs, rings_around
+from headfield.parametric.visibility import may_be_hidden
+from headfield.types import ARKIT
+
+FOLDING = (
+    "mouthRollLower mouthRollUpper mouthPucker mouthPressLeft+mouthPressRight eyeBlinkLeft+eyeBlinkRight "
+    "eyeSquintLeft+eyeSquintRight mouthShrugLower+mouthShrugUpper mouthFrownLeft+mouthFrownRight eyeWideLeft+eyeWideRight"
+).split()
+"""Expressions that fold skin over skin: what any of them hides counts as interior."""
+
+
+def closed_facts(
+    plan: SolidPlan, mean: np.ndarray, expression: np.ndarray, anchor_vertices: np.ndarray, key: tuple
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mirror index (V,) and interior mask (F,) of a family, from its mean head; cached under `key`.
+
+    Interior is every triangle that sees less than a tenth of the sphere when neutral or in one of the `FOLDING`
+    expressions, grown by two rings; the cap never is.
+    """
+    path = cache_path(f"{key[0]}-facts", *key)
+    known = load_arrays(path)
+    if known is not None and len(known.get("interior", ())) == len(plan.triangles):
+        return known["mirror"], known["interior"]
+    neutral = plan.finish(mean, mean[anchor_vertices])
+    mirror, _ = mirror_pairs(neutral, plan.triangles)
+    poses = [neutral]
+    for names in FOLDING:
+        pose = neutral.copy()
+        pose[: len(mean)] += sum(expression[ARKIT.index(name)] for name in names.split("+"))
+        poses.append(pose)
+    interior = rings_around(plan.triangles, may_be_hidden(poses, plan.triangles), 2) & ~plan.cap
+    save_arrays(path, {"mirror": mirror, "interior": interior})
+    return mirror, interior
+
+
+class ClosedHead:
+    """A head family as a linear space over the solid's vertices; implements ``ParametricHead``.
+
+    Subclasses give `_coefficients(identity)`, the weights of the rows of `identity_basis`.
+
+    Args:
+        plan: How the solid is closed.
+        mean: (L, 3) metres, linear vertices of the mean head.
+        identity_basis: (I, L, 3) metres.
+        expression_basis: (52, L, 3) metres per unit weight, ARKit order, already at rest around the cut.
+        anchor_vertices: (39,) into L.
+        landmark_vertices: (68,) into L.
+        interior: (F,) bool.
+        face_mask: (L,) bool.
+        mirror: (V,) int.
+        expression_mask: (52,) bool.
+    """
+
+    name = ""
+    licence = ""
+
+    def __init__(
+        self,
+        plan: SolidPlan,
+        mean: np.ndarray,
+        identity_basis: np.ndarray,
+        expression_basis: np.ndarray,
+        anchor_vertices: np.ndarray,
+        landmark_vertices: np.ndarray,
+        interior: np.ndarray,
+        face_mask: np.ndarray,
+        mirror: np.ndarray,
+        expression_mask: np.ndarray,
+    ) -> None:
+        self.plan = plan
+        self.mean = np.asarray(mean, dtype=np.float64)
+        self.n_linear = len(self.mean)
+        self.n_vertices = len(mirror)
+        # one float32 row per mode: a head is one matrix-vector product
+        self._identity = np.ascontiguousarray(np.asarray(identity_basis, np.float32).reshape(len(identity_basis), -1))
+        self._expression = np.ascontiguousarray(np.asarray(expression_basis, np.float32).reshape(len(ARKIT), -1))
+        self.n_identity = len(identity_basis)
+        self.triangles = np.asarray(plan.triangles, dtype=np.int64)
+        self.cap = plan.cap
+        self.interior = np.asarray(interior, dtype=bool)
+        self.face_mask = np.concatenate([face_mask, np.zeros(self.n_vertices - self.n_linear, dtype=bool)])
+        self.mirror = np.asarray(mirror, dtype=np.int64)
+        self.expression_mask = np.asarray(expression_mask, dtype=bool)
+        self.anchor_vertices = np.asarray(anchor_vertices, dtype=np.int64)
+        self.landmark_vertices = np.asarray(landmark_vertices, dtype=np.int64)
+        self._last: tuple[bytes, np.ndarray] | None = None
+
+    def _coefficients(self, identity: np.ndarray) -> np.ndarray:
+        return identity
+
+    def draw_identity(self, rng: np.random.Generator) -> np.ndarray:
+        """A random identity (n_identity,)."""
+        raise NotImplementedError
+
+    def describe(self, identity: np.ndarray) -> dict:
+        """What the identity means in words; empty when the family does not know."""
+        return {}
+
+    def neutral_vertices(self, identity: np.ndarray) -> np.ndarray:
+        """The neutral head (V, 3) float64, metres; the last one is remembered."""
+        identity = np.ascontiguousarray(identity, dtype=np.float64)
+        if identity.shape != (self.n_identity,):
+            raise ValueError(f"{self.name}: identity of shape {identity.shape}, expected ({self.n_identity},)")
+        key = identity.tobytes()
+        if self._last is None or self._last[0] != key:
+            weights = np.asarray(self._coefficients(identity), dtype=np.float32)
+            linear = self.mean + (weights @ self._identity).reshape(-1, 3)
+            self._last = (key, self.plan.finish(linear, linear[self.anchor_vertices]))
+        return self._last[1].copy()
+
+    def expression_offsets(self, expression: np.ndarray) -> np.ndarray:
+        """Displacement (V, 3) float64, metres, of ARKit weights (52,); masked channels are ignored."""
+        expression = np.asarray(expression, dtype=np.float32)
+        if expression.shape != (len(ARKIT),):
+            raise ValueError(f"{self.name}: expression of shape {expression.shape}, expected ({len(ARKIT)},)")
+        active = np.flatnonzero((expression != 0) & self.expression_mask)
+        offsets = np.zeros((self.n_vertices, 3))
+        if len(active):  # a few rows at a time: typical expressions use 1 to 5 of the 52
+            flat = offsets[: self.n_linear].reshape(-1)
+            for channel in active:
+                flat += float(expression[channel]) * self._expression[channel]
+        return offsets
+
+    def raw_vertices(self, identity: np.ndarray, expression: np.ndarray | None = None) -> np.ndarray:
+        """Vertices (V, 3) float64 in metres, y up, +z out of the face, +x the subject's left.
+
+        Args:
+            identity: (n_identity,).
+            expression: (52,) ARKit weights in [0, 1], or None for neutral.
+        Raises:
+            ValueError: A vector has the wrong length.
+        """
+        vertices = self.neutral_vertices(identity)
+        if expression is not None:
+            vertices += self.expression_offsets(expression)
+        return vertices
+
+    def anchors(self, vertices: np.ndarray) -> np.ndarray:
+        """The 39 anchors (39, 3) of vertices (V, 3) in any frame."""
+        return np.asarray(vertices)[self.anchor_vertices]
+
+    def landmarks68(self, vertices: np.ndarray) -> np.ndarray:
+        """The 68 Multi-PIE landmarks (68, 3) of vertices (V, 3) in any frame."""
+        return np.asarray(vertices)[self.landmark_vertices]

@@ -1,0 +1,108 @@
+"""ICT-FaceKit (USC ICT 2020, MIT): 100 identity modes ~ N(0, 1), adults, bald, 51 of the 52 ARKit channels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from headfield.errors import DataError
+from headfield.parametric.closed_head import ClosedHead, closed_facts
+from headfield.parametric.ict_files import NARROW_FACE, PARTS, IctData, find_source, index_file, read_ict
+from headfield.parametric.solid import SolidPlan, plan_solid
+from headfield.parametric.topology import boundary_loops
+from headfield.types import ARKIT
+
+METRES_PER_CM = 0.01
+LARGEST_WEIGHT = 3.0
+"""Identity weights are clamped to this many standard deviations."""
+
+class IctHead(ClosedHead):
+    """ICT-FaceKit as closed solids; implements ``ParametricHead``."""
+
+    name = "ict"
+    licence = "MIT (USC Institute for Creative Technologies, ICT-FaceKit, 2020)"
+
+    def draw_identity(self, rng: np.random.Generator) -> np.ndarray:
+        """Weights (100,) ~ N(0, 1), clamped to 3."""
+        return np.clip(rng.standard_normal(self.n_identity), -LARGEST_WEIGHT, LARGEST_WEIGHT)
+
+
+def arkit_name(name: str) -> str | None:
+    """ARKit channel of an ICT expression shape, or None: ``eyeBlink_L`` -> ``eyeBlinkLeft``.
+
+    ICT splits browInnerUp and cheekPuff in two halves, which merge (their sum is the ARKit channel).
+    """
+    if name[:-2] in ("browInnerUp", "cheekPuff"):
+        return name[:-2]
+    if name.endswith(("_L", "_R")):
+        name = name[:-2] + {"L": "Left", "R": "Right"}[name[-1]]
+    return name if name in ARKIT else None
+
+
+def load_ict(source: Path | str | None = None) -> IctHead:
+    """Load ICT-FaceKit.
+
+    Args:
+        source: A clone of the public repository, an npz of its arrays, or a folder holding either; None looks in the
+            folder named by the environment variable HEADFIELD_DATA.
+    Raises:
+        DataError: Missing, or not as published.
+    """
+    return _build(read_ict(source), find_source(source))
+
+
+def _build(data: IctData, path: Path) -> IctHead:
+    inside = np.zeros(len(data.vertices), dtype=bool)
+    for part in ("face", "head_neck", "mouth_socket", "sclera_left", "sclera_right"):
+        inside[slice(*PARTS[part])] = True
+    triangles = data.triangles[inside[data.triangles].all(1)].astype(np.int64)
+    template = data.vertices.astype(float) * METRES_PER_CM
+    indices = index_file("ict_anchors39.json")
+    anchor_vertices = np.array(indices["vertices"])
+    plan = plan_solid(template, triangles, anchor_vertices, _lids(template, triangles))
+
+    mean = plan.linear @ template
+    expression = np.zeros((len(ARKIT), len(mean), 3), dtype=np.float32)
+    for name, offsets in zip(data.expression_names, data.expression):
+        channel = arkit_name(name)
+        if channel is not None:
+            expression[ARKIT.index(channel)] += _reduced(plan, offsets[None])[0]
+    expression *= plan.rest[:, None].astype(np.float32)
+    face = np.zeros(len(template))
+    face[slice(*NARROW_FACE)] = 1.0
+    stat = path.stat()
+    mirror, interior = closed_facts(plan, mean, expression, plan.place(anchor_vertices),
+                                    ("ict", path.resolve(), stat.st_size, stat.st_mtime_ns))
+    return IctHead(
+        plan=plan,
+        mean=mean,
+        identity_basis=_reduced(plan, data.identity),
+        expression_basis=expression,
+        anchor_vertices=plan.place(anchor_vertices),
+        landmark_vertices=plan.place(np.array(indices["landmarks68"])),
+        interior=interior,
+        face_mask=plan.linear @ face > 0.999,
+        mirror=mirror,
+        expression_mask=np.abs(expression).max((1, 2)) > 0,
+    )
+
+
+def _lids(template: np.ndarray, triangles: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Each lid's open loop with its eyeball's vertices; the third open boundary is the neck's."""
+    loops = [np.array(loop) for loop in boundary_loops(triangles)]
+    lids = [loop for loop in loops if loop.max() < NARROW_FACE[1]]
+    if len(lids) != 2:
+        raise DataError(f"ICT-FaceKit: {len(lids)} open eyelid loops, expected 2; is this the light topology?")
+    scleras = [np.arange(*PARTS["sclera_left"]), np.arange(*PARTS["sclera_right"])]
+    return [(min(lids, key=lambda loop: _gap(template, loop, ball)), ball) for ball in scleras]
+
+
+def _gap(template: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.linalg.norm(template[first].mean(0) - template[second].mean(0)))
+
+
+def _reduced(plan: SolidPlan, offsets: np.ndarray) -> np.ndarray:
+    """Offsets (n, S, 3) in cm of the source -> (n, L, 3) float32 in metres of the solid's linear vertices."""
+    linear = plan.linear.astype(np.float32)
+    return np.stack([linear @ mode.astype(np.float32) for mode in offsets]) * np.float32(METRES_PER_CM)

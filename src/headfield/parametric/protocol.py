@@ -1,0 +1,64 @@
+"""What every explicit head offers: closed solid outer surface, 39 anchors, 68 landmarks, 52 expression channels."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+
+@runtime_checkable
+class ParametricHead(Protocol):
+    """An explicit head family with a fixed topology for all identities and expressions.
+
+    Every family delivers the same kind of surface: skin of the whole head and neck, cut by a plane through the head's
+    own throat and neck-side anchors and closed by a planar cap; a true mouth cavity without teeth or tongue; closed
+    eyeballs. The triangles form several closed components (head, two eyeballs) whose union is the solid.
+
+    Attributes:
+        name: ``ict``, ``anny`` or ``pca``.
+        licence: Licence of the shape data, one line.
+        n_identity: Length of the identity vector.
+        triangles: (F, 3) int, counter-clockwise seen from outside.
+        interior: (F,) bool, triangles that other skin may hide in some expression (mouth bag, lips, eye sockets,
+            eyeballs, nostrils, ear folds): test their visibility when sampling. All others are visible always.
+        cap: (F,) bool, triangles of the neck cap.
+        face_mask: (V,) bool, the face region of the metrics.
+        expression_mask: (52,) bool, the ARKit channels that this family can play.
+        mirror: (V,) int, index of each vertex's mirror image, an involution.
+    """
+
+    name: str
+    licence: str
+    n_identity: int
+    triangles: np.ndarray
+    interior: np.ndarray
+    cap: np.ndarray
+    face_mask: np.ndarray
+    expression_mask: np.ndarray
+    mirror: np.ndarray
+
+    def draw_identity(self, rng: np.random.Generator) -> np.ndarray:
+        """A random plausible identity (n_identity,)."""
+        ...
+
+    def describe(self, identity: np.ndarray) -> dict:
+        """What the identity means in words (age, gender, group) where the family knows, else ``{}``."""
+        ...
+
+    def raw_vertices(self, identity: np.ndarray, expression: np.ndarray | None = None) -> np.ndarray:
+        """Vertices (V, 3) float64 in metres, y up, +z out of the face, +x the subject's left, own placement.
+
+        Args:
+            identity: (n_identity,).
+            expression: (52,) ARKit weights in [0, 1], or None for neutral. Masked channels are ignored.
+        """
+        ...
+
+    def anchors(self, vertices: np.ndarray) -> np.ndarray:
+        """The 39 anchors (39, 3), order of ``frames.ANCHOR_NAMES``, of vertices (V, 3) in any frame."""
+        ...
+
+    def landmarks68(self, vertices: np.ndarray) -> np.ndarray:
+        """The 68 Multi-PIE landmarks (68, 3) of vertices (V, 3) in any frame."""
+        ...
