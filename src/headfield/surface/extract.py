@@ -1,0 +1,406 @@
+"""Iso-surfaces of signed-distance fields, coarse to fine: the mesh of the dense grid from a twentieth of its samples.
+
+Blocks of 2^k samples are judged by the field at their centre: where it is further from zero than anything in the block
+can be, the whole block takes that sign; else it is split. A repair then evaluates every missing corner of every grid
+cell in which the sign changes, until there is none left, so that marching cubes sees the same numbers as on the dense
+grid wherever there is a surface (reference: bit-identical in `tests/surface/test_extract.py` against `dense_grid`).
+
+The grid has cubic voxels with samples at their centres, `resolution` of them along the box's longest side. A surface
+that leaves the box is closed on the box: the cap lies half a voxel beyond the last sample.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..types import Mesh
+
+Field = Callable[[np.ndarray], np.ndarray]
+"""Signed distances (N,) at points (N, 3) float32; a torch tensor as answer is welcome too."""
+
+COARSEST = 32
+"""Samples along the longest side at the coarsest level: blocks of 45 mm for a head."""
+
+SLAB_SAMPLES = 40_000_000
+"""Samples that marching cubes sees at once (float32, 160 MB); larger grids are cut in slabs and welded."""
+
+_NUDGE = 5e-4
+"""Values nearer to zero are pushed to this share of a voxel, so that no two vertices of a cell coincide."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of samples.
+
+    Attributes:
+        origin: (3,) position of sample (0, 0, 0).
+        voxel: Distance of neighbouring samples, the same along each axis.
+        shape: Samples along x, y, z.
+    """
+
+    origin: np.ndarray
+    voxel: float
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A mesh and what it took.
+
+    Attributes:
+        mesh: Watertight, outward triangles; vertices in the box's frame.
+        grid: The grid that it came from.
+        capped: (V,) vertices on the box's border, where the surface was closed: the field is not zero there.
+        evaluations: Samples of the field, all levels.
+        repaired: Those of them that the repair asked for.
+        seconds_field: Spent inside the field.
+        seconds_marching: Spent in marching cubes.
+        seconds: Spent altogether.
+    """
+
+    mesh: Mesh
+    grid: Grid
+    capped: np.ndarray
+    evaluations: int
+    repaired: int
+    seconds_field: float
+    seconds_marching: float
+    seconds: float
+
+
+def grid_for(box: np.ndarray, resolution: int) -> Grid:
+    """The grid of cubic voxels that covers a box (2, 3), centred on it.
+
+    Raises:
+        ConfigError: The box is empty, or the resolution is not within 8..2048.
+    """
+    box = np.asarray(box, dtype=float)
+    side = box[1] - box[0]
+    if box.shape != (2, 3) or not np.isfinite(side).all() or (side <= 0).any():
+        raise ConfigError(f"A box needs a lower and an upper corner (2, 3), lower < upper; this one is {box.tolist()}.")
+    if not 8 <= resolution <= 2048:
+        raise ConfigError(
+            f"Resolution {resolution} is outside 8..2048 samples along the longest side; 256 samples a head "
+            "every 1.4 mm, 512 every 0.7 mm. Memory grows with its cube: about 1 byte a sample."
+        )
+    voxel = float(side.max()) / resolution
+    shape = tuple(int(n) for n in np.ceil(side / voxel - 1e-6).astype(int))
+    origin = box.mean(0) - (np.array(shape) - 1) / 2 * voxel
+    return Grid(origin, voxel, shape)
+
+
+class _Sampler:
+    """Calls the field in chunks, counts, and keeps time."""
+
+    def __init__(self, field: Field, grid: Grid, chunk: int) -> None:
+        self.field, self.grid, self.chunk = field, grid, chunk
+        self.evaluations, self.seconds = 0, 0.0
+
+    def at(self, flat: np.ndarray, shape: tuple[int, int, int], stride: int) -> np.ndarray:
+        """Values (N,) float32 at flat block indices (N,) of a level with blocks of stride^3 samples."""
+        values = np.empty(len(flat), dtype=np.float32)
+        plane, row = shape[1] * shape[2], shape[2]
+        scale = stride * self.grid.voxel
+        offset = self.grid.origin + (stride - 1) / 2 * self.grid.voxel
+        for start in range(0, len(flat), self.chunk):
+            part = flat[start : start + self.chunk]
+            x, rest = np.divmod(part, plane)
+            y, z = np.divmod(rest, row)
+            points = (np.stack([x, y, z], axis=1) * scale + offset).astype(np.float32)
+            begin = time.perf_counter()
+            answer = self.field(points)
+            if hasattr(answer, "detach"):
+                answer = answer.detach().cpu().numpy()
+            self.seconds += time.perf_counter() - begin
+            values[start : start + len(part)] = np.asarray(answer).reshape(-1)
+        self.evaluations += len(flat)
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"the field is not finite at {int((~np.isfinite(values)).sum())} of {len(values)} samples; a signed "
+                "distance was expected everywhere in the box"
+            )
+        return values
+
+
+def _off_zero(values: np.ndarray, voxel: float) -> np.ndarray:
+    small = np.abs(values) < _NUDGE * voxel
+    return np.where(small, np.where(values < 0, -1, 1) * np.float32(_NUDGE * voxel), values).astype(np.float32)
+
+
+def _faces_differ(sign: np.ndarray) -> np.ndarray:
+    """Blocks (bool) with a neighbour across a face whose sign differs."""
+    differ = np.zeros(sign.shape, dtype=bool)
+    for axis in range(3):
+        head = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+        tail = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+        change = (sign[head] > 0) != (sign[tail] > 0)
+        differ[head] |= change
+        differ[tail] |= change
+    return differ
+
+
+def _split(blocks: np.ndarray, shape: tuple[int, int, int], finer: tuple[int, int, int]) -> np.ndarray:
+    """Flat indices of the (up to 8) children of blocks, given by flat index (N,), on the next finer level."""
+    parent = np.stack(np.unravel_index(blocks, shape), axis=1)
+    child = np.indices((2, 2, 2)).reshape(3, 8).T
+    index = (2 * parent[:, None, :] + child).reshape(-1, 3)
+    if any(f < 2 * c for f, c in zip(finer, shape)):
+        index = index[(index < finer).all(1)]
+    return (index[:, 0] * finer[1] + index[:, 1]) * finer[2] + index[:, 2]
+
+
+def _pair(array: np.ndarray, combine, axis: int) -> np.ndarray:
+    head = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+    tail = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+    return combine(array[head], array[tail])
+
+
+def _cells(array: np.ndarray, combine) -> np.ndarray:
+    """Combine the eight corners of every cell."""
+    for axis in (0, 1, 2):
+        array = _pair(array, combine, axis)
+    return array
+
+
+def _missing(state: np.ndarray) -> np.ndarray:
+    """Flat indices of samples without a value that are a corner of a cell in which the sign changes, and next ones.
+
+    `state` (n0, n1, n2) int8 is ±1 for a sign inherited from a block, ±2 for a sample with a value.
+    """
+    shape = state.shape
+    found = []
+    for start in range(0, shape[0] - 1, 64):  # slabs bound the memory of the masks
+        part = state[start : start + 65]
+        low, high = _cells(part, np.minimum), _cells(part, np.maximum)
+        # a sign change leaves low < 0 < high; a value missing at any corner shows as -1 or 1 among the corners
+        mixed = (low < 0) & (high > 0)
+        if not mixed.any():
+            continue
+        x, y, z = np.nonzero(mixed)
+        corners = np.indices((2, 2, 2)).reshape(3, 8, 1)
+        flat = ((x + corners[0]) * shape[1] + y + corners[1]) * shape[2] + z + corners[2]
+        absent = np.abs(part.reshape(-1)[flat]) == 1
+        if absent.any():
+            found.append(flat[absent] + start * shape[1] * shape[2])
+    if not found:
+        return np.empty(0, dtype=np.int64)
+    return _around(np.unique(np.concatenate(found)), state)
+
+
+def _around(flat: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """Unevaluated samples within one step (26 neighbours) of the given ones."""
+    shape = state.shape
+    index = np.stack(np.unravel_index(flat, shape), axis=1)
+    near = (index[:, None, :] + (np.indices((3, 3, 3)).reshape(3, 27).T - 1)).reshape(-1, 3)
+    near = near[((near >= 0) & (near < shape)).all(1)]
+    flat = np.unique((near[:, 0] * shape[1] + near[:, 1]) * shape[2] + near[:, 2])
+    return flat[np.abs(state.reshape(-1)[flat]) == 1]
+
+
+def _sample_sparsely(sampler: _Sampler, grid: Grid, slack: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """State (n0, n1, n2) int8 as in `_missing`, flat indices and values of all evaluated samples, and repairs."""
+    stride = 1
+    while max(grid.shape) // (2 * stride) >= COARSEST:
+        stride *= 2
+    shape = tuple(-(-n // stride) for n in grid.shape)
+    sign = np.ones(shape, dtype=np.int8)
+    blocks = np.arange(sign.size)
+    while stride > 1:
+        values = sampler.at(blocks, shape, stride)
+        sign.reshape(-1)[blocks] = np.where(values <= 0, -1, 1)
+        # the farthest crossing that concerns a block lies on an edge that leads out of it by one sample
+        half = (stride - 1) / 2
+        reach = slack * grid.voxel * float(np.sqrt((half + 1) ** 2 + 2 * half**2))
+        keep = np.zeros(sign.size, dtype=bool)
+        keep[blocks[np.abs(values) < reach]] = True
+        keep |= _faces_differ(sign).reshape(-1)
+        stride //= 2
+        finer = tuple(-(-n // stride) for n in grid.shape)
+        blocks = _split(np.nonzero(keep)[0], shape, finer)
+        for axis in (2, 1, 0):
+            sign = sign.repeat(2, axis=axis)
+        sign = sign[: finer[0], : finer[1], : finer[2]]
+        shape = finer
+    state = np.ascontiguousarray(sign)
+    flat_state = state.reshape(-1)
+    indices, results = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.float32)]
+    repaired = 0
+    while len(blocks):
+        values = _off_zero(sampler.at(blocks, shape, 1), grid.voxel)
+        flat_state[blocks] = np.where(values < 0, -2, 2)
+        indices.append(blocks)
+        results.append(values)
+        blocks = _missing(state)
+        repaired += len(blocks)
+    return state, np.concatenate(indices), np.concatenate(results), repaired
+
+
+def _march(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from skimage.measure import marching_cubes
+
+    try:
+        vertices, triangles, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent")
+    except (ValueError, RuntimeError):  # no sign change in this slab
+        return np.empty((0, 3), dtype=np.float32), np.empty((0, 3), dtype=np.int64)
+    return vertices, triangles.astype(np.int64)
+
+
+def _close(volume: np.ndarray, low: tuple[bool, ...], high: tuple[bool, ...]) -> None:
+    """Fill the outermost layer of a volume with the mirrored |value| of its neighbour: caps half a voxel out."""
+    for axis in range(3):
+        for at, source, wanted in ((0, 1, low[axis]), (-1, -2, high[axis])):
+            if wanted:
+                edge = [slice(None)] * 3
+                inner = [slice(None)] * 3
+                edge[axis], inner[axis] = at, source
+                volume[tuple(edge)] = np.abs(volume[tuple(inner)])
+
+
+def _polygonise(fill: Callable, grid: Grid, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Marching cubes over samples low..high (inclusive, may reach one beyond the grid), slab by slab, welded.
+
+    Args:
+        fill: fill(volume, first, last): writes samples of planes first..last-1 into a volume of the whole y-z extent
+            low..high, except those beyond the grid.
+        low, high: (3,) first and last sample; -1 and shape are the layers beyond the grid that close the surface.
+    """
+    extent = high - low + 1
+    planes = int(max(2, SLAB_SAMPLES // (extent[1] * extent[2])))
+    all_vertices, all_triangles = [], []
+    count, seam_key, seam_index = 0, None, None
+    first = int(low[0])
+    while first < high[0]:
+        last = int(min(first + planes, high[0]))  # planes first..last inclusive; the last is shared with the next slab
+        volume = np.empty((last - first + 1, extent[1], extent[2]), dtype=np.float32)
+        fill(volume, first, last)
+        _close(
+            volume,
+            (first < 0, low[1] < 0, low[2] < 0),
+            (last >= grid.shape[0], high[1] >= grid.shape[1], high[2] >= grid.shape[2]),
+        )
+        vertices, triangles = _march(volume)
+        target = np.arange(len(vertices)) + count
+        fresh = np.ones(len(vertices), dtype=bool)
+        key = vertices[:, 1].astype(np.float64) * 65536 + vertices[:, 2]
+        if seam_key is not None and len(seam_key):
+            shared = np.nonzero(vertices[:, 0] == 0)[0]
+            place = np.minimum(np.searchsorted(seam_key, key[shared]), len(seam_key) - 1)
+            match = seam_key[place] == key[shared]
+            fresh[shared[match]] = False
+            target[fresh] = np.arange(int(fresh.sum())) + count
+            target[shared[match]] = seam_index[place[match]]
+        at_end = np.nonzero(vertices[:, 0] == last - first)[0]
+        order = np.argsort(key[at_end])
+        seam_key, seam_index = key[at_end][order], target[at_end][order]
+        offset = np.array([first, low[1], low[2]])
+        all_vertices.append(grid.origin + grid.voxel * (vertices[fresh].astype(np.float64) + offset))
+        all_triangles.append(target[triangles])
+        count += int(fresh.sum())
+        first = last
+    return np.concatenate(all_vertices), np.concatenate(all_triangles)
+
+
+def extract_full(
+    field: Field, box: np.ndarray, resolution: int = 256, *, slack: float = 1.2, chunk: int = 65_536
+) -> Extraction:
+    """`extract` with its counts and times.
+
+    Args:
+        field: Signed distances (N,) at points (N, 3) float32, negative inside.
+        box: (2, 3) lower and upper corner.
+        resolution: Samples along the box's longest side, 8..2048.
+        slack: Bound on the steepness |df/dx| of the field between a block's centre and the surface near it. One is
+            enough for a true distance; a trained network overshoots by some per cent. The repair makes up for places
+            that are steeper as long as they touch surface that was found; larger values find more by themselves and
+            cost more evaluations (about 0.6 M a unit at 256).
+        chunk: Points per call of the field.
+
+    Raises:
+        ConfigError: Box or resolution make no grid.
+        ValueError: The field is not finite somewhere.
+    """
+    begin = time.perf_counter()
+    grid = grid_for(box, resolution)
+    sampler = _Sampler(field, grid, chunk)
+    state, index, values, repaired = _sample_sparsely(sampler, grid, slack)
+    plane = grid.shape[1] * grid.shape[2]
+
+    marching = time.perf_counter()
+    inside = state < 0
+    if not inside.any():
+        return _nothing(grid, sampler, repaired, begin)
+    low, high = _extent(inside)
+
+    def fill(volume: np.ndarray, first: int, last: int) -> None:
+        a, b = np.maximum([first, low[1], low[2]], 0), np.minimum([last + 1, high[1] + 1, high[2] + 1], grid.shape)
+        core = tuple(slice(p - q, r - q) for p, r, q in zip(a, b, (first, low[1], low[2])))
+        part = inside[a[0] : b[0], a[1] : b[1], a[2] : b[2]]
+        volume[core] = np.where(part, np.float32(-grid.voxel), np.float32(grid.voxel))
+        x, rest = np.divmod(index, plane)
+        y, z = np.divmod(rest, grid.shape[2])
+        near = (x >= a[0]) & (x < b[0]) & (y >= a[1]) & (y < b[1]) & (z >= a[2]) & (z < b[2])
+        volume[x[near] - first, y[near] - low[1], z[near] - low[2]] = values[near]
+
+    vertices, triangles = _polygonise(fill, grid, low, high)
+    end = time.perf_counter()
+    return Extraction(
+        mesh=Mesh(vertices, triangles),
+        grid=grid,
+        capped=_capped(vertices, grid),
+        evaluations=sampler.evaluations,
+        repaired=repaired,
+        seconds_field=sampler.seconds,
+        seconds_marching=end - marching,
+        seconds=end - begin,
+    )
+
+
+def _extent(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and last sample of the solid, grown by one (so up to one layer beyond the grid)."""
+    columns = inside.any(2)
+    masks = (columns.any(1), columns.any(0), inside.any(0).any(0))
+    found = [np.nonzero(mask)[0] for mask in masks]
+    return np.array([f[0] for f in found]) - 1, np.array([f[-1] for f in found]) + 1
+
+
+def _nothing(grid: Grid, sampler: _Sampler, repaired: int, begin: float) -> Extraction:
+    mesh = Mesh(np.empty((0, 3)), np.empty((0, 3), dtype=np.int64))
+    seconds = time.perf_counter() - begin
+    return Extraction(mesh, grid, np.empty(0, bool), sampler.evaluations, repaired, sampler.seconds, 0.0, seconds)
+
+
+def _capped(vertices: np.ndarray, grid: Grid) -> np.ndarray:
+    low, high = grid.origin, grid.origin + grid.voxel * (np.array(grid.shape) - 1)
+    return ((vertices < low - 1e-3 * grid.voxel) | (vertices > high + 1e-3 * grid.voxel)).any(1)
+
+
+def extract(
+    field: Field, box: np.ndarray, resolution: int = 256, *, slack: float = 1.2, chunk: int = 65_536
+) -> Mesh:
+    """Watertight mesh of a field's zero level, empty where there is none; arguments and errors as `extract_full`."""
+    return extract_full(field, box, resolution, slack=slack, chunk=chunk).mesh
+
+
+def dense_grid(field: Field, box: np.ndarray, resolution: int, *, chunk: int = 65_536) -> tuple[np.ndarray, Grid]:
+    """Every sample of the grid (n0, n1, n2) float32: the oracle, at 20 to 40 times the cost."""
+    grid = grid_for(box, resolution)
+    values = _Sampler(field, grid, chunk).at(np.arange(int(np.prod(grid.shape))), grid.shape, 1)
+    return values.reshape(grid.shape), grid
+
+
+def mesh_of_grid(values: np.ndarray, grid: Grid) -> Mesh:
+    """Watertight mesh of a dense grid (n0, n1, n2), closed at its border."""
+    values = _off_zero(np.asarray(values), grid.voxel)
+    shape = np.array(values.shape)
+
+    def fill(volume: np.ndarray, first: int, last: int) -> None:
+        a, b = max(first, 0), min(last + 1, shape[0])
+        volume[a - first : b - first, 1:-1, 1:-1] = values[a:b]
+
+    vertices, triangles = _polygonise(fill, grid, np.array([-1, -1, -1]), shape)
+    return Mesh(vertices, triangles)
