@@ -12,12 +12,13 @@ import numpy as np
 from scipy import ndimage
 
 from ..surface.rays import RayScene
+from ..surface.topology import vertex_normals
 from ..types import Mesh
 from .sheet import contact_sheet, error_colours, error_legend, write_png
 
 __all__ = [
     "VIEWS", "Camera", "camera_for", "contact_sheet", "error_colours", "error_legend", "render", "render_points",
-    "vertex_normals", "write_png",
+    "write_png",
 ]  # fmt: skip
 
 VIEWS: dict[str, tuple[float, float]] = {
@@ -86,17 +87,6 @@ def camera_for(points: np.ndarray, view: str | tuple[float, float] = "front", zo
     flat = seen[:, :2] / -seen[:, 2:]
     low, high = flat.min(0), flat.max(0)
     return Camera(origin, axes, float((high - low).max()) / 2 * 1.12 / zoom, (low + high) / 2, reach)
-
-
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals (V, 3) of a mesh; zero for a vertex without triangles."""
-    vertices = np.asarray(vertices, dtype=float)
-    corners = vertices[triangles]
-    face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.stack(
-        [np.bincount(triangles.ravel(), np.repeat(face[:, c], 3), len(vertices)) for c in range(3)], axis=1
-    )
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
 
 
 def _canvas(size: int | tuple[int, int], samples: int) -> tuple[int, int, np.ndarray]:

@@ -1,0 +1,151 @@
+"""A head model's codes -> a watertight mesh in the model frame."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import HeadfieldError
+from ..types import Codes, Mesh
+from .extract import extract_full
+from .project import project
+from .topology import component_areas, components, keep_vertices, vertex_normals
+
+if TYPE_CHECKING:
+    from ..models.imhead import ImHead
+
+
+@dataclass(frozen=True)
+class MeshReport:
+    """What making a mesh took and what was left out.
+
+    Attributes:
+        evaluations: Field samples of the extraction.
+        gradients: Points with value and gradient, for projection and normals.
+        components: Connected components kept.
+        dropped: Areas of the floating components that were dropped, as shares of the whole area.
+        residual_voxels: Largest |f| left at a vertex off the caps, in voxels.
+        seconds: Extraction altogether (`seconds_field` of it inside the network).
+        seconds_field: See `seconds`.
+        seconds_project: Projection and normals.
+    """
+
+    evaluations: int
+    gradients: int
+    components: int
+    dropped: tuple[float, ...]
+    residual_voxels: float
+    seconds: float
+    seconds_field: float
+    seconds_project: float
+
+
+def mesh_of(
+    model: ImHead,
+    codes: Codes,
+    resolution: int = 256,
+    normals: bool = True,
+    *,
+    drop_floating: float = 1e-3,
+    slack: float = 1.2,
+    chunk: int = 65_536,
+) -> Mesh:
+    """Watertight, outward mesh of one head; the arguments and errors of `mesh_with_report`."""
+    return mesh_with_report(
+        model, codes, resolution, normals, drop_floating=drop_floating, slack=slack, chunk=chunk
+    )[0]
+
+
+def mesh_with_report(
+    model: ImHead,
+    codes: Codes,
+    resolution: int = 256,
+    normals: bool = True,
+    *,
+    drop_floating: float = 1e-3,
+    slack: float = 1.2,
+    chunk: int = 65_536,
+) -> tuple[Mesh, MeshReport]:
+    """Mesh of one head and how it came about.
+
+    Args:
+        model: Anything with `box` (2, 3), `signed_distance(points (1, N, 3), codes)` and `value_and_gradient`;
+            `condition(codes)` is called once when it exists, and its answer takes the place of the codes.
+        codes: One head (B = 1).
+        resolution: Samples along the longest side of the model's box: 256 is 1.4 mm, 512 is 0.7 mm.
+        normals: Project the vertices onto the level set and take their normals from the gradient; without it vertices
+            are where marching cubes put them and carry no normals.
+        drop_floating: Components with less than this share of the whole area are dropped (a network may leave crumbs
+            in empty space); 0 keeps everything. Cavities inside the head are components too.
+        slack: See `extract_full`.
+        chunk: Points per call of the network.
+
+    Returns:
+        The mesh in the model frame, and its report.
+
+    Raises:
+        HeadfieldError: There is no surface in the box.
+        ConfigError: The resolution makes no grid.
+    """
+    import torch
+
+    if codes.identity.shape[0] != 1:
+        raise ValueError(f"mesh_of takes the codes of one head, got a batch of {codes.identity.shape[0]}")
+    device = codes.identity.device
+    with torch.no_grad():
+        state = model.condition(codes) if hasattr(model, "condition") else codes
+
+        def field(points: np.ndarray) -> np.ndarray:
+            return model.signed_distance(torch.from_numpy(points).to(device)[None], state)[0].cpu().numpy()
+
+        def value_and_gradient(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            value, gradient = model.value_and_gradient(torch.from_numpy(points).to(device)[None], state)
+            return value[0].cpu().numpy(), gradient[0].cpu().numpy()
+
+        found = extract_full(field, np.asarray(model.box), resolution, slack=slack, chunk=chunk)
+        mesh = found.mesh
+        if not len(mesh.triangles):
+            raise HeadfieldError(
+                "The model has no surface inside its box for these codes. A code within about 3 standard deviations of "
+                "the mean and a trained model were expected: check the weights and the code."
+            )
+        mesh = replace(mesh, attributes={"_capped": found.capped})
+        mesh, kept, dropped = _without_crumbs(mesh, drop_floating)
+        capped = mesh.attributes["_capped"]
+        mesh = replace(mesh, attributes={})
+        begin = time.perf_counter()
+        gradients, residual = 0, float("nan")
+        if normals:
+            limit = 0.5 * found.grid.voxel
+            moved = project(value_and_gradient, mesh.vertices, limit=limit, frozen=capped, chunk=chunk)
+            gradients = moved.evaluations
+            residual = float(np.abs(moved.values[~capped]).max(initial=0)) / found.grid.voxel
+            outward = moved.normals
+            if capped.any():
+                outward[capped] = vertex_normals(moved.vertices, mesh.triangles)[capped]
+            mesh = replace(mesh, vertices=moved.vertices, normals=outward)
+    return mesh, MeshReport(
+        evaluations=found.evaluations,
+        gradients=gradients,
+        components=kept,
+        dropped=dropped,
+        residual_voxels=residual,
+        seconds=found.seconds,
+        seconds_field=found.seconds_field,
+        seconds_project=time.perf_counter() - begin,
+    )
+
+
+def _without_crumbs(mesh: Mesh, share: float) -> tuple[Mesh, int, tuple[float, ...]]:
+    """The mesh without tiny components, how many are left, and the area shares of those that went."""
+    label = components(mesh)
+    area = component_areas(mesh, label)
+    part = area / area.sum()
+    keep = part >= share
+    if keep.all():
+        return mesh, len(area), ()
+    dropped = tuple(sorted(part[~keep].tolist(), reverse=True))
+    return keep_vertices(mesh, keep[label]), int(keep.sum()), dropped

@@ -1,0 +1,60 @@
+"""Which vertices of a fitted head the scan saw, and which the model invented."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+
+def seen_mask(
+    vertices: np.ndarray,
+    normals: np.ndarray,
+    scan_points: np.ndarray,
+    radius: float | None = None,
+    *,
+    reach: float | None = None,
+    neighbours: int = 8,
+) -> np.ndarray:
+    """Vertices that the scan supports.
+
+    Each scan point vouches for the surface nearest to it: vertices within `radius` of that place whose normal points
+    to the same side. The side matters at thin parts: points in front of an ear say nothing about its back, nor those
+    on the upper lip about the lower. The scan's own normals are not needed (they are often missing or inverted).
+
+    Args:
+        vertices: (V, 3) of the head.
+        normals: (V, 3) unit, outward.
+        scan_points: (N, 3) in the same frame and unit; non-finite ones are ignored.
+        radius: How far a point's word carries; default three times the median spacing of the scan, at least twice
+            the median spacing of the vertices.
+        reach: Points farther than this from the head are strays and vouch for nothing; default `radius`.
+        neighbours: Scan points asked per vertex.
+
+    Returns:
+        (V,) bool.
+    """
+    vertices, normals = np.asarray(vertices, dtype=float), np.asarray(normals, dtype=float)
+    points = np.asarray(scan_points, dtype=float)
+    points = points[np.isfinite(points).all(1)]
+    if not len(points) or not len(vertices):
+        return np.zeros(len(vertices), dtype=bool)
+    if radius is None:
+        radius = max(3 * _spacing(points), 2 * _spacing(vertices))
+    distance, nearest = cKDTree(vertices).query(points)
+    near = distance <= (radius if reach is None else reach)
+    if not near.any():
+        return np.zeros(len(vertices), dtype=bool)
+    place, side = vertices[nearest[near]], normals[nearest[near]]
+    k = min(neighbours, len(place))
+    gap, index = cKDTree(place).query(vertices, k=k, distance_upper_bound=radius)
+    gap, index = gap.reshape(len(vertices), k), index.reshape(len(vertices), k)
+    agree = np.einsum("vkc,vc->vk", side[np.minimum(index, len(place) - 1)], normals) > 0.3
+    return (np.isfinite(gap) & agree).any(1)
+
+
+def _spacing(points: np.ndarray) -> float:
+    """Median distance to the nearest other point, from at most 2000 of them."""
+    if len(points) < 2:
+        return 0.0
+    some = points[:: max(1, len(points) // 2000)]
+    return float(np.median(cKDTree(points).query(some, k=2)[0][:, 1]))
