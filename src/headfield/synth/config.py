@@ -1,0 +1,30 @@
+"""What `headfield synth` makes, as one dataclass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SynthConfig:
+    """A population of synthetic heads for the training store."""
+
+    family: Literal["ict", "anny", "mix"] = "mix"
+    """Head family; mix is half of each."""
+    identities: int = 500
+    """How many people, in all."""
+    expressions: int = 20
+    """Random expressions of each, beside the neutral face."""
+    split: Literal["train", "dev", "test", "all"] = "train"
+    """Which frozen stream of identities; all is 80, 10 and 10 %. Dev and test keep their truth meshes."""
+    hair: float | None = None
+    """Share of people with hair or a beard, 0 to 1; None = the frozen share (0.4)."""
+    points: int = 12288
+    """Surface points per head and expression."""
+    samples: int = 3072
+    """Signed samples off the surface per head and expression."""
+    seed: int | None = None
+    """Seed of the population; None = the frozen one, whose test split is the public test."""
+    workers: int = 0
+    """Worker processes; 0 = in this process."""

@@ -1,0 +1,223 @@
+"""Fill a training store with synthetic people: a process pool, resumable, atomic, the same bytes for the same seed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from headfield.errors import ConfigError, StoreError
+from headfield.frames import BOX, MM_PER_UNIT
+from headfield.io.store import Record, StoreWriter, write_identity
+from headfield.synth.config import SynthConfig
+from headfield.synth.identities import IdentityKey, frozen, identity_keys
+from headfield.synth.person import Person, make_person, make_sheet
+from headfield.synth.sampling import sample_row
+
+MARGIN = 15.0 / MM_PER_UNIT
+"""The box must enclose every head with this much to spare (15 mm), model units."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with (finished, total, id of the one just finished)."""
+
+
+def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = True) -> Path:
+    """Make or complete a store.
+
+    Identities that the store's index names are kept as they are; a killed run goes on where it stopped. Runs of
+    other splits, families or counts may fill the same store, as long as seed, hair share and array sizes agree.
+
+    Args:
+        config: What to make.
+        out: The store's folder.
+        progress: True shows a bar with the remaining time, False nothing, or a function of your own.
+    Returns:
+        The store's folder.
+    Raises:
+        ConfigError: Options that make no sense.
+        StoreError: `out` holds something else, or a head does not fit the box.
+    """
+    if config.points < 16 or config.samples < 16 or config.expressions < 0:
+        raise ConfigError(
+            f"points ({config.points}) and samples ({config.samples}) must be at least 16, "
+            f"expressions ({config.expressions}) at least 0."
+        )
+    share = frozen()["hair"]["share"] if config.hair is None else config.hair
+    if not 0 <= share <= 1:
+        raise ConfigError(f"hair share {share} is not between 0 and 1.")
+    keys = identity_keys(config.family, config.split, config.identities, config.seed)
+    settings = {"generator": frozen(), "seed": keys[0].seed, "hair": share}
+    families = sorted({key.family for key in keys})
+    writer = StoreWriter(out, settings, box=BOX, points=config.points, samples=config.samples, families=families)
+    todo = [key for key in keys if key.id not in writer]
+    jobs = [(str(out), key, config.expressions, config.points, config.samples, share) for key in todo]
+    done = len(keys) - len(todo)
+    report, close = _reporter(progress, len(keys), done)
+    try:
+        for record in _run(jobs, config.workers):
+            writer.finish(record)
+            done += 1
+            report(done, len(keys), record.id)
+    finally:
+        close()
+    return Path(out)
+
+
+def _run(jobs: list[tuple], workers: int) -> Iterator[Record]:
+    if workers <= 0 or len(jobs) <= 1:
+        for job in jobs:
+            yield write_person(*job)
+        return
+    import multiprocessing
+
+    # spawn: a fork would copy the parent's threads (torch, rich) in the middle of whatever they do
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
+        futures = [pool.submit(write_person, *job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    """Each worker is one thread, or two workers on two cores fight for them."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    import sys
+
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@cache
+def _family(name: str):
+    from headfield.parametric import load_family
+
+    head = load_family(name)
+    return head, make_sheet(head)
+
+
+def write_person(out: str, key: IdentityKey, expressions: int, points: int, samples: int, hair_share: float) -> Record:
+    """Make one person's folder; the index line is the caller's.
+
+    Args:
+        out: The store's folder.
+        key: Who.
+        expressions: Random expressions beside neutral.
+        points, samples: P and S.
+        hair_share: Share of people with hair or beard.
+    Returns:
+        The index record.
+    """
+    head, sheet = _family(key.family)
+    person = make_person(key, head, sheet, hair_share)
+    arrays, truth = person_arrays(person, expressions, points, samples, BOX)
+    record = Record(
+        id=key.id,
+        family=key.family,
+        split=key.split,
+        hair=person.hair_class,
+        beard=person.beard_class,
+        log_size=person.log_size,
+        expressions=1 + expressions,
+        describe=head.describe(person.identity),
+        folder=f"{key.family}/{key.id}",
+    )
+    write_identity(Path(out), record, arrays, truth if key.split != "train" else None)
+    return record
+
+
+def person_arrays(
+    person: Person, expressions: int, points: int, samples: int, box: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The store's arrays of one person, and the evaluation truth of the first rows.
+
+    Raises:
+        StoreError: A head comes closer than 15 mm to the box.
+    """
+    weights = person.expressions(expressions)
+    rng = person.key.rng("samples")
+    rows, kept = [], []
+    for number, expression in enumerate(weights):
+        solid = person.neutral if number == 0 else person.solid(expression)
+        require_room(solid.vertices if person.hair is None else np.concatenate([solid.vertices, person.hair.vertices]),
+                     box, person.key.id)
+        rows.append(sample_row(solid, person.neutral, points, samples, box, rng))
+        if number < frozen()["truth_rows"]:
+            kept.append(solid)
+    names = ("points", "normals", "canonical", "canonical_valid", "samples", "sdf")
+    arrays = {name: np.stack([getattr(row, name) for row in rows]) for name in names}
+    arrays |= {"anchors": person.anchors.astype(np.float32), "expressions": weights}
+    return arrays, truth_arrays(person, kept)
+
+
+def truth_arrays(person: Person, solids: list) -> dict[str, np.ndarray]:
+    """What evaluation needs of a person, uncompressed: rows R of the skin, and the static hair.
+
+    Keys: ``vertices`` (R, V, 3) f4, ``triangles`` (F, 3) i4, ``seen`` (R, F) bool (no part of the surface where
+    False), ``interior``, ``cap`` (F,) bool, ``face`` (V,) bool, ``hair_vertices`` (H, 3) f4, ``hair_triangles`` (G, 3)
+    i4, ``hair_seen`` (G,) bool, ``identity`` (I,) f8, ``placement`` (4, 4) f8 metres -> model frame, ``landmarks68``
+    (R, 68, 3) f4. The solid is the union of skin and hair.
+    """
+    hair = person.hair
+    empty = np.zeros((0, 3))
+    return {
+        "vertices": np.stack([solid.vertices for solid in solids]).astype(np.float32),
+        "triangles": person.sheet.triangles.astype(np.int32),
+        "seen": np.stack([solid.seen for solid in solids]),
+        "interior": person.sheet.interior,
+        "cap": person.sheet.cap,
+        "face": np.asarray(person.head.face_mask, dtype=bool),
+        "hair_vertices": (empty if hair is None else hair.vertices).astype(np.float32),
+        "hair_triangles": (empty if hair is None else hair.triangles).astype(np.int32),
+        "hair_seen": np.zeros(0, bool) if hair is None else hair.visible,
+        "identity": np.asarray(person.identity, dtype=float),
+        "placement": person.placement.matrix(),
+        "landmarks68": np.stack([person.head.landmarks68(solid.vertices) for solid in solids]).astype(np.float32),
+    }
+
+
+def require_room(vertices: np.ndarray, box: np.ndarray, name: str) -> None:
+    """Refuse a head that comes closer than 15 mm to the box.
+
+    Raises:
+        StoreError: It does; the message says where.
+    """
+    low, high = vertices.min(0), vertices.max(0)
+    spare = np.minimum(low - box[0], box[1] - high)
+    if (spare < MARGIN).any():
+        raise StoreError(
+            f"{name} spans {low.round(3)} to {high.round(3)} model units; the box {box[0]} to {box[1]} must enclose "
+            f"it with {MARGIN:.3f} (15 mm) to spare: enlarge frames.BOX, or this head is not plausible."
+        )
+
+
+def _reporter(progress: Progress | bool, total: int, done: int) -> tuple[Progress, Callable[[], None]]:
+    if callable(progress):
+        return progress, lambda: None
+    if not progress:
+        return (lambda *_: None), lambda: None
+    from rich import progress as rich_progress
+
+    bar = rich_progress.Progress(
+        rich_progress.TextColumn("heads"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TextColumn("left"),
+        rich_progress.TimeRemainingColumn(),
+        rich_progress.TextColumn("{task.description}"),
+    )
+    bar.start()
+    task = bar.add_task("", total=total, completed=done)
+
+    def report(finished: int, _: int, name: str) -> None:
+        bar.update(task, completed=finished, description=name)
+
+    return report, bar.stop

@@ -1,0 +1,94 @@
+"""One synthetic person: skin, hair and beard in the model frame, ready for any expression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from headfield.parametric.normalise import log_size, normalising_similarity
+from headfield.synth.expressions import draw_expressions
+from headfield.synth.identities import IdentityKey, frozen
+from headfield.synth.solid import Hair, Sheet, Solid
+from headfield.types import ARKIT, Similarity
+
+
+@dataclass
+class Person:
+    """One person of the population.
+
+    Attributes:
+        key: Name and seed.
+        head: The parametric family.
+        identity: (I,) its vector.
+        sheet: The skin's topology.
+        placement: Metres of the family's own frame -> model frame; from the neutral head, for all expressions.
+        anchors: (39, 3) neutral skin anchors, model frame.
+        hair_class, beard_class: Labels.
+        hair: Static hair, or None.
+        beard: Thickness field of the beard, or None.
+    """
+
+    key: IdentityKey
+    head: object
+    identity: np.ndarray
+    sheet: Sheet
+    placement: Similarity
+    anchors: np.ndarray
+    hair_class: str = "bald"
+    beard_class: str = "none"
+    hair: Hair | None = None
+    beard: object | None = None
+
+    @property
+    def log_size(self) -> float:
+        """Log of the size relative to the reference adult."""
+        return log_size(self.placement)
+
+    def skin(self, expression: np.ndarray | None = None) -> np.ndarray:
+        """Skin vertices (V, 3) in the model frame, with the beard, without the hair.
+
+        Args:
+            expression: (52,) ARKit weights, None = neutral.
+        """
+        vertices = self.placement.apply(self.head.raw_vertices(self.identity, expression))
+        return vertices if self.beard is None else self.beard.apply(vertices)
+
+    def solid(self, expression: np.ndarray | None = None) -> Solid:
+        """The whole head with an expression (52,), None = neutral."""
+        return Solid(self.sheet, self.skin(expression), self.hair)
+
+    @cached_property
+    def neutral(self) -> Solid:
+        """The whole head at rest."""
+        return self.solid()
+
+    def expressions(self, count: int) -> np.ndarray:
+        """The person's expression rows (1 + count, 52) float32; row 0 is neutral."""
+        drawn = draw_expressions(self.key.rng("expressions"), count, np.asarray(self.head.expression_mask))
+        return np.concatenate([np.zeros((1, len(ARKIT)), np.float32), drawn])
+
+
+def make_sheet(head) -> Sheet:
+    """The skin's topology of a family, with the face sampled more densely."""
+    triangles = np.ascontiguousarray(head.triangles, dtype=np.int64)
+    face = np.asarray(head.face_mask)[triangles].all(1)
+    density = np.where(face, frozen()["surface"]["face_density"], 1.0)
+    return Sheet(triangles, np.asarray(head.interior, dtype=bool), np.asarray(head.cap, dtype=bool), density)
+
+
+def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: float | None = None) -> Person:
+    """Draw one person.
+
+    Args:
+        key: Who.
+        head: The parametric family, of the key's name.
+        sheet: From `make_sheet(head)`, to share it among people.
+        hair_share: Share of people with hair or beard, None = frozen.
+    """
+    identity = key.draw(head)
+    raw = head.raw_vertices(identity)
+    placement = normalising_similarity(head.anchors(raw))
+    sheet = make_sheet(head) if sheet is None else sheet
+    return Person(key, head, identity, sheet, placement, placement.apply(head.anchors(raw)))

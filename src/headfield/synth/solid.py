@@ -1,0 +1,320 @@
+"""A head at one instant as a solid: the union of its skin and its hair, what of it can be seen, and its distance.
+
+Three rules make truth out of a mesh of several closed components (skin with a mouth bag, eyeballs, hair):
+
+* the sign is the union's: inside where any component's winding number exceeds one half (never the product
+  ``(1 - 2w) d`` that libigl's ``signed_distance`` gives with fast winding numbers);
+* triangles that nobody can see (in the closed mouth, behind the eyeballs, under the hair) are no surface: they are
+  neither sampled nor measured to;
+* a void that nobody can see, such as the bag behind closed lips, is solid. A void point that is unseen itself but has
+  seen skin before its eyes is ambiguous (the depth of an open mouth) and is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from headfield.errors import need
+from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
+
+SEEN_SHARE = 0.02
+"""A surface point is visible when at least this share of all directions escapes from it (README: 8 of 256 is 0.03)."""
+
+_LIFT = 4e-4
+"""Rays start this far off the surface, model units (0.1 mm)."""
+
+_SURFACE_DIRECTIONS = sphere_directions(96)
+_VOID_DIRECTIONS = sphere_directions(128)
+
+
+def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Area-weighted unit normals (V, 3); zero where a vertex has no triangle."""
+    a, b, c = (vertices[triangles[:, k]] for k in range(3))
+    face = np.cross(b - a, c - a)
+    normals = np.stack(
+        [np.bincount(triangles.ravel(), np.repeat(face[:, k], 3), minlength=len(vertices)) for k in range(3)], 1
+    )
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+
+
+@dataclass(frozen=True)
+class StarPart:
+    """A closed part that is star-shaped about a centre and does not move with the expression: hair, a bun.
+
+    Attributes:
+        centre: (3,) every ray from here leaves the part exactly once.
+        vertices: (V, 3) model frame.
+        triangles: (F, 3) outward.
+    """
+
+    centre: np.ndarray
+    vertices: np.ndarray
+    triangles: np.ndarray
+
+    @cached_property
+    def occluder(self) -> Occluder:
+        """The part's mesh for rays."""
+        return Occluder(self.vertices, self.triangles)
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """Unit normals (V, 3)."""
+        return vertex_normals(self.vertices, self.triangles)
+
+    def contains(self, points: np.ndarray) -> np.ndarray:
+        """Whether points (N, 3) lie inside (N,): a point does exactly if the part's skin lies further out."""
+        return self.occluder.occluded(points, points - self.centre)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The topology that all instants of one head share.
+
+    Attributes:
+        triangles: (F, 3), closed components, outward.
+        interior: (F,) bool, may be hidden.
+        cap: (F,) bool, the planar neck cap, whose rim is sharp.
+        density: (F,) relative sampling density per area.
+    """
+
+    triangles: np.ndarray
+    interior: np.ndarray
+    cap: np.ndarray
+    density: np.ndarray
+
+    @cached_property
+    def interior_vertices(self) -> np.ndarray:
+        """Vertices (n,) of interior triangles."""
+        return np.unique(self.triangles[self.interior])
+
+
+class Hair:
+    """The static parts of one head, classified once against the neutral skin.
+
+    Args:
+        parts: Star-shaped parts.
+        sheet, vertices: The neutral skin.
+    """
+
+    def __init__(self, parts: tuple[StarPart, ...], sheet: Sheet, vertices: np.ndarray):
+        igl = need("igl", "synth", "Signed distances")
+        self.parts = parts
+        offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
+        self.vertices = np.concatenate([part.vertices for part in parts])
+        self.normals = np.concatenate([part.normals for part in parts])
+        self.triangles = np.concatenate([part.triangles + offset for part, offset in zip(parts, offsets)])
+        self.owner = np.repeat(np.arange(len(parts)), [len(part.triangles) for part in parts])
+        buried = igl.fast_winding_number(vertices, sheet.triangles, self.vertices) > 0.5
+        owner = np.repeat(np.arange(len(parts)), np.diff(offsets))
+        for k, part in enumerate(parts):
+            others = owner != k
+            buried[others] |= part.contains(self.vertices[others])
+        self.visible = ~buried[self.triangles].all(1)
+        self.mixed = buried[self.triangles].any(1) & self.visible
+        self._tree = igl.AABB()
+        self._shown = np.ascontiguousarray(self.triangles[self.visible])
+        self._tree.init(self.vertices, self._shown)
+
+    def contains(self, points: np.ndarray, but: np.ndarray | None = None) -> np.ndarray:
+        """Whether points (N, 3) lie inside any part, not counting part `but` (N,) of each point."""
+        inside = np.zeros(len(points), dtype=bool)
+        for k, part in enumerate(self.parts):
+            answer = part.contains(points)
+            inside |= answer if but is None else answer & (but != k)
+        return inside
+
+    def squared_distance(self, points: np.ndarray) -> np.ndarray:
+        """Squared distance (N,) from points (N, 3) to the visible hair."""
+        return self._tree.squared_distance(self.vertices, self._shown, points)[0]
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Points on the visible surface.
+
+    Attributes:
+        points, normals: (N, 3) model frame; unit outward.
+        triangle: (N,) index into the skin's triangles, or, where `hair`, into the hair's.
+        weights: (N, 3) barycentric.
+        hair: (N,) bool.
+    """
+
+    points: np.ndarray
+    normals: np.ndarray
+    triangle: np.ndarray
+    weights: np.ndarray
+    hair: np.ndarray
+
+
+class Solid:
+    """One head at one instant.
+
+    Args:
+        sheet: Topology.
+        vertices: (V, 3) posed skin, model frame.
+        hair: Static hair, or None.
+    """
+
+    def __init__(self, sheet: Sheet, vertices: np.ndarray, hair: Hair | None = None):
+        self.sheet, self.hair = sheet, hair
+        self.vertices = np.ascontiguousarray(vertices, dtype=float)
+        triangles = sheet.triangles
+        a, b, c = (self.vertices[triangles[:, k]] for k in range(3))
+        cross = np.cross(b - a, c - a)
+        double_area = np.linalg.norm(cross, axis=1)
+        self.area = 0.5 * double_area
+        self.flat_normals = cross / np.maximum(double_area, 1e-30)[:, None]
+        self.normals = vertex_normals(self.vertices, triangles[~sheet.cap])
+        self.skin = Occluder(self.vertices, triangles)
+        self.shown = self._shown()
+        self.seen = self.shown[triangles].any(1)
+
+    @property
+    def occluders(self) -> list[Occluder]:
+        """Everything opaque."""
+        return [self.skin] + ([part.occluder for part in self.hair.parts] if self.hair else [])
+
+    def _shown(self) -> np.ndarray:
+        """Visibility (V,) of the skin's vertices: share of directions that escape over SEEN_SHARE, at most 1."""
+        shown = np.ones(len(self.vertices))
+        if self.hair is not None:
+            shown[self.hair.contains(self.vertices)] = 0.0
+        ask = self.sheet.interior_vertices[shown[self.sheet.interior_vertices] > 0]
+        if len(ask):
+            normals = self.normals[ask]
+            share = escaping_share(
+                self.occluders, self.vertices[ask] + _LIFT * normals, _SURFACE_DIRECTIONS, normals
+            )
+            shown[ask] = np.minimum(share / SEEN_SHARE, 1.0)
+        return shown
+
+    def visibility(self, triangle: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Whether skin points (triangle (N,), barycentric weights (N, 3)) can be seen: (N,) bool."""
+        return (self.shown[self.sheet.triangles[triangle]] * weights).sum(1) > 0.5
+
+    @cached_property
+    def _tree(self):
+        igl = need("igl", "synth", "Signed distances")
+        triangles = np.ascontiguousarray(self.sheet.triangles[self.seen])
+        tree = igl.AABB()
+        tree.init(self.vertices, triangles)
+        return tree, triangles
+
+    @cached_property
+    def _winding(self):
+        igl = need("igl", "synth", "Signed distances")
+        bvh = igl.FastWindingNumberBVH()
+        bvh.init(self.vertices, self.sheet.triangles, 2)
+        return bvh
+
+    def inside_skin(self, points: np.ndarray) -> np.ndarray:
+        """Whether points (N, 3) lie inside a component of the skin: winding number > 0.5 (N,)."""
+        return self._winding.winding_number(np.ascontiguousarray(points, dtype=float), 2.0) > 0.5
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """Unsigned distance (N,) from points (N, 3) to the visible surface."""
+        tree, triangles = self._tree
+        squared = tree.squared_distance(self.vertices, triangles, points)[0]
+        if self.hair is not None:
+            squared = np.minimum(squared, self.hair.squared_distance(points))
+        return np.sqrt(squared)
+
+    def signed_distance(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """True signed distance (N,) of points (N, 3), negative inside, and whether it is ambiguous (N,) bool."""
+        points = np.ascontiguousarray(points, dtype=float)
+        distance = self.distance(points)
+        inside = self.inside_skin(points)
+        if self.hair is not None:
+            inside |= self.hair.contains(points)
+        ambiguous = np.zeros(len(points), dtype=bool)
+        void = np.flatnonzero(~inside & self._near_interior(points))
+        if len(void):
+            hidden = void[escaping_share(self.occluders, points[void], _VOID_DIRECTIONS) == 0]
+            faces_skin = self._faces_seen_skin(points[hidden])
+            ambiguous[hidden[faces_skin]] = True
+            inside[hidden[~faces_skin]] = True
+        return np.where(inside, -distance, distance), ambiguous
+
+    def _near_interior(self, points: np.ndarray) -> np.ndarray:
+        """Only points in the bounds of the interior triangles can lie in a hidden void."""
+        if not len(self.sheet.interior_vertices):
+            return np.zeros(len(points), dtype=bool)
+        corners = self.vertices[self.sheet.interior_vertices]
+        return ((points > corners.min(0)) & (points < corners.max(0))).all(1)
+
+    def _faces_seen_skin(self, points: np.ndarray) -> np.ndarray:
+        """Whether some ray from points (N, 3) first meets a visible triangle from its outer side: (N,) bool."""
+        d = len(_VOID_DIRECTIONS)
+        directions = np.tile(_VOID_DIRECTIONS, (len(points), 1))
+        triangle, _ = self.skin.first_hit(np.repeat(points, d, axis=0), directions)
+        front = (triangle >= 0) & ((directions * self.flat_normals[triangle]).sum(1) < 0)
+        return (front & self.seen[triangle]).reshape(len(points), d).any(1)
+
+    def sample_surface(self, count: int, rng: np.random.Generator) -> SurfacePoints:
+        """Random visible surface points in random order, by area times the sheet's density.
+
+        Args:
+            count: How many.
+            rng: Source of randomness.
+        """
+        skin_weight = self.area * self.sheet.density * self.seen
+        if self.hair is None:
+            weight = skin_weight
+        else:
+            corners = self.hair.vertices[self.hair.triangles]
+            hair_area = 0.5 * np.linalg.norm(
+                np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+            )
+            weight = np.concatenate([skin_weight, hair_area * self.hair.visible])
+        cumulative = np.cumsum(weight)
+        cumulative /= cumulative[-1]
+        found: list[SurfacePoints] = []
+        missing = count
+        while missing > 0:
+            ask = int(missing * 1.2) + 64
+            # stratified in the triangle, shuffled: the variance of systematic sampling, the order of random
+            draws = (rng.permutation(ask) + rng.random(ask)) / ask
+            chosen = np.minimum(np.searchsorted(cumulative, draws, side="right"), len(weight) - 1)
+            root, second = np.sqrt(rng.random(ask)), rng.random(ask)
+            weights = np.stack([1.0 - root, root * (1.0 - second), root * second], axis=1)
+            found.append(self._accept(chosen, weights))
+            missing -= len(found[-1].points)
+        joined = [np.concatenate(arrays)[:count] for arrays in zip(*(_fields(part) for part in found))]
+        return SurfacePoints(*joined)
+
+    def _accept(self, chosen: np.ndarray, weights: np.ndarray) -> SurfacePoints:
+        """Positions and normals of candidates, without those that are hidden."""
+        n_skin = len(self.sheet.triangles)
+        hair = chosen >= n_skin
+        points, normals = np.empty((len(chosen), 3)), np.empty((len(chosen), 3))
+        keep = np.ones(len(chosen), dtype=bool)
+        triangle = np.where(hair, chosen - n_skin, chosen)
+
+        s = ~hair
+        corners = self.sheet.triangles[triangle[s]]
+        points[s] = (self.vertices[corners] * weights[s, :, None]).sum(1)
+        smooth = (self.normals[corners] * weights[s, :, None]).sum(1)
+        flat = self.flat_normals[triangle[s]]
+        # interpolated normals lie about sharp creases and on the cap: there the triangle's own is the truth
+        sharp = self.sheet.cap[triangle[s]] | ((smooth * flat).sum(1) < 0.5 * np.linalg.norm(smooth, axis=1) + 1e-9)
+        normals[s] = np.where(sharp[:, None], flat, smooth)
+        keep[s] = self.visibility(triangle[s], weights[s])
+        if self.hair is not None:
+            keep[s] &= ~self.hair.contains(points[s])
+            h = np.flatnonzero(hair)
+            corners = self.hair.triangles[triangle[h]]
+            points[h] = (self.hair.vertices[corners] * weights[h, :, None]).sum(1)
+            normals[h] = (self.hair.normals[corners] * weights[h, :, None]).sum(1)
+            mixed = h[self.hair.mixed[triangle[h]]]
+            buried = self.inside_skin(points[mixed])
+            buried |= self.hair.contains(points[mixed], but=self.hair.owner[triangle[mixed]])
+            keep[mixed[buried]] = False
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+        return SurfacePoints(points[keep], normals[keep], triangle[keep], weights[keep], hair[keep])
+
+
+def _fields(part: SurfacePoints) -> tuple[np.ndarray, ...]:
+    return part.points, part.normals, part.triangle, part.weights, part.hair
