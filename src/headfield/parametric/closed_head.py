@@ -12,7 +12,8 @@ from headfield.types import ARKIT
 
 FOLDING = (
     "mouthRollLower mouthRollUpper mouthPucker mouthPressLeft+mouthPressRight eyeBlinkLeft+eyeBlinkRight "
-    "eyeSquintLeft+eyeSquintRight mouthShrugLower+mouthShrugUpper mouthFrownLeft+mouthFrownRight eyeWideLeft+eyeWideRight"
+    "eyeSquintLeft+eyeSquintRight mouthShrugLower+mouthShrugUpper mouthFrownLeft+mouthFrownRight "
+    "eyeWideLeft+eyeWideRight"
 ).split()
 """Expressions that fold skin over skin: what any of them hides counts as interior."""
 

@@ -15,34 +15,41 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
 from headfield import frames
+from headfield.parametric.normalise import normalising_similarity
 from headfield.parametric.topology import boundary_loops, edge_lengths_graph, used_vertices, vertex_normals
 
-CUT_BELOW = 0.055
-"""The cut lies this far below the plane through the throat and neck-side anchors, as a share of the distance from the
-throat to the inner eye corners: about 8 mm for an adult, so that those anchors stay inside the kept skin."""
+CUT_BELOW = 0.03
+"""The cut lies this far below the throat and neck-side anchors, in model units (about 8 mm of an adult), so that
+those anchors stay inside the kept skin."""
 
-BAND = 0.03
-"""Geodesic width (metres on the template) of the band above the cut that follows the ring onto the head's own plane,
-and over which expressions fade out, so that the neck's cut stays at rest."""
+OWN_TILT = 0.35
+"""How much of the tilt of the plane through the head's own throat and neck-side anchors the cut takes; the rest is the
+model frame's horizontal. The full tilt varies by 20 degrees between heads and cuts a thin wedge out of some backs."""
 
-_THROAT, _SIDE_LEFT, _SIDE_RIGHT, _EYE_LEFT, _EYE_RIGHT = frames.anchor_indices(
-    ["throat", "neck_side_left", "neck_side_right", "eye_inner_left", "eye_inner_right"]
-)
+FOLLOW_BAND = 0.05
+"""Geodesic width (metres on the template) of the band above the cut that follows the ring onto the head's own plane."""
+
+REST_BAND = 0.03
+"""Geodesic width (metres on the template) over which expressions fade out, so that the cut stays at rest."""
+
+_THROAT, _SIDE_LEFT, _SIDE_RIGHT = frames.anchor_indices(["throat", "neck_side_left", "neck_side_right"])
 
 
 def neck_plane(anchors: np.ndarray) -> tuple[np.ndarray, float]:
     """The head's own cutting plane: unit normal (3,) pointing up and offset c, with height(x) = x . normal - c.
 
     Args:
-        anchors: (39, 3) anchors of the neutral head.
+        anchors: (39, 3) anchors of the neutral head, metres.
     """
+    placement = normalising_similarity(anchors)
     throat, left, right = anchors[_THROAT], anchors[_SIDE_LEFT], anchors[_SIDE_RIGHT]
-    eyes = 0.5 * (anchors[_EYE_LEFT] + anchors[_EYE_RIGHT])
-    normal = np.cross(right - throat, left - throat)
+    up = placement.rotation[1]  # the model frame's y axis, seen from the head's own frame
+    own = np.cross(right - throat, left - throat)
+    own = own * np.sign(own @ up) / np.linalg.norm(own)
+    normal = OWN_TILT * own + (1.0 - OWN_TILT) * up
     normal = normal / np.linalg.norm(normal)
-    if normal @ (eyes - throat) < 0:
-        normal = -normal
-    return normal, float(normal @ throat) - CUT_BELOW * float(np.linalg.norm(eyes - throat))
+    middle = 0.5 * throat + 0.25 * (left + right)
+    return normal, float(normal @ middle) - CUT_BELOW / placement.scale
 
 
 @dataclass(frozen=True)
@@ -136,13 +143,15 @@ def plan_solid(
     cap_triangles, cap_scale = _cap(vertices, ring, len(vertices))
     graph = edge_lengths_graph(vertices, kept)
     distance = dijkstra(graph, indices=ring, min_only=True)
-    rest = _smoothstep(np.where(np.isfinite(distance), distance / BAND, 1.0))
+    distance[~np.isfinite(distance)] = 1.0  # the eyeballs
+    rest = _smoothstep(distance / REST_BAND)
+    stay = _smoothstep(distance / FOLLOW_BAND)
     slide = _slide(vertices, kept, ring, normal)
-    band = np.setdiff1d(np.flatnonzero(rest < 1.0), ring)
+    band = np.setdiff1d(np.flatnonzero(stay < 1.0), ring)
     count = min(6, len(ring))
     gap, nearest = cKDTree(vertices[ring]).query(vertices[band], k=count)
     weight = 1.0 / (gap + 1e-4) ** 2
-    weight *= ((1.0 - rest[band]) / weight.sum(1))[:, None]
+    weight *= ((1.0 - stay[band]) / weight.sum(1))[:, None]
     follow = np.zeros((len(band), len(ring)))
     follow[np.arange(len(band))[:, None], nearest] = weight
     cap = np.arange(len(kept) + len(cap_triangles)) >= len(kept)
