@@ -62,9 +62,9 @@ def imhead() -> ImHeadConfig:
 def imhead_small() -> ImHeadConfig:
     """Trains and runs on a laptop: narrower networks, the same codes."""
     return ImHeadConfig(
-        part_hidden=96,
+        part_hidden=80,
         part_layers=3,
-        part_features=64,
+        part_features=48,
         part_frequencies=6,
         fusion_hidden=96,
         fusion_layers=3,

@@ -19,7 +19,7 @@ from headfield.models.config import ImHeadConfig
 from headfield.models.prior import Prior
 from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleState, PartEnsemble
-from headfield.nn.gemm import use_fast_products
+from headfield.nn.machine import keep_freed_memory, use_fast_products
 from headfield.nn.mlp import Folded, GroupedMLP, MlpState
 from headfield.types import Codes
 
@@ -79,6 +79,7 @@ class ImHead(nn.Module):
         """
         super().__init__()
         use_fast_products()
+        keep_freed_memory()
         self.config = config
         self.box = np.array(frames.BOX if box is None else box, dtype=float)
         self.prior = prior or Prior.standard(config.identity)

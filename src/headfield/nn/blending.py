@@ -54,7 +54,7 @@ def blend(points: torch.Tensor, anchors: torch.Tensor, kernel: str, sigma: float
         logits = distance / -sigma
     p = torch.softmax(logits, dim=-1)
     kept = torch.relu(p - threshold)
-    phi = kept * kept / p.clamp_min(1e-30)
+    phi = kept * kept / p.clamp_min(max(threshold, 1e-30))
     total = phi.sum(-1, keepdim=True)
     return Blend(phi / total, p, total, distance)
 
@@ -71,7 +71,7 @@ def blend_reverse(
     weights, p = state.weights, state.p
     centred = (cotangent - (cotangent * weights).sum(-1, keepdim=True)) / state.total
     # phi = relu(p - eps)^2 / p has slope 1 - eps^2 / p^2 where p > eps
-    on_p = torch.where(p > threshold, centred * (1.0 - (threshold / p.clamp_min(1e-30)) ** 2), 0.0)
+    on_p = centred * (1.0 - (threshold / p.clamp_min(max(threshold, 1e-30))) ** 2)
     on_logits = p * (on_p - (p * on_p).sum(-1, keepdim=True))
     # d logit_j / dx = -(2 / sigma^2) (x - k_j) or -(x - k_j) / (sigma d_j)
     q = on_logits * (2.0 / sigma**2) if state.distance is None else on_logits / (sigma * state.distance)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-TILE = 64
+TILE = 32
 
 
 @dataclass(frozen=True)

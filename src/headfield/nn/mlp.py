@@ -92,7 +92,7 @@ class GroupedMLP(nn.Module):
         return Folded(first.flatten(0, 1), None if skip is None else skip.flatten(0, 1))
 
     def forward(
-        self, x: torch.Tensor, folded: Folded, group: torch.Tensor, bounds: tuple[int, ...], gate=None, keep: bool = True
+        self, x: torch.Tensor, folded: Folded, group: torch.Tensor, bounds: tuple[int, ...], gate=None, keep=True
     ) -> tuple[torch.Tensor, MlpState | None]:
         """Evaluate rows.
 

@@ -1,0 +1,128 @@
+"""Batches from the store, as a pure function of seed and step: a resumed run sees exactly the same data.
+
+Mirrored copies double the identities: code row i + n belongs to the mirror image of identity i, with left and right
+expression channels exchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from headfield import frames
+from headfield.io.store import Record, Store, dequantise, dequantise_normals
+from headfield.types import ARKIT_MIRROR
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B heads of one kind, all neutral or all posed, in the model frame.
+
+    Attributes:
+        rows: (B,) rows of the code table.
+        expression: (B, 52), or None when neutral.
+        surface, normals: (B, N, 3) surface points of the posed heads and outward unit normals.
+        neutral: (B, N, 3) the same material points on the neutral heads.
+        neutral_valid: (B, N) whether they are visible there.
+        samples, sdf: (B, S, 3) and (B, S) off-surface points and signed distances.
+        anchors: (B, 39, 3) neutral anchors.
+    """
+
+    rows: torch.Tensor
+    expression: torch.Tensor | None
+    surface: torch.Tensor
+    normals: torch.Tensor
+    neutral: torch.Tensor
+    neutral_valid: torch.Tensor
+    samples: torch.Tensor
+    sdf: torch.Tensor
+    anchors: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Batches:
+    """Draws batches from the training identities of a store.
+
+    Args:
+        store: The store.
+        records: Identities to draw from; their order defines the code rows.
+        seed: Everything drawn is a function of (seed, step).
+        heads: Heads per step.
+        points, samples: Surface points and signed samples per head.
+        mirror: Also train mirrored copies.
+    """
+
+    def __init__(self, store: Store, records: list[Record], *, seed: int, heads: int, points: int, samples: int,
+                 mirror: bool):
+        self.store, self.records, self.seed = store, records, seed
+        self.heads, self.mirror = heads, mirror
+        self.points, self.samples = min(points, store.points), min(samples, store.samples)
+        self.arrays = [store.open(record) for record in records]
+
+    @property
+    def codes(self) -> int:
+        """Rows of the code table."""
+        return len(self.records) * (2 if self.mirror else 1)
+
+    def draw(self, step: int, posed_share: float, micro: int) -> list[Batch]:
+        """The batches of one step, split into micro-batches of one kind.
+
+        Args:
+            step: Step number.
+            posed_share: Share of heads that wear an expression.
+            micro: Heads per micro-batch at most.
+        """
+        rng = np.random.default_rng([self.seed, step])
+        rows = rng.choice(self.codes, size=min(self.heads, self.codes), replace=False)
+        posed = int(round(posed_share * len(rows)))
+        batches = []
+        for kind, chosen in (("neutral", rows[posed:]), ("posed", rows[:posed])):
+            for start in range(0, len(chosen), micro):
+                batches.append(self._collect(chosen[start : start + micro], kind == "posed", rng))
+        return batches
+
+    def _collect(self, rows: np.ndarray, posed: bool, rng: np.random.Generator) -> Batch:
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in (
+            "expression", "surface", "normals", "neutral", "neutral_valid", "samples", "sdf", "anchors")}
+        for row in rows:
+            head = _read_head(
+                self.arrays[row % len(self.records)], self.store.box, posed, self.points, self.samples, rng
+            )
+            if row >= len(self.records):
+                head = _mirrored(head)
+            for name, value in head.items():
+                columns[name].append(value)
+        tensors = {name: torch.from_numpy(np.stack(values)) for name, values in columns.items()}
+        if not posed:
+            tensors["expression"] = None
+        return Batch(rows=torch.from_numpy(rows), **tensors)
+
+
+def _read_head(arrays, box, posed: bool, points: int, samples: int, rng: np.random.Generator) -> dict:
+    available = len(arrays["expressions"])
+    row = int(rng.integers(1, available)) if posed and available > 1 else 0
+    a = int(rng.integers(0, arrays["points"].shape[1] - points + 1))
+    b = int(rng.integers(0, arrays["samples"].shape[1] - samples + 1))
+    return {
+        "expression": np.array(arrays["expressions"][row]),
+        "surface": dequantise(arrays["points"][row, a : a + points], box),
+        "normals": dequantise_normals(arrays["normals"][row, a : a + points]),
+        "neutral": dequantise(arrays["canonical"][row, a : a + points], box),
+        "neutral_valid": np.array(arrays["canonical_valid"][row, a : a + points]),
+        "samples": dequantise(arrays["samples"][row, b : b + samples], box),
+        "sdf": np.array(arrays["sdf"][row, b : b + samples], dtype=np.float32),
+        "anchors": np.array(arrays["anchors"]),
+    }
+
+
+def _mirrored(head: dict) -> dict:
+    mirrored = dict(head)
+    for name in ("surface", "normals", "neutral", "samples", "anchors"):
+        mirrored[name] = frames.mirror_points(head[name]).astype(np.float32)
+    mirrored["anchors"] = mirrored["anchors"][frames.MIRROR_PART]
+    mirrored["expression"] = head["expression"][ARKIT_MIRROR]
+    return mirrored

@@ -1,0 +1,67 @@
+"""Checkpoints of a training run: one safetensors file, written under a temporary name and renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from headfield.errors import WeightsError
+
+
+def save(path: Path, tensors: dict[str, torch.Tensor], meta: dict) -> None:
+    """Write tensors and JSON-able meta data atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    flat = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    save_file(flat, temporary, metadata={"headfield": json.dumps(meta)})
+    os.replace(temporary, path)
+
+
+def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """Tensors and meta data of a checkpoint.
+
+    Raises:
+        WeightsError: Not a safetensors file of this package.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = (file.metadata() or {}).get("headfield")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path} is no readable safetensors file ({error}). Weights are read as safetensors only, never as pickles."
+        ) from error
+    if meta is None:
+        raise WeightsError(f"{path} is a safetensors file, but not one that headfield wrote (no meta data).")
+    return tensors, json.loads(meta)
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dict[str, torch.Tensor]:
+    """An optimiser's state as named tensors; `names` belong to its parameters in order."""
+    tensors = {}
+    for index, state in optimiser.state_dict()["state"].items():
+        for key, value in state.items():
+            tensors[f"{names[index]}/{key}"] = torch.as_tensor(value)
+    return tensors
+
+
+def restore_optimiser(
+    optimiser: torch.optim.Optimizer, names: list[str], tensors: dict[str, torch.Tensor], prefix: str
+) -> None:
+    """Put back what :func:`optimiser_tensors` gave, stored under `prefix`."""
+    state: dict[int, dict] = {}
+    for index, name in enumerate(names):
+        found = {
+            key.rsplit("/", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{prefix}{name}/")
+        }
+        if found:
+            for key, value in found.items():
+                if key == "step" and value.ndim == 0 and isinstance(optimiser, torch.optim.SparseAdam):
+                    found[key] = int(value)
+            state[index] = found
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})

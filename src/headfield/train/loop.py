@@ -1,0 +1,342 @@
+"""The training loop: joint identity and expression, exact resume, one process or many.
+
+Every step is a function of (seed, step) and of the checkpoint, so a run that was killed and started again continues
+bit for bit (same thread count). Under ``torchrun`` each process takes its share of every step's heads and gradients
+are averaged; the same command works on one CPU, one GPU or many nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from headfield.errors import ConfigError
+from headfield.io.store import Store
+from headfield.models.config import PRESETS, ImHeadConfig
+from headfield.models.imhead import ImHead
+from headfield.train import checkpoint
+from headfield.train.batches import Batches
+from headfield.train.code_start import starting_codes
+from headfield.train.recipe import LossWeights, literal_weights, total_loss
+
+CHECKPOINT = "last.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; the model's sizes come from the preset."""
+
+    store: Path
+    """Folder of the training store (made by `headfield synth`)."""
+    out: Path
+    """Folder of the run: checkpoints, metrics.jsonl, previews. An existing run is resumed."""
+    preset: str = "small"
+    """Model sizes: ``paper``, ``small`` or ``tiny``."""
+    steps: int = 40_000
+    """Length of the whole run; a larger number given later extends it."""
+    heads: int = 12
+    """Heads per step, over all processes."""
+    points: int = 384
+    """Surface points per head."""
+    samples: int = 160
+    """Signed off-surface points per head."""
+    micro: int = 2
+    """Heads per micro-batch: small ones stay in the CPU's cache; on a GPU use all heads at once."""
+    rate: float = 1e-3
+    """Learning rate of the networks (AdamW)."""
+    code_rate: float = 2e-3
+    """Learning rate of the codes (Adam on the rows that a step touches)."""
+    warm_up: int = 300
+    """Steps of linear warm-up."""
+    decay_from: float = 0.6
+    """Share of the run after which both rates fall along a half cosine to 2 %."""
+    expressions_from: float = 0.33
+    """Share of the run after which posed heads join."""
+    posed_share: float = 0.5
+    """Share of posed heads from then on."""
+    weight_decay: float = 1e-4
+    """Of the networks."""
+    clip: float = 1.0
+    """Gradient norm at most."""
+    mirror: bool = True
+    """Also train mirrored copies of every head."""
+    losses: str = "default"
+    """``default`` or ``paper`` (Eqs. 9-12 as printed)."""
+    seed: int = 0
+    """Of everything random."""
+    save_minutes: float = 4.0
+    """Minutes between checkpoints."""
+    preview_every: int = 2_000
+    """Steps between previews."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (extra `train`)."""
+    device: str = "auto"
+    """``auto``, ``cpu`` or ``cuda``."""
+    threads: int = 0
+    """CPU threads; 0 keeps torch's choice. Exact resume needs the same number."""
+
+
+@dataclass
+class Progress:
+    """What a callback sees after a step."""
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    rate: float
+    seconds_left: float
+    points_per_second: float
+
+
+@dataclass
+class Trainer:
+    """State of a run between steps."""
+
+    config: TrainConfig
+    model: ImHead
+    codes: torch.nn.Parameter
+    batches: Batches
+    device: torch.device
+    optimiser: torch.optim.Optimizer
+    code_optimiser: torch.optim.Optimizer
+    names: list[str]
+    step: int = 0
+    seconds: float = 0.0
+    rank: int = 0
+    world: int = 1
+    weights: LossWeights = field(default_factory=LossWeights)
+
+
+def start(config: TrainConfig) -> Trainer:
+    """Build or resume a run.
+
+    Raises:
+        ConfigError: An unknown preset, or an existing run of other settings.
+        StoreError: The store is missing or has no training identities.
+    """
+    if config.preset not in PRESETS:
+        raise ConfigError(f"Unknown preset {config.preset!r}: choose one of {', '.join(PRESETS)}.")
+    if config.losses not in ("default", "paper"):
+        raise ConfigError(f"Unknown losses {config.losses!r}: choose default or paper.")
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = _device(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store = Store(config.store)
+    records = store.select(split="train")
+    if not records:
+        raise ConfigError(f"{config.store} holds no training identities (its splits: "
+                          f"{sorted({record.split for record in store.records})}).")
+    batches = Batches(store, records, seed=config.seed, heads=config.heads, points=config.points,
+                      samples=config.samples, mirror=config.mirror)
+    torch.manual_seed(config.seed)
+    model_config: ImHeadConfig = PRESETS[config.preset]()
+    mean_anchors = sum(head["anchors"].astype("float64") for head in batches.arrays) / len(records)
+    model = ImHead(model_config, box=store.box, mean_anchors=mean_anchors).to(device)
+    file = config.out / CHECKPOINT
+    first = None if file.exists() else starting_codes(
+        batches.arrays, store.box, model_config.identity, config.mirror, config.seed)
+    table = torch.zeros(batches.codes, model_config.identity) if first is None else torch.as_tensor(first)
+    codes = torch.nn.Parameter(table.float().to(device))
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW([p for _, p in named], lr=config.rate, weight_decay=config.weight_decay, fused=True)
+    code_optimiser = torch.optim.SparseAdam([codes], lr=config.code_rate)
+    trainer = Trainer(config, model, codes, batches, device, optimiser, code_optimiser, [n for n, _ in named],
+                      rank=rank, world=world,
+                      weights=literal_weights() if config.losses == "paper" else LossWeights())
+    if file.exists():
+        _restore(trainer, file)
+    return trainer
+
+
+def run(trainer: Trainer, on_step: Callable[[Progress], None] | None = None,
+        on_preview: Callable[[Trainer], None] | None = None) -> None:
+    """Train to the end, saving on the way, at the end and when interrupted (Ctrl-C or SIGTERM)."""
+    config, asked_to_stop = trainer.config, []
+    previous = {}
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        previous[kind] = signal.signal(kind, lambda *_: asked_to_stop.append(True))
+    config.out.mkdir(parents=True, exist_ok=True)
+    last_save, writer = time.monotonic(), _tensorboard(config)
+    rate_of_points, done_at_start, started = 0.0, trainer.step, time.monotonic()
+    try:
+        while trainer.step < config.steps and not _any(asked_to_stop, trainer):
+            begun = time.monotonic()
+            named = one_step(trainer)
+            took = time.monotonic() - begun
+            trainer.seconds += took
+            points = config.heads * (trainer.batches.points + trainer.batches.samples)
+            rate_of_points = points / took if not rate_of_points else 0.98 * rate_of_points + 0.02 * points / took
+            per_step = (time.monotonic() - started) / (trainer.step - done_at_start)
+            if trainer.rank == 0:
+                if trainer.step % 20 == 0 or trainer.step == config.steps:
+                    _log(trainer, named, writer)
+                if on_step:
+                    left = (config.steps - trainer.step) * per_step
+                    on_step(Progress(trainer.step, config.steps, named, _rate(trainer, config.rate), left,
+                                     rate_of_points))
+                if on_preview and trainer.step % config.preview_every == 0:
+                    on_preview(trainer)
+                if time.monotonic() - last_save > 60.0 * config.save_minutes:
+                    save(trainer)
+                    last_save = time.monotonic()
+        if trainer.rank == 0:
+            save(trainer)
+    finally:
+        for kind, handler in previous.items():
+            signal.signal(kind, handler)
+        if writer is not None:
+            writer.close()
+
+
+def one_step(trainer: Trainer) -> dict[str, float]:
+    """One optimiser step on all heads of this step; returns the named losses of this process."""
+    config, model = trainer.config, trainer.model
+    for group in trainer.optimiser.param_groups:
+        group["lr"] = _rate(trainer, config.rate)
+    for group in trainer.code_optimiser.param_groups:
+        group["lr"] = _rate(trainer, config.code_rate)
+    posed = config.posed_share if trainer.step >= config.expressions_from * config.steps else 0.0
+    drawn = trainer.batches.draw(trainer.step, posed, config.micro)[trainer.rank :: trainer.world]
+    heads = sum(len(batch) for batch in drawn)
+    trainer.optimiser.zero_grad(set_to_none=False)
+    rows, row_gradients, named = [], [], {}
+    for batch in drawn:
+        batch = _to(batch, trainer.device)
+        identity = trainer.codes.detach()[batch.rows].requires_grad_()
+        loss, terms = total_loss(model, batch, identity, trainer.weights)
+        (loss * (len(batch) / heads)).backward()
+        rows.append(batch.rows)
+        row_gradients.append(identity.grad)
+        for name, value in terms.items():
+            named.setdefault(name, []).append(value)
+    row, gradient = torch.cat(rows), torch.cat(row_gradients)
+    if trainer.world > 1:
+        row, gradient = _average(trainer, row, gradient)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    trainer.optimiser.step()
+    # a code's gradient is the mean over heads, so its size would fall with the batch; Adam does not mind
+    trainer.codes.grad = torch.sparse_coo_tensor(row[None], gradient, trainer.codes.shape,
+                                                  check_invariants=False)
+    trainer.code_optimiser.step()
+    trainer.step += 1
+    return {name: sum(values) / len(values) for name, values in named.items()}
+
+
+def save(trainer: Trainer) -> None:
+    """Write the checkpoint of a run atomically."""
+    tensors = {f"model/{name}": value for name, value in trainer.model.state_dict().items()}
+    tensors["codes"] = trainer.codes
+    for name, value in checkpoint.optimiser_tensors(trainer.optimiser, trainer.names).items():
+        tensors[f"adam/{name}"] = value
+    for name, value in checkpoint.optimiser_tensors(trainer.code_optimiser, ["codes"]).items():
+        tensors[f"code_adam/{name}"] = value
+    meta = {
+        "step": trainer.step,
+        "seconds": trainer.seconds,
+        "threads": torch.get_num_threads(),
+        "config": asdict(trainer.model.config),
+        "train": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(trainer.config).items()},
+        "box": trainer.model.box.tolist(),
+        "identities": [record.id for record in trainer.batches.records],
+    }
+    checkpoint.save(trainer.config.out / CHECKPOINT, tensors, meta)
+
+
+def _restore(trainer: Trainer, file: Path) -> None:
+    tensors, meta = checkpoint.read(file)
+    if meta["config"] != asdict(trainer.model.config):
+        raise ConfigError(f"{file} belongs to a model of other sizes than preset {trainer.config.preset!r}: "
+                          "give another --out, or the preset it was started with.")
+    if meta["identities"] != [record.id for record in trainer.batches.records]:
+        raise ConfigError(f"{file} was trained on {len(meta['identities'])} identities, the store now has "
+                          f"{len(trainer.batches.records)} or others: use the same store, or another --out.")
+    trainer.model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
+    with torch.no_grad():
+        trainer.codes.copy_(tensors["codes"])
+    checkpoint.restore_optimiser(trainer.optimiser, trainer.names, tensors, "adam/")
+    checkpoint.restore_optimiser(trainer.code_optimiser, ["codes"], tensors, "code_adam/")
+    trainer.step, trainer.seconds = int(meta["step"]), float(meta["seconds"])
+
+
+def _rate(trainer: Trainer, peak: float) -> float:
+    """Warm-up, stable, half cosine to 2 %."""
+    config, step = trainer.config, trainer.step
+    begin = config.decay_from * config.steps
+    if step < config.warm_up:
+        return peak * (step + 1) / config.warm_up
+    if step < begin:
+        return peak
+    share = (step - begin) / max(config.steps - begin, 1.0)
+    return peak * (0.02 + 0.98 * 0.5 * (1.0 + float(torch.cos(torch.tensor(torch.pi * min(share, 1.0))))))
+
+
+def _average(trainer: Trainer, rows: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Average network gradients over processes and gather the rows of codes that any of them touched."""
+    parameters = [p for p in trainer.model.parameters() if p.requires_grad]
+    flat = torch.cat([p.grad.flatten() for p in parameters])
+    dist.all_reduce(flat)
+    flat /= trainer.world
+    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters])):
+        parameter.grad.copy_(part.view_as(parameter))
+    gathered: list = [None] * trainer.world
+    dist.all_gather_object(gathered, (rows.cpu(), gradient.cpu()))
+    return (torch.cat([r for r, _ in gathered]).to(rows.device),
+            torch.cat([g for _, g in gathered]).to(gradient.device) / trainer.world)
+
+
+def _any(asked_to_stop: list, trainer: Trainer) -> bool:
+    if trainer.world == 1:
+        return bool(asked_to_stop)
+    flag = torch.tensor([float(bool(asked_to_stop))], device=trainer.device)
+    dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+    return bool(flag.item())
+
+
+def _log(trainer: Trainer, named: dict[str, float], writer) -> None:
+    line = {"step": trainer.step, "seconds": round(trainer.seconds, 2), "rate": _rate(trainer, trainer.config.rate)}
+    line |= {name: round(value, 7) for name, value in named.items()}
+    with open(trainer.config.out / "metrics.jsonl", "a") as file:
+        file.write(json.dumps(line) + "\n")
+    if writer is not None:
+        for name, value in named.items():
+            writer.add_scalar(name, value, trainer.step)
+
+
+def _tensorboard(config: TrainConfig):
+    if not config.tensorboard:
+        return None
+    from headfield.errors import need
+
+    return need("torch.utils.tensorboard", "train", "Writing TensorBoard events").SummaryWriter(config.out)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError("--device cuda was asked for, but torch sees no CUDA device: use --device cpu.")
+        local = int(os.environ.get("LOCAL_RANK", 0))
+        torch.cuda.set_device(local)
+        return torch.device("cuda", local)
+    return torch.device(name)
+
+
+def _to(batch, device: torch.device):
+    from dataclasses import fields, replace
+
+    if device.type == "cpu":
+        return batch
+    moved = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    return replace(batch, **{k: None if v is None else v.to(device) for k, v in moved.items()})

@@ -1,0 +1,92 @@
+"""The training recipe: which losses, with which weights, summed in one readable place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from headfield import frames
+from headfield.io.store import SDF_LIMIT
+from headfield.losses import field as losses
+from headfield.models.imhead import ImHead
+from headfield.train.batches import Batch
+from headfield.types import Codes
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the losses. Defaults: the stabilised recipe; :func:`literal_weights` are the paper's Eqs. 9-12."""
+
+    surface: float = 20.0
+    """|f| on the surface (Eq. 9)."""
+    normal: float = 0.3
+    """||grad f - n|| on the surface (Eq. 9)."""
+    eikonal: float = 0.1
+    """Unit gradient (Eq. 10), absolute as NPHM; squared in the literal mode."""
+    landmark: float = 7.5
+    """Anchors (Eq. 11), squared error as NPHM; the norm in the literal mode."""
+    symmetry: float = 0.002
+    """Mirrored part codes alike (Eq. 12)."""
+    code: float = 0.002
+    """||z_id||^2 (Eq. 12)."""
+    signed: float = 5.0
+    """Known signed distances in free space and inside."""
+    off_surface: float = 0.01
+    """exp(-10 |f|) at the signed samples away from the surface."""
+    correspondence: float = 200.0
+    """Warped surface points to their neutral places."""
+    ambient: float = 0.02
+    """|omega|."""
+    displacement: float = 0.05
+    """||Delta x||^2 off the surface."""
+    literal: bool = False
+    """Use Eq. 10 squared and Eq. 11 as a norm, as printed."""
+
+
+def literal_weights() -> LossWeights:
+    """Eqs. 9-12 as printed: L_rec + L_eik + lambda_kpt L_kpt + lambda_sym L_sym + lambda_reg L_reg, nothing else."""
+    return replace(
+        LossWeights(), surface=1.0, normal=1.0, eikonal=1.0, signed=0.0, off_surface=0.0, correspondence=0.0,
+        ambient=0.0, displacement=0.0, literal=True,
+    )
+
+
+def total_loss(
+    model: ImHead, batch: Batch, identity: torch.Tensor, weights: LossWeights
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The weighted sum over one (micro-)batch, and each named loss as a number.
+
+    Args:
+        model: The model in training.
+        batch: Heads of one kind: all neutral (expression None) or all posed.
+        identity: (B, D) their codes.
+        weights: See :class:`LossWeights`.
+    """
+    parts = model.part_codes(identity)
+    condition = model.condition(Codes(identity, batch.expression))
+    count = batch.surface.shape[1]
+    points = torch.cat([batch.surface, batch.samples], dim=1)
+    value, gradient, (canonical, ambient) = model.trace(points, condition)
+    eikonal = losses.eikonal_square if weights.literal else losses.eikonal_absolute
+    landmark = losses.landmark_norm if weights.literal else losses.landmark_square
+    away = batch.sdf.abs() > 0.02
+    mirror = torch.as_tensor(frames.MIRROR_PART, device=identity.device)
+    terms = {
+        "surface": losses.surface_distance(value[:, :count]),
+        "normal": losses.normal_alignment(gradient[:, :count], batch.normals),
+        "eikonal": eikonal(gradient),
+        "landmark": landmark(condition.blend_anchors, batch.anchors),
+        "symmetry": losses.code_symmetry(parts, mirror),
+        "code": losses.code_size(identity),
+        "signed": losses.signed_samples(value[:, count:], batch.sdf, SDF_LIMIT),
+        "off_surface": losses.off_surface(value[:, count:][away]) if bool(away.any()) else value.sum() * 0.0,
+    }
+    if ambient is not None:
+        terms["correspondence"] = losses.correspondence(
+            canonical[:, :count], batch.neutral, batch.neutral_valid
+        )
+        terms["ambient"] = losses.ambient_size(ambient)
+        terms["displacement"] = losses.displacement_size(canonical[:, count:], batch.samples)
+    total = sum(getattr(weights, name) * term for name, term in terms.items())
+    return total, {name: float(term.detach()) for name, term in terms.items()}

@@ -1,0 +1,150 @@
+"""Training: exact resume, two processes match one, every loss falls on toy heads, refusals that say what to do."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from headfield import frames
+from headfield.errors import ConfigError, WeightsError
+from headfield.io.store import Record, Store, StoreWriter, quantise, quantise_normals
+from headfield.train import checkpoint
+from headfield.train.batches import Batches
+from headfield.train.code_start import starting_codes
+from headfield.train.loop import TrainConfig, one_step, run, save, start
+
+POINTS, SAMPLES, ROWS = 512, 256, 3
+
+
+def toy_head(size: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """An ellipsoid whose chin drops with jawOpen; anchors are the reference's, scaled."""
+    radii = np.array([0.3, 0.45, 0.4]) * size
+    expressions = np.zeros((ROWS, 52), dtype=np.float32)
+    expressions[1:, 24] = (0.5, 1.0)
+    columns = {name: [] for name in ("points", "normals", "canonical", "canonical_valid", "samples", "sdf")}
+    for row in range(ROWS):
+        unit = rng.standard_normal((POINTS, 3))
+        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+        neutral = unit * radii
+        posed = neutral.copy()
+        posed[:, 1] -= 0.05 * expressions[row, 24] * (neutral[:, 1] < 0)
+        normals = unit / radii
+        samples = rng.uniform(-0.5, 0.5, (SAMPLES, 3))
+        level = np.linalg.norm(samples / radii, axis=1)
+        sdf = (level - 1) * np.linalg.norm(samples, axis=1) / np.maximum(level, 1e-6)
+        columns["points"].append(quantise(posed, frames.BOX))
+        columns["normals"].append(quantise_normals(normals / np.linalg.norm(normals, axis=1, keepdims=True)))
+        columns["canonical"].append(quantise(neutral, frames.BOX))
+        columns["canonical_valid"].append(np.ones(POINTS, dtype=bool))
+        columns["samples"].append(quantise(samples, frames.BOX))
+        columns["sdf"].append(np.clip(sdf, -0.1, 0.1).astype(np.float16))
+    arrays = {name: np.stack(values) for name, values in columns.items()}
+    return arrays | {"anchors": frames.reference_anchors() * size, "expressions": expressions}
+
+
+@pytest.fixture(scope="module")
+def toy_store(tmp_path_factory):
+    path = tmp_path_factory.mktemp("store") / "toy"
+    writer = StoreWriter(path, {"toy": 1}, points=POINTS, samples=SAMPLES, families=["toy"])
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        record = Record(id=f"toy-{index:03d}", family="toy", split="train", expressions=ROWS, folder=f"toy/{index:03d}")
+        writer.add(record, toy_head(0.8 + 0.08 * index, rng))
+    return path
+
+
+def config(store, out, **changes) -> TrainConfig:
+    base = TrainConfig(store=store, out=out, preset="tiny", steps=12, heads=4, points=64, samples=32, micro=2,
+                       warm_up=2, expressions_from=0.3, decay_from=0.5, device="cpu", threads=1)
+    return replace(base, **changes)
+
+
+def weights_of(trainer) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trainer.model.state_dict().items()} | {
+        "codes": trainer.codes.detach().clone()}
+
+
+def test_killed_run_resumes_bit_for_bit(toy_store, tmp_path):
+    whole = start(config(toy_store, tmp_path / "whole"))
+    run(whole)
+    first = start(config(toy_store, tmp_path / "parts"))
+    first.config.out.mkdir()
+    for _ in range(7):  # stops in the middle of the posed phase
+        one_step(first)
+    save(first)
+    one_step(first)  # killed here: this step is lost
+    second = start(config(toy_store, tmp_path / "parts"))
+    assert second.step == 7
+    run(second)
+    a, b = weights_of(whole), weights_of(second)
+    assert whole.step == second.step == 12
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def test_losses_fall(toy_store, tmp_path):
+    trainer = start(config(toy_store, tmp_path / "fall", steps=150, heads=6, rate=3e-3))
+    run(trainer)
+    lines = [json.loads(line) for line in (tmp_path / "fall" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["surface"] < 0.5 * lines[0]["surface"]
+    assert lines[-1]["normal"] < 0.7 * lines[0]["normal"]
+    assert "correspondence" in lines[-1] and "correspondence" not in lines[0]
+
+
+def test_two_processes_match_one(toy_store, tmp_path):
+    one = start(config(toy_store, tmp_path / "one", steps=6))
+    run(one)
+    script = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]);"
+        "from test_loop import config; from headfield.train.loop import start, run;"
+        "run(start(config(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), steps=6)))"
+    )
+    out = tmp_path / "two"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    (tmp_path / "script.py").write_text(script.replace(";", "\n"))
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+         str(tmp_path / "script.py"), os.path.dirname(__file__), str(toy_store), str(out)],
+        check=True, env=environment, capture_output=True, timeout=180)
+    tensors, meta = checkpoint.read(out / "last.safetensors")
+    assert meta["step"] == 6
+    for name, value in one.model.state_dict().items():
+        assert torch.allclose(value, tensors[f"model/{name}"], atol=2e-4), name
+    assert torch.allclose(one.codes, tensors["codes"], atol=2e-4)
+
+
+def test_mirrored_copies_are_an_involution(toy_store):
+    store = Store(toy_store)
+    batches = Batches(store, store.records, seed=0, heads=12, points=64, samples=32, mirror=True)
+    assert batches.codes == 12
+    batch = batches.draw(3, 0.0, 12)[0]
+    assert sorted(batch.rows.tolist()) == list(range(12))
+    anchors = {int(row): anchor for row, anchor in zip(batch.rows, batch.anchors.numpy())}
+    for row in range(6):
+        flipped = frames.mirror_points(anchors[row])[frames.MIRROR_PART]
+        assert np.allclose(flipped, anchors[row + 6], atol=1e-6)
+
+
+def test_starting_codes_order_heads_by_shape(toy_store):
+    store = Store(toy_store)
+    codes = starting_codes([store.open(r) for r in store.records], store.box, 16, mirror=False, seed=0)
+    assert codes.shape == (6, 16)
+    assert abs(np.corrcoef(codes[:, 0], np.arange(6))[0, 1]) > 0.99  # size is the only thing that varies
+
+
+def test_refusals(toy_store, tmp_path):
+    with pytest.raises(ConfigError, match="small"):
+        start(config(toy_store, tmp_path / "x", preset="huge"))
+    trainer = start(config(toy_store, tmp_path / "x"))
+    trainer.config.out.mkdir()
+    save(trainer)
+    with pytest.raises(ConfigError, match="other sizes"):
+        start(config(toy_store, tmp_path / "x", preset="small"))
+    (tmp_path / "x" / "last.safetensors").write_bytes(b"\x80\x04not safetensors")
+    with pytest.raises(WeightsError, match="never as pickles"):
+        start(config(toy_store, tmp_path / "x"))
