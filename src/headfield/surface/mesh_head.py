@@ -50,8 +50,8 @@ def mesh_of(
     normals: bool = True,
     *,
     drop_floating: float = 1e-3,
-    slack: float = 1.2,
-    chunk: int = 65_536,
+    slack: float = 2.0,
+    chunk: int | None = None,
 ) -> Mesh:
     """Watertight, outward mesh of one head; the arguments and errors of `mesh_with_report`."""
     return mesh_with_report(
@@ -66,8 +66,8 @@ def mesh_with_report(
     normals: bool = True,
     *,
     drop_floating: float = 1e-3,
-    slack: float = 1.2,
-    chunk: int = 65_536,
+    slack: float = 2.0,
+    chunk: int | None = None,
 ) -> tuple[Mesh, MeshReport]:
     """Mesh of one head and how it came about.
 
@@ -81,7 +81,7 @@ def mesh_with_report(
         drop_floating: Components with less than this share of the whole area are dropped (a network may leave crumbs
             in empty space); 0 keeps everything. Cavities inside the head are components too.
         slack: See `extract_full`.
-        chunk: Points per call of the network.
+        chunk: Points per call of the network; default 16,384 on a CPU (its caches) and 262,144 on a GPU.
 
     Returns:
         The mesh in the model frame, and its report.
@@ -95,6 +95,7 @@ def mesh_with_report(
     if codes.identity.shape[0] != 1:
         raise ValueError(f"mesh_of takes the codes of one head, got a batch of {codes.identity.shape[0]}")
     device = codes.identity.device
+    chunk = chunk or (16_384 if device.type == "cpu" else 262_144)
     with torch.no_grad():
         state = model.condition(codes) if hasattr(model, "condition") else codes
 
