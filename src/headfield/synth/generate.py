@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import ConfigError, StoreError
-from headfield.frames import BOX, MM_PER_UNIT
+from headfield.frames import MM_PER_UNIT
 from headfield.io.store import Record, StoreWriter, write_identity
 from headfield.synth.config import SynthConfig
 from headfield.synth.identities import IdentityKey, frozen, identity_keys
@@ -20,6 +20,13 @@ from headfield.synth.sampling import sample_row
 
 MARGIN = 15.0 / MM_PER_UNIT
 """The box must enclose every head with this much to spare (15 mm), model units."""
+
+
+
+def box() -> np.ndarray:
+    """The frozen box (2, 3) of the store, model units."""
+    return np.array(frozen()["box"], dtype=float)
+
 
 Progress = Callable[[int, int, str], None]
 """Called with (finished, total, id of the one just finished)."""
@@ -52,7 +59,7 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
     keys = identity_keys(config.family, config.split, config.identities, config.seed)
     settings = {"generator": frozen(), "seed": keys[0].seed, "hair": share}
     families = sorted({key.family for key in keys})
-    writer = StoreWriter(out, settings, box=BOX, points=config.points, samples=config.samples, families=families)
+    writer = StoreWriter(out, settings, box=box(), points=config.points, samples=config.samples, families=families)
     todo = [key for key in keys if key.id not in writer]
     jobs = [(str(out), key, config.expressions, config.points, config.samples, share) for key in todo]
     done = len(keys) - len(todo)
@@ -117,7 +124,7 @@ def write_person(out: str, key: IdentityKey, expressions: int, points: int, samp
     """
     head, sheet = _family(key.family)
     person = make_person(key, head, sheet, hair_share)
-    arrays, truth = person_arrays(person, expressions, points, samples, BOX)
+    arrays, truth = person_arrays(person, expressions, points, samples, box())
     record = Record(
         id=key.id,
         family=key.family,

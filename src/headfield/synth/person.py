@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from headfield.parametric.normalise import log_size, normalising_similarity
 from headfield.synth.expressions import draw_expressions
 from headfield.synth.identities import IdentityKey, frozen
-from headfield.synth.solid import Hair, Sheet, Solid
+from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
+from headfield.synth.solid import CLOSED_MOUTH_SHARE, OPEN_LIPS, Hair, Sheet, Solid, vertex_normals
 from headfield.types import ARKIT, Similarity
 
 
@@ -56,8 +59,15 @@ class Person:
         return vertices if self.beard is None else self.beard.apply(vertices)
 
     def solid(self, expression: np.ndarray | None = None) -> Solid:
-        """The whole head with an expression (52,), None = neutral."""
-        return Solid(self.sheet, self.skin(expression), self.hair)
+        """The whole head with an expression (52,), None = neutral, whose mouth counts as closed."""
+        skin = self.skin(expression)
+        lips_open = expression is not None and lip_gap(self.head, skin) - self.rest_gap > OPEN_LIPS
+        return Solid(self.sheet, skin, self.hair, lips_open)
+
+    @cached_property
+    def rest_gap(self) -> float:
+        """Gap between the inner lips at rest, model units."""
+        return lip_gap(self.head, self.skin())
 
     @cached_property
     def neutral(self) -> Solid:
@@ -70,12 +80,45 @@ class Person:
         return np.concatenate([np.zeros((1, len(ARKIT)), np.float32), drawn])
 
 
+def lip_gap(head, vertices: np.ndarray) -> float:
+    """Widest gap between the inner lips of vertices (V, 3), by the three inner pairs of the 68 landmarks."""
+    landmarks = head.landmarks68(vertices)
+    return float(np.linalg.norm(landmarks[[61, 62, 63]] - landmarks[[67, 66, 65]], axis=1).max())
+
+
 def make_sheet(head) -> Sheet:
     """The skin's topology of a family, with the face sampled more densely."""
     triangles = np.ascontiguousarray(head.triangles, dtype=np.int64)
     face = np.asarray(head.face_mask)[triangles].all(1)
     density = np.where(face, frozen()["surface"]["face_density"], 1.0)
-    return Sheet(triangles, np.asarray(head.interior, dtype=bool), np.asarray(head.cap, dtype=bool), density)
+    interior, cap = np.asarray(head.interior, dtype=bool), np.asarray(head.cap, dtype=bool)
+    return Sheet(triangles, interior, cap, density, _mouth_bag(head, triangles, interior))
+
+
+def _mouth_bag(head, triangles: np.ndarray, interior: np.ndarray) -> np.ndarray:
+    """The triangles (F,) that little light reaches in a head at rest and that hang together with the inner lips."""
+    bag = np.zeros(len(triangles), dtype=bool)
+    if not interior.any():
+        return bag
+    vertices = head.raw_vertices(head.draw_identity(np.random.default_rng(0)))
+    vertices = normalising_similarity(head.anchors(vertices)).apply(vertices)
+    normals = vertex_normals(vertices, triangles)
+    asked = np.unique(triangles[interior])
+    dark = np.zeros(len(vertices), dtype=bool)
+    dark[asked] = escaping_share(
+        [Occluder(vertices, triangles)], vertices[asked] + 4e-4 * normals[asked], sphere_directions(128), normals[asked]
+    ) < CLOSED_MOUTH_SHARE
+    chosen = np.flatnonzero(interior & dark[triangles].all(1))
+    corners = triangles[chosen]
+    links = coo_matrix(
+        (np.ones(2 * len(corners)), (np.r_[corners[:, 0], corners[:, 1]], np.r_[corners[:, 1], corners[:, 2]])),
+        shape=(len(vertices),) * 2,
+    )
+    label = connected_components(links, directed=False)[1][corners[:, 0]]
+    lips = head.landmarks68(vertices)[60:68].mean(0)
+    near = np.linalg.norm(vertices[corners].mean(1) - lips, axis=1) < 0.1  # 25 mm: reaches the bag, not eyes or nose
+    bag[chosen[label == np.bincount(label[near]).argmax()]] = True
+    return bag
 
 
 def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: float | None = None) -> Person:

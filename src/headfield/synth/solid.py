@@ -4,10 +4,10 @@ Three rules make truth out of a mesh of several closed components (skin with a m
 
 * the sign is the union's: inside where any component's winding number exceeds one half (never the product
   ``(1 - 2w) d`` that libigl's ``signed_distance`` gives with fast winding numbers);
-* triangles that nobody can see (in the closed mouth, behind the eyeballs, under the hair) are no surface: they are
-  neither sampled nor measured to;
-* a void that nobody can see, such as the bag behind closed lips, is solid. A void point that is unseen itself but has
-  seen skin before its eyes is ambiguous (the depth of an open mouth) and is left out.
+* triangles that nobody can see (behind the eyeballs, under the hair) are no surface: neither sampled nor measured to.
+  A void point that nobody can see is solid, unless it has visible skin before it: then it is ambiguous, and left out;
+* the mouth is open or closed. Open (`lips_open`), its whole bag is surface and its void is free. Closed, as at rest,
+  the bag is solid, and a slit that stayed between the lips is free only as deep as it is well seen.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from headfield.errors import need
 from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
 
 SEEN_SHARE = 0.02
-"""A surface point is visible when at least this share of all directions escapes from it (README: 8 of 256 is 0.03)."""
+"""A surface point is visible when at least this share of all directions escapes from it (8 of 256 would be 0.03)."""
+
+CLOSED_MOUTH_SHARE = 0.08
+"""In a closed mouth this share must escape, from surface and void alike: a slit of width g is free to a depth near 2 g.
+Many people's lips stay a few millimetres apart at rest; the bag behind them is no shape worth learning."""
+
+OPEN_LIPS = 0.012
+"""The mouth is open when the inner lips are this much further apart than at rest, model units (3 mm)."""
 
 _LIFT = 4e-4
 """Rays start this far off the surface, model units (0.1 mm)."""
@@ -78,17 +85,27 @@ class Sheet:
         interior: (F,) bool, may be hidden.
         cap: (F,) bool, the planar neck cap, whose rim is sharp.
         density: (F,) relative sampling density per area.
+        bag: (F,) bool, the mouth bag and inner lips, a part of the interior.
     """
 
     triangles: np.ndarray
     interior: np.ndarray
     cap: np.ndarray
     density: np.ndarray
+    bag: np.ndarray
 
     @cached_property
     def interior_vertices(self) -> np.ndarray:
         """Vertices (n,) of interior triangles."""
         return np.unique(self.triangles[self.interior])
+
+    @cached_property
+    def bag_vertices(self) -> np.ndarray:
+        """Mask (V,) of the vertices that only bag triangles use."""
+        mask = np.zeros(int(self.triangles.max()) + 1, dtype=bool)
+        mask[self.triangles[self.bag]] = True
+        mask[self.triangles[~self.bag]] = False
+        return mask
 
 
 class Hair:
@@ -156,10 +173,11 @@ class Solid:
         sheet: Topology.
         vertices: (V, 3) posed skin, model frame.
         hair: Static hair, or None.
+        lips_open: Whether the mouth bag is free space now.
     """
 
-    def __init__(self, sheet: Sheet, vertices: np.ndarray, hair: Hair | None = None):
-        self.sheet, self.hair = sheet, hair
+    def __init__(self, sheet: Sheet, vertices: np.ndarray, hair: Hair | None = None, lips_open: bool = False):
+        self.sheet, self.hair, self.lips_open = sheet, hair, lips_open
         self.vertices = np.ascontiguousarray(vertices, dtype=float)
         triangles = sheet.triangles
         a, b, c = (self.vertices[triangles[:, k]] for k in range(3))
@@ -170,7 +188,7 @@ class Solid:
         self.normals = vertex_normals(self.vertices, triangles[~sheet.cap])
         self.skin = Occluder(self.vertices, triangles)
         self.shown = self._shown()
-        self.seen = self.shown[triangles].any(1)
+        self.seen = (self.shown[triangles] > 0.5).any(1)
 
     @property
     def occluders(self) -> list[Occluder]:
@@ -178,21 +196,26 @@ class Solid:
         return [self.skin] + ([part.occluder for part in self.hair.parts] if self.hair else [])
 
     def _shown(self) -> np.ndarray:
-        """Visibility (V,) of the skin's vertices: share of directions that escape over SEEN_SHARE, at most 1."""
+        """How far the skin's vertices (V,) count as surface, 0 to 1: the share of directions that escape over twice
+        the least share, so that one half is the limit."""
         shown = np.ones(len(self.vertices))
         if self.hair is not None:
             shown[self.hair.contains(self.vertices)] = 0.0
         ask = self.sheet.interior_vertices[shown[self.sheet.interior_vertices] > 0]
+        bag = self.sheet.bag_vertices
+        if self.lips_open:
+            ask = ask[~bag[ask]]
         if len(ask):
             normals = self.normals[ask]
             share = escaping_share(
                 self.occluders, self.vertices[ask] + _LIFT * normals, _SURFACE_DIRECTIONS, normals
             )
-            shown[ask] = np.minimum(share / SEEN_SHARE, 1.0)
+            least = np.where(bag[ask], CLOSED_MOUTH_SHARE, SEEN_SHARE)
+            shown[ask] = np.minimum(share / (2 * least), 1.0)
         return shown
 
     def visibility(self, triangle: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Whether skin points (triangle (N,), barycentric weights (N, 3)) can be seen: (N,) bool."""
+        """Whether skin points (triangle (N,), barycentric weights (N, 3)) are surface: (N,) bool."""
         return (self.shown[self.sheet.triangles[triangle]] * weights).sum(1) > 0.5
 
     @cached_property
@@ -232,10 +255,12 @@ class Solid:
         ambiguous = np.zeros(len(points), dtype=bool)
         void = np.flatnonzero(~inside & self._near_interior(points))
         if len(void):
-            hidden = void[escaping_share(self.occluders, points[void], _VOID_DIRECTIONS) == 0]
-            faces_skin = self._faces_seen_skin(points[hidden])
-            ambiguous[hidden[faces_skin]] = True
-            inside[hidden[~faces_skin]] = True
+            escaping, before_bag, before_seen = self._outlook(points[void])
+            in_bag = before_bag > 0.5
+            solid = in_bag & (escaping < CLOSED_MOUTH_SHARE) if not self.lips_open else np.zeros(len(void), dtype=bool)
+            unseen = ~in_bag & (escaping == 0)
+            inside[void[solid | (unseen & (before_seen == 0))]] = True
+            ambiguous[void[unseen & (before_seen > 0)]] = True
         return np.where(inside, -distance, distance), ambiguous
 
     def _near_interior(self, points: np.ndarray) -> np.ndarray:
@@ -245,13 +270,26 @@ class Solid:
         corners = self.vertices[self.sheet.interior_vertices]
         return ((points > corners.min(0)) & (points < corners.max(0))).all(1)
 
-    def _faces_seen_skin(self, points: np.ndarray) -> np.ndarray:
-        """Whether some ray from points (N, 3) first meets a visible triangle from its outer side: (N,) bool."""
+    def _outlook(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What void points (N, 3) see around them.
+
+        Returns:
+            Shares (N,) of all directions that escape; of the blocked ones that end on the mouth bag; and of all that
+            end on the outer side of visible skin.
+        """
         d = len(_VOID_DIRECTIONS)
-        directions = np.tile(_VOID_DIRECTIONS, (len(points), 1))
-        triangle, _ = self.skin.first_hit(np.repeat(points, d, axis=0), directions)
-        front = (triangle >= 0) & ((directions * self.flat_normals[triangle]).sum(1) < 0)
-        return (front & self.seen[triangle]).reshape(len(points), d).any(1)
+        origins, directions = np.repeat(points, d, axis=0), np.tile(_VOID_DIRECTIONS, (len(points), 1))
+        triangle, _ = self.skin.first_hit(origins, directions)
+        free = triangle < 0
+        if self.hair is not None:
+            for part in self.hair.parts:
+                free[free] = ~part.occluder.occluded(origins[free], directions[free])
+        hit = triangle >= 0
+        bag = hit & self.sheet.bag[triangle]
+        seen = hit & self.seen[triangle] & ((directions * self.flat_normals[triangle]).sum(1) < 0)
+        shape = (len(points), d)
+        bag_share = bag.reshape(shape).sum(1) / np.maximum(hit.reshape(shape).sum(1), 1)
+        return free.reshape(shape).mean(1), bag_share, seen.reshape(shape).mean(1)
 
     def sample_surface(self, count: int, rng: np.random.Generator) -> SurfacePoints:
         """Random visible surface points in random order, by area times the sheet's density.
