@@ -1,1 +1,79 @@
-"""See the design: cli."""
+"""The command line: one file per verb, options from dataclasses, rooms imported only when a verb runs.
+
+Exit status: 0 done, 1 some scans of a batch failed, 2 an error that the user can mend (one message, no traceback),
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        args: Words after ``headfield``; None takes the process's own.
+    Returns:
+        The exit status.
+    """
+    from headfield.errors import HeadfieldError
+
+    command = parse(args)
+    try:
+        signal.signal(signal.SIGTERM, _interrupt)  # a stopped run cleans up like Ctrl-C
+    except ValueError:
+        pass  # not the main thread: signals are the caller's business
+    try:
+        return command.run() or 0
+    except HeadfieldError as error:
+        return _say(str(error), 2)
+    except KeyboardInterrupt:
+        return _say("stopped; nothing half-written was left behind.", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe went away, as with `| head`
+        return 1
+    except MemoryError:
+        return _say("out of memory: try a lower --resolution, or a smaller scan.", 2)
+
+
+def parse(args: list[str] | None = None):
+    """The verb's dataclass, filled in from words; exits with help or a usage message as argument parsers do."""
+    import tyro
+
+    from headfield.cli.doctor import DoctorCommand
+    from headfield.cli.export import ExportCommand
+    from headfield.cli.fit import FitCommand
+    from headfield.cli.sample import SampleCommand
+    from headfield.cli.synth import SynthCommand
+    from headfield.cli.train import TrainCommand
+
+    def verb(name: str):
+        return tyro.conf.subcommand(name)
+
+    verbs = (
+        Annotated[FitCommand, verb("fit")]
+        | Annotated[SampleCommand, verb("sample")]
+        | Annotated[ExportCommand, verb("export")]
+        | Annotated[SynthCommand, verb("synth")]
+        | Annotated[TrainCommand, verb("train")]
+        | Annotated[DoctorCommand, verb("doctor")]
+    )
+    return tyro.cli(
+        verbs,
+        args=args,
+        prog="headfield",
+        description="Implicit morphable head models: any head scan in, a complete, editable head out.",
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def _interrupt(number, frame):
+    raise KeyboardInterrupt
+
+
+def _say(message: str, status: int) -> int:
+    print(f"headfield: {message}", file=sys.stderr)
+    return status

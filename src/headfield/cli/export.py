@@ -1,0 +1,72 @@
+"""``headfield export``: a saved fit to a mesh of any resolution and format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class ExportCommand:
+    """Write the head of a saved fit as a mesh, in the scan's own frame and unit."""
+
+    fit: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FIT.NPZ")]
+    """The fit.npz that `headfield fit` wrote, or the folder that holds it."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = Path("head.glb")
+    """Mesh to write; its suffix says the format: .ply, .obj, .stl or .glb."""
+    resolution: int = 256
+    """Samples along the longest side of the model's box: 256 is 1.5 mm, 512 is 0.7 mm."""
+    neutral: bool = False
+    """Without the expression, mouth closed."""
+    unit: Literal["mm", "cm", "m", "inch"] | None = None
+    """Convert to this unit; the scan's own when not given."""
+    force: bool = False
+    """Replace the file if it exists."""
+
+    def run(self) -> int:
+        """Extract and write."""
+        from headfield.cli.output import output_file
+        from headfield.cli.report import length, summary, working
+        from headfield.errors import ScanError
+        from headfield.io.mesh import check_mesh_suffix, write_mesh
+
+        check_mesh_suffix(self.out)
+        path = self.fit / "fit.npz" if self.fit.is_dir() else self.fit
+        if not path.is_file():
+            raise ScanError(f"{path}: no such file. Give the fit.npz that `headfield fit` wrote, or its folder.")
+        with output_file(self.out, force=self.force) as temporary:
+            from headfield.fit.result import Fit
+
+            with working(f"Making the mesh at {self.resolution}"):
+                fit = Fit.load(path)
+                mesh = fit.mesh(resolution=self.resolution, neutral=self.neutral)
+            metres = metres_per_scan_unit(fit)
+            unit = fit.units
+            if self.unit is not None:
+                from dataclasses import replace
+
+                from headfield.frames import UNITS_IN_METRES
+
+                mesh = replace(mesh, vertices=mesh.vertices * (metres / UNITS_IN_METRES[self.unit]))
+                unit, metres = self.unit, UNITS_IN_METRES[self.unit]
+            write_mesh(mesh, temporary)
+        height = float(mesh.vertices.max(axis=0).max() - mesh.vertices.min(axis=0).min())
+        summary(
+            f"{self.out}",
+            {
+                "mesh": f"{len(mesh.vertices):,} vertices, {len(mesh.triangles):,} triangles",
+                "unit": f"{unit}",
+                "size": length(height * metres),
+            },
+        )
+        return 0
+
+
+def metres_per_scan_unit(fit) -> float:
+    """Metres in one unit of a fit's scan: by its unit, or by the head's size when the unit is free."""
+    from headfield.frames import METRES_PER_UNIT, UNITS_IN_METRES
+
+    return UNITS_IN_METRES.get(fit.units) or fit.placement.scale * METRES_PER_UNIT

@@ -1,0 +1,111 @@
+"""What a scan file holds, in words: for ``headfield doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from headfield.cli.report import length
+from headfield.cli.scans import is_depth_map
+from headfield.frames import UNITS_IN_METRES
+from headfield.io.depth import read_depth
+from headfield.io.scan import read_scan, robust_extent
+from headfield.types import Scan
+
+HEAD_METRES = 0.30
+"""Typical longest side of a head scan with its neck."""
+
+_PLAUSIBLE = (0.13, 0.9)  # metres: from a child's face alone to a bust with shoulders
+
+
+def describe(path: Path, intrinsics: Path | None = None) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Rows and notes about a scan.
+
+    Args:
+        path: The scan, or a depth map when `intrinsics` is given or its suffix says so.
+        intrinsics: Camera JSON of a depth map.
+    Raises:
+        ScanError: The file cannot be read.
+    """
+    if is_depth_map(path, intrinsics):
+        from headfield.errors import ScanError
+
+        if intrinsics is None:
+            raise ScanError(f"{path}: a depth map; give its camera with --intrinsics camera.json.")
+        scan = read_depth(path, intrinsics)
+    else:
+        scan = read_scan(path)
+    extent = robust_extent(scan.points)
+    low, high = scan.points.min(axis=0), scan.points.max(axis=0)
+    rows = {
+        "points": f"{len(scan.points):,}",
+        "triangles": "none (a point cloud)" if scan.triangles is None else f"{len(scan.triangles):,}",
+        "box": " x ".join(f"{side:.4g}" for side in high - low) + f"  (from {_triple(low)} to {_triple(high)})",
+        "size": f"{extent:.4g} along the longest side without stray points: "
+        + ", ".join(f"{length(extent * metres)} if {unit}" for unit, metres in UNITS_IN_METRES.items()),
+        "unit": _unit(scan, extent),
+        "normals": _normals(scan),
+        "colours": "yes" if scan.colours is not None else "no",
+        "bodies": _bodies(scan),
+    }
+    if scan.triangles is not None:
+        rows["surface"] = _surface(scan)
+    return rows, scan.notes
+
+
+def likely_units(extent: float) -> list[str]:
+    """Units in which a length is a plausible longest side of a head scan, likeliest first."""
+    sizes = {unit: extent * metres for unit, metres in UNITS_IN_METRES.items()}
+    plausible = [unit for unit, size in sizes.items() if _PLAUSIBLE[0] < size < _PLAUSIBLE[1]]
+    return sorted(plausible, key=lambda unit: abs(np.log(sizes[unit] / HEAD_METRES)))
+
+
+def _triple(point: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:.4g}" for value in point) + ")"
+
+
+def _unit(scan: Scan, extent: float) -> str:
+    likely = likely_units(extent)
+    if scan.units is not None:
+        return f"{scan.units} (the format says so)"
+    if not likely:
+        return "none of mm, cm, m, inch makes this a head; the fit will leave its size free"
+    return f"{likely[0]} is likely" + (f" ({', '.join(likely[1:])} possible)" if likely[1:] else "")
+
+
+def _normals(scan: Scan) -> str:
+    if scan.normals is None:
+        return "none"
+    outward = np.einsum("ni,ni->n", scan.normals, scan.points - np.median(scan.points, axis=0)) > 0
+    share = float(outward.mean())
+    source = "computed from triangles or stated" if scan.triangles is not None else "stated"
+    if scan.viewpoint is not None:
+        return "computed from the depth map, towards the camera"
+    if share < 0.4:
+        return (
+            f"{source}; {1 - share:.0%} point inwards, so they are probably inverted (no harm: the fit does not mind)"
+        )
+    return f"{source}; {share:.0%} point outwards"
+
+
+def _bodies(scan: Scan) -> str:
+    from headfield.fit.clean import clean
+
+    found = clean(scan.points, 3000)
+    counts = np.bincount(found.body, minlength=found.bodies)
+    if found.bodies == 1:
+        return "1"
+    shares = ", ".join(f"{count / counts.sum():.0%}" for count in sorted(counts, reverse=True)[:5])
+    return f"{found.bodies} separate ones ({shares}); the fit looks for one head among them"
+
+
+def _surface(scan: Scan) -> str:
+    """Edges used once are holes, more than twice are non-manifold."""
+    points, index = np.unique(scan.points, axis=0, return_inverse=True)
+    triangles = np.ravel(index)[scan.triangles]
+    edges = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    _, uses = np.unique(edges[:, 0] * len(points) + edges[:, 1], return_counts=True)
+    rim, tangled = int((uses == 1).sum()), int((uses > 2).sum())
+    text = "closed" if not rim else f"open ({rim:,} edges at holes or rims)"
+    return text + (f", {tangled:,} edges shared by more than two triangles" if tangled else "")

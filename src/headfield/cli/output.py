@@ -1,0 +1,130 @@
+"""Output places: found fit before the work starts, filled under a temporary name, renamed when complete."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headfield.errors import OutputError
+
+
+@contextmanager
+def output_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
+    """A temporary sibling folder to fill; it becomes `out` when the block ends well and vanishes when it does not.
+
+    Args:
+        out: The folder wanted. With `force` an existing one keeps its other files; files of the same names are
+            replaced one by one, each whole.
+        force: Allow `out` to exist with something in it.
+    Raises:
+        OutputError: `out` exists and `force` was not given, or it cannot be written. Raised before the block runs.
+    """
+    out = Path(os.path.realpath(out))
+    claim_folder(out, force=force)
+    with _temporary_sibling(out) as temporary:
+        yield temporary
+        try:
+            if not out.exists() or not any(out.iterdir()):
+                os.replace(temporary, out)
+            else:
+                _merge(temporary, out)
+        except OSError as error:
+            raise OutputError(f"{out}: cannot be put in place ({error.strerror}).") from error
+
+
+@contextmanager
+def output_file(path: Path, *, force: bool = False) -> Iterator[Path]:
+    """A temporary name with the same suffix, in a temporary sibling folder; it becomes `path` at the end.
+
+    Raises:
+        OutputError: `path` exists and `force` was not given, or it cannot be written. Raised before the block runs.
+    """
+    path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise OutputError(f"{path}: a folder; give the name of a file.")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: exists already. Pass --force to replace it, or choose another name.")
+    with _temporary_sibling(path) as folder:
+        yield folder / path.name
+        try:
+            os.replace(folder / path.name, path)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be put in place ({error.strerror}).") from error
+
+
+def claim_folder(out: Path, *, force: bool = False) -> None:
+    """Check an output folder without making it.
+
+    Raises:
+        OutputError: It exists and may not be touched, or is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: a file of this name exists; choose another --out.")
+    try:
+        occupied = out.is_dir() and any(out.iterdir())
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be read ({error.strerror}); choose another --out.") from error
+    if occupied and not force:
+        raise OutputError(
+            f"{out}: exists already and is not empty. Pass --force to replace its files, or choose another --out."
+        )
+    if out.is_dir() and not os.access(out, os.W_OK | os.X_OK):
+        raise OutputError(f"{out}: cannot be written (permission denied); choose another --out.")
+
+
+def make_folder(out: Path) -> None:
+    """Make a folder that a resumable verb fills piece by piece, and check that it can be written.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".{uuid.uuid4().hex[:8]}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another --out.") from error
+
+
+@contextmanager
+def _temporary_sibling(place: Path) -> Iterator[Path]:
+    """An empty folder beside `place`, gone afterwards; parents that had to be made go too if the block fails."""
+    made = [parent for parent in place.parents if not parent.exists()]
+    temporary = place.parent / f".{place.name}.{uuid.uuid4().hex[:8]}.part"
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        _remove_empty(made)
+        raise OutputError(
+            f"{place}: cannot be written ({error.strerror}: {error.filename}). Choose another output place."
+        ) from error
+    try:
+        yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        _remove_empty(made)
+        raise
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+def _merge(source: Path, target: Path) -> None:
+    """Move every file of a tree into another, replacing files of the same name."""
+    for path in sorted(source.rglob("*")):
+        place = target / path.relative_to(source)
+        if path.is_dir():
+            place.mkdir(exist_ok=True)
+        else:
+            os.replace(path, place)

@@ -1,0 +1,129 @@
+"""``headfield sample``: new heads from the model's prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class SampleCommand:
+    """Draw random heads and write them with a contact sheet (samples.png) and their codes (codes.npz)."""
+
+    number: Annotated[int, tyro.conf.arg(name="n", aliases=["-n"])] = 12
+    """How many heads."""
+    sd: float = 0.8
+    """Spread: 1 is the training heads' own, 0 the mean head."""
+    hair: str | None = None
+    """Hair class of the model to draw from; an unknown name lists them. All kinds when not given."""
+    expression: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=WEIGHT...")] = ()
+    """Expression weights for every head, such as jawOpen=0.6 mouthSmileLeft=1."""
+    resolution: int = 192
+    """Samples along the longest side of the model's box."""
+    format: Literal["glb", "ply", "both"] = "glb"
+    """Mesh files to write, in metres, y up."""
+    model: str = "imhead-open-small"
+    """Model: a released name, a folder, or a hub id."""
+    seed: int = 0
+    """Seed of the draw."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("samples")
+    """Output folder."""
+    force: bool = False
+    """Replace files in an output folder that exists."""
+
+    def run(self) -> int:
+        """Draw, extract, write."""
+        from headfield.errors import ConfigError
+
+        if not 1 <= self.number <= 10_000:
+            raise ConfigError(f"-n {self.number}: draw between 1 and 10,000 heads.")
+        if not 0 <= self.sd <= 5:
+            raise ConfigError(f"--sd {self.sd}: the spread is between 0 and 5 standard deviations.")
+        weights = parse_expression(self.expression)
+        from headfield.cli.output import output_folder
+
+        with output_folder(self.out, force=self.force) as folder:
+            self._write(folder, weights)
+        from headfield.cli.report import summary
+
+        kinds = {"both": "GLB and PLY", "glb": "GLB", "ply": "PLY"}[self.format]
+        summary(
+            f"{self.number} heads drawn from {self.model}",
+            {"files": f"{self.out}/head_*.* ({kinds}), samples.png, codes.npz", "spread": f"{self.sd} sd"},
+        )
+        return 0
+
+    def _write(self, folder: Path, weights) -> None:
+        import numpy as np
+        import torch
+
+        from headfield.cli.report import working
+        from headfield.frames import METRES_PER_UNIT
+        from headfield.io.mesh import write_mesh
+        from headfield.models.release import load
+        from headfield.surface.mesh_head import mesh_of
+        from headfield.types import Codes, Similarity
+        from headfield.view.sheet import contact_sheet, write_png
+        from headfield.view.snapshot import render
+
+        with working("Loading the model") as say:
+            model = load(self.model)
+            component = _component(model.prior.names, self.hair)
+            mean = model.prior.means[component].double().cpu().numpy()
+            draws = np.random.default_rng(self.seed).standard_normal((self.number, len(mean)))
+            identity = (mean + self.sd * draws).astype(np.float32)
+            expression = torch.tensor(weights, dtype=torch.float32)[None] if weights.any() else None
+            images, metric = [], Similarity(scale=METRES_PER_UNIT)
+            for index, code in enumerate(identity):
+                say(f"Head {index + 1} of {self.number}")
+                mesh = mesh_of(model, Codes(torch.from_numpy(code)[None], expression), self.resolution)
+                for suffix in ("glb", "ply") if self.format == "both" else (self.format,):
+                    write_mesh(mesh.transformed(metric), folder / f"head_{index + 1:02d}.{suffix}")
+                images.append(render(mesh, view="three_quarter", size=320, frame_on=np.asarray(model.box)))
+        labels = [f"{index + 1}" for index in range(len(images))]
+        write_png(contact_sheet(images, columns=min(6, max(3, round(len(images) ** 0.5))), labels=labels),
+                  folder / "samples.png")  # fmt: skip
+        np.savez(folder / "codes.npz", identity=identity, expression=weights, model=np.array(self.model))
+
+
+def parse_expression(words: tuple[str, ...]):
+    """Expression weights (52,) from ``name=weight`` words.
+
+    Raises:
+        ConfigError: A name is unknown or a weight is not in [0, 1].
+    """
+    import difflib
+
+    import numpy as np
+
+    from headfield.errors import ConfigError
+    from headfield.types import ARKIT
+
+    weights = np.zeros(len(ARKIT))
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in ARKIT:
+            near = difflib.get_close_matches(name, ARKIT, n=3, cutoff=0.4)
+            advice = f" Perhaps {' or '.join(near)}?" if near else ""
+            raise ConfigError(f"--expression {word}: '{name}' is none of the 52 ARKit channels.{advice}")
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = -1.0
+        if not 0 <= weight <= 1:
+            raise ConfigError(f"--expression {word}: write {name}=0.5 with a weight between 0 and 1.")
+        weights[ARKIT.index(name)] = weight
+    return weights
+
+
+def _component(names: tuple[str, ...], hair: str | None) -> int:
+    from headfield.errors import ConfigError
+
+    if hair is None:
+        return 0
+    if hair not in names:
+        raise ConfigError(f"--hair {hair}: this model knows {', '.join(names)}.")
+    return names.index(hair)

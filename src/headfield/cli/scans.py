@@ -1,0 +1,55 @@
+"""From the words of a command line to scans: files, depth maps, folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headfield.errors import ConfigError, ScanError
+
+if TYPE_CHECKING:
+    from headfield.types import Scan
+
+
+def is_depth_map(path: Path, intrinsics: Path | None) -> bool:
+    """Whether a file is a depth map: by its suffix, or an array for which a camera is given."""
+    suffix = path.suffix.lower()
+    return suffix in (".png", ".exr") or (suffix == ".npy" and intrinsics is not None)
+
+
+def read_any(path: Path, *, units: str | None, intrinsics: Path | None, depth_unit: str) -> Scan:
+    """Read a scan or a depth map.
+
+    Raises:
+        ScanError: It cannot be read, or a depth map came without its camera.
+        ConfigError: Options that do not go together.
+    """
+    from headfield.io.depth import read_depth
+    from headfield.io.scan import read_scan
+
+    if not is_depth_map(path, intrinsics):
+        return read_scan(path, units)
+    if intrinsics is None:
+        if not path.exists():
+            raise ScanError(f"{path}: no such file.")
+        raise ScanError(
+            f"{path}: a depth map needs its camera: --intrinsics camera.json with fx, fy, cx, cy in pixels."
+        )
+    if units is not None and units != depth_unit:
+        raise ConfigError(f"--units {units} and --depth-unit {depth_unit} disagree; a depth map takes --depth-unit.")
+    return read_depth(path, intrinsics, depth_unit)
+
+
+def scans_in(folder: Path, intrinsics: Path | None) -> list[Path]:
+    """Scan files of a folder, sorted, not of its sub-folders; depth maps only when a camera is given.
+
+    Raises:
+        ScanError: There are none.
+    """
+    from headfield.io.formats import SCAN_SUFFIXES
+
+    suffixes = SCAN_SUFFIXES + ((".png", ".exr") if intrinsics is not None else ())
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    if not found:
+        raise ScanError(f"{folder}: no scans in this folder; looked for {' '.join(suffixes)}.")
+    return found
