@@ -17,35 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ConfigError
 from ..types import Mesh
+from .marching import Grid, capped, grid_for, off_zero, polygonise
 
 Field = Callable[[np.ndarray], np.ndarray]
 """Signed distances (N,) at points (N, 3) float32; a torch tensor as answer is welcome too."""
 
 COARSEST = 32
 """Samples along the longest side at the coarsest level: blocks of 45 mm for a head."""
-
-SLAB_SAMPLES = 40_000_000
-"""Samples that marching cubes sees at once (float32, 160 MB); larger grids are cut in slabs and welded."""
-
-_NUDGE = 5e-4
-"""Values nearer to zero are pushed to this share of a voxel, so that no two vertices of a cell coincide."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A grid of samples.
-
-    Attributes:
-        origin: (3,) position of sample (0, 0, 0).
-        voxel: Distance of neighbouring samples, the same along each axis.
-        shape: Samples along x, y, z.
-    """
-
-    origin: np.ndarray
-    voxel: float
-    shape: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -71,27 +50,6 @@ class Extraction:
     seconds_field: float
     seconds_marching: float
     seconds: float
-
-
-def grid_for(box: np.ndarray, resolution: int) -> Grid:
-    """The grid of cubic voxels that covers a box (2, 3), centred on it.
-
-    Raises:
-        ConfigError: The box is empty, or the resolution is not within 8..2048.
-    """
-    box = np.asarray(box, dtype=float)
-    side = box[1] - box[0]
-    if box.shape != (2, 3) or not np.isfinite(side).all() or (side <= 0).any():
-        raise ConfigError(f"A box needs a lower and an upper corner (2, 3), lower < upper; this one is {box.tolist()}.")
-    if not 8 <= resolution <= 2048:
-        raise ConfigError(
-            f"Resolution {resolution} is outside 8..2048 samples along the longest side; 256 samples a head "
-            "every 1.4 mm, 512 every 0.7 mm. Memory grows with its cube: about 1 byte a sample."
-        )
-    voxel = float(side.max()) / resolution
-    shape = tuple(int(n) for n in np.ceil(side / voxel - 1e-6).astype(int))
-    origin = box.mean(0) - (np.array(shape) - 1) / 2 * voxel
-    return Grid(origin, voxel, shape)
 
 
 class _Sampler:
@@ -125,11 +83,6 @@ class _Sampler:
                 "distance was expected everywhere in the box"
             )
         return values
-
-
-def _off_zero(values: np.ndarray, voxel: float) -> np.ndarray:
-    small = np.abs(values) < _NUDGE * voxel
-    return np.where(small, np.where(values < 0, -1, 1) * np.float32(_NUDGE * voxel), values).astype(np.float32)
 
 
 def _torn(sign: np.ndarray) -> np.ndarray:
@@ -182,9 +135,10 @@ def _missing(state: np.ndarray) -> np.ndarray:
         low, high = _cells(part, np.minimum), _cells(part, np.maximum)
         # a sign change leaves low < 0 < high; a value missing at any corner shows as -1 or 1 among the corners
         mixed = (low < 0) & (high > 0)
-        if not mixed.any():
+        cells = np.flatnonzero(mixed)
+        if not len(cells):
             continue
-        x, y, z = np.nonzero(mixed)
+        x, y, z = np.unravel_index(cells, mixed.shape)
         corners = np.indices((2, 2, 2)).reshape(3, 8, 1)
         flat = ((x + corners[0]) * shape[1] + y + corners[1]) * shape[2] + z + corners[2]
         absent = np.abs(part.reshape(-1)[flat]) == 1
@@ -214,7 +168,7 @@ def _sample_sparsely(sampler: _Sampler, grid: Grid, slack: float) -> tuple[np.nd
         keep |= _torn(np.where(keep.reshape(shape), np.int8(0), sign)).reshape(-1)
         stride //= 2
         finer = tuple(-(-n // stride) for n in grid.shape)
-        blocks = _split(np.nonzero(keep)[0], shape, finer)
+        blocks = _split(np.flatnonzero(keep), shape, finer)
         for axis in (2, 1, 0):
             sign = sign.repeat(2, axis=axis)
         sign = sign[: finer[0], : finer[1], : finer[2]]
@@ -224,78 +178,13 @@ def _sample_sparsely(sampler: _Sampler, grid: Grid, slack: float) -> tuple[np.nd
     indices, results = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.float32)]
     repaired = 0
     while len(blocks):
-        values = _off_zero(sampler.at(blocks, shape, 1), grid.voxel)
+        values = off_zero(sampler.at(blocks, shape, 1), grid.voxel)
         flat_state[blocks] = np.where(values < 0, -2, 2)
         indices.append(blocks)
         results.append(values)
         blocks = _missing(state)
         repaired += len(blocks)
     return state, np.concatenate(indices), np.concatenate(results), repaired
-
-
-def _march(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from skimage.measure import marching_cubes
-
-    try:
-        vertices, triangles, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent")
-    except (ValueError, RuntimeError):  # no sign change in this slab
-        return np.empty((0, 3), dtype=np.float32), np.empty((0, 3), dtype=np.int64)
-    return vertices, triangles.astype(np.int64)
-
-
-def _close(volume: np.ndarray, low: tuple[bool, ...], high: tuple[bool, ...]) -> None:
-    """Fill the outermost layer of a volume with the mirrored |value| of its neighbour: caps half a voxel out."""
-    for axis in range(3):
-        for at, source, wanted in ((0, 1, low[axis]), (-1, -2, high[axis])):
-            if wanted:
-                edge = [slice(None)] * 3
-                inner = [slice(None)] * 3
-                edge[axis], inner[axis] = at, source
-                volume[tuple(edge)] = np.abs(volume[tuple(inner)])
-
-
-def _polygonise(fill: Callable, grid: Grid, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Marching cubes over samples low..high (inclusive, may reach one beyond the grid), slab by slab, welded.
-
-    Args:
-        fill: fill(volume, first, last): writes samples of planes first..last-1 into a volume of the whole y-z extent
-            low..high, except those beyond the grid.
-        low, high: (3,) first and last sample; -1 and shape are the layers beyond the grid that close the surface.
-    """
-    extent = high - low + 1
-    planes = int(max(2, SLAB_SAMPLES // (extent[1] * extent[2])))
-    all_vertices, all_triangles = [], []
-    count, seam_key, seam_index = 0, None, None
-    first = int(low[0])
-    while first < high[0]:
-        last = int(min(first + planes, high[0]))  # planes first..last inclusive; the last is shared with the next slab
-        volume = np.empty((last - first + 1, extent[1], extent[2]), dtype=np.float32)
-        fill(volume, first, last)
-        _close(
-            volume,
-            (first < 0, low[1] < 0, low[2] < 0),
-            (last >= grid.shape[0], high[1] >= grid.shape[1], high[2] >= grid.shape[2]),
-        )
-        vertices, triangles = _march(volume)
-        target = np.arange(len(vertices)) + count
-        fresh = np.ones(len(vertices), dtype=bool)
-        key = vertices[:, 1].astype(np.float64) * 65536 + vertices[:, 2]
-        if seam_key is not None and len(seam_key):
-            shared = np.nonzero(vertices[:, 0] == 0)[0]
-            place = np.minimum(np.searchsorted(seam_key, key[shared]), len(seam_key) - 1)
-            match = seam_key[place] == key[shared]
-            fresh[shared[match]] = False
-            target[fresh] = np.arange(int(fresh.sum())) + count
-            target[shared[match]] = seam_index[place[match]]
-        at_end = np.nonzero(vertices[:, 0] == last - first)[0]
-        order = np.argsort(key[at_end])
-        seam_key, seam_index = key[at_end][order], target[at_end][order]
-        offset = np.array([first, low[1], low[2]])
-        all_vertices.append(grid.origin + grid.voxel * (vertices[fresh].astype(np.float64) + offset))
-        all_triangles.append(target[triangles])
-        count += int(fresh.sum())
-        first = last
-    return np.concatenate(all_vertices), np.concatenate(all_triangles)
 
 
 def extract_full(
@@ -324,27 +213,27 @@ def extract_full(
     plane = grid.shape[1] * grid.shape[2]
 
     marching = time.perf_counter()
-    inside = state < 0
-    if not inside.any():
+    bounds = _extent(state)
+    if bounds is None:
         return _nothing(grid, sampler, repaired, begin)
-    low, high = _extent(inside)
+    low, high = bounds
 
     def fill(volume: np.ndarray, first: int, last: int) -> None:
         a, b = np.maximum([first, low[1], low[2]], 0), np.minimum([last + 1, high[1] + 1, high[2] + 1], grid.shape)
         core = tuple(slice(p - q, r - q) for p, r, q in zip(a, b, (first, low[1], low[2])))
-        part = inside[a[0] : b[0], a[1] : b[1], a[2] : b[2]]
-        volume[core] = np.where(part, np.float32(-grid.voxel), np.float32(grid.voxel))
+        inside = state[a[0] : b[0], a[1] : b[1], a[2] : b[2]] < 0
+        volume[core] = np.where(inside, np.float32(-grid.voxel), np.float32(grid.voxel))
         x, rest = np.divmod(index, plane)
         y, z = np.divmod(rest, grid.shape[2])
         near = (x >= a[0]) & (x < b[0]) & (y >= a[1]) & (y < b[1]) & (z >= a[2]) & (z < b[2])
         volume[x[near] - first, y[near] - low[1], z[near] - low[2]] = values[near]
 
-    vertices, triangles = _polygonise(fill, grid, low, high)
+    vertices, triangles = polygonise(fill, grid, low, high)
     end = time.perf_counter()
     return Extraction(
         mesh=Mesh(vertices, triangles),
         grid=grid,
-        capped=_capped(vertices, grid),
+        capped=capped(vertices, grid),
         evaluations=sampler.evaluations,
         repaired=repaired,
         seconds_field=sampler.seconds,
@@ -353,11 +242,16 @@ def extract_full(
     )
 
 
-def _extent(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last sample of the solid, grown by one (so up to one layer beyond the grid)."""
-    columns = inside.any(2)
-    masks = (columns.any(1), columns.any(0), inside.any(0).any(0))
-    found = [np.nonzero(mask)[0] for mask in masks]
+def _extent(state: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """First and last sample of the solid, grown by one (so up to one layer beyond the grid); None if there is none."""
+    plane, column = np.zeros(state.shape[1:], dtype=bool), []
+    for layer in state:
+        inside = layer < 0
+        plane |= inside
+        column.append(inside.any())
+    found = [np.nonzero(mask)[0] for mask in (np.array(column), plane.any(1), plane.any(0))]
+    if not len(found[0]):
+        return None
     return np.array([f[0] for f in found]) - 1, np.array([f[-1] for f in found]) + 1
 
 
@@ -365,11 +259,6 @@ def _nothing(grid: Grid, sampler: _Sampler, repaired: int, begin: float) -> Extr
     mesh = Mesh(np.empty((0, 3)), np.empty((0, 3), dtype=np.int64))
     seconds = time.perf_counter() - begin
     return Extraction(mesh, grid, np.empty(0, bool), sampler.evaluations, repaired, sampler.seconds, 0.0, seconds)
-
-
-def _capped(vertices: np.ndarray, grid: Grid) -> np.ndarray:
-    low, high = grid.origin, grid.origin + grid.voxel * (np.array(grid.shape) - 1)
-    return ((vertices < low - 1e-3 * grid.voxel) | (vertices > high + 1e-3 * grid.voxel)).any(1)
 
 
 def extract(
@@ -384,16 +273,3 @@ def dense_grid(field: Field, box: np.ndarray, resolution: int, *, chunk: int = 6
     grid = grid_for(box, resolution)
     values = _Sampler(field, grid, chunk).at(np.arange(int(np.prod(grid.shape))), grid.shape, 1)
     return values.reshape(grid.shape), grid
-
-
-def mesh_of_grid(values: np.ndarray, grid: Grid) -> Mesh:
-    """Watertight mesh of a dense grid (n0, n1, n2), closed at its border."""
-    values = _off_zero(np.asarray(values), grid.voxel)
-    shape = np.array(values.shape)
-
-    def fill(volume: np.ndarray, first: int, last: int) -> None:
-        a, b = max(first, 0), min(last + 1, shape[0])
-        volume[a - first : b - first, 1:-1, 1:-1] = values[a:b]
-
-    vertices, triangles = _polygonise(fill, grid, np.array([-1, -1, -1]), shape)
-    return Mesh(vertices, triangles)
