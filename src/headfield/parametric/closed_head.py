@@ -19,23 +19,28 @@ FOLDING = (
 
 
 def closed_facts(
-    plan: SolidPlan, mean: np.ndarray, expression: np.ndarray, anchor_vertices: np.ndarray, key: tuple
+    plan: SolidPlan, neutral: np.ndarray, expression: np.ndarray, key: tuple
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mirror index (V,) and interior mask (F,) of a family, from its mean head; cached under `key`.
 
     Interior is every triangle that sees less than a tenth of the sphere when neutral or in one of the `FOLDING`
     expressions, grown by two rings; the cap never is.
+
+    Args:
+        plan: The solid.
+        neutral: (V, 3) the mean head.
+        expression: (52, L, 3) offsets.
+        key: What the result depends on; the first entry names the family.
     """
     path = cache_path(f"{key[0]}-facts", *key)
     known = load_arrays(path)
     if known is not None and len(known.get("interior", ())) == len(plan.triangles):
         return known["mirror"], known["interior"]
-    neutral = plan.finish(mean, mean[anchor_vertices])
     mirror, _ = mirror_pairs(neutral, plan.triangles)
     poses = [neutral]
     for names in FOLDING:
         pose = neutral.copy()
-        pose[: len(mean)] += sum(expression[ARKIT.index(name)] for name in names.split("+"))
+        pose[: plan.n_linear] += sum(expression[ARKIT.index(name)] for name in names.split("+"))
         poses.append(pose)
     interior = rings_around(plan.triangles, may_be_hidden(poses, plan.triangles), 2) & ~plan.cap
     save_arrays(path, {"mirror": mirror, "interior": interior})
@@ -43,21 +48,20 @@ def closed_facts(
 
 
 class ClosedHead:
-    """A head family as a linear space over the solid's vertices; implements ``ParametricHead``.
+    """A head family as a linear space over source vertices, closed into a solid; implements ``ParametricHead``.
 
-    Subclasses give `_coefficients(identity)`, the weights of the rows of `identity_basis`.
+    Subclasses draw identities and may give `_coefficients(identity)`, the weights of the rows of `identity_basis`.
 
     Args:
         plan: How the solid is closed.
-        mean: (L, 3) metres, linear vertices of the mean head.
-        identity_basis: (I, L, 3) metres.
-        expression_basis: (52, L, 3) metres per unit weight, ARKit order, already at rest around the cut.
-        anchor_vertices: (39,) into L.
-        landmark_vertices: (68,) into L.
-        interior: (F,) bool.
+        mean: (S, 3) metres, source vertices of the mean head.
+        identity_basis: (I, S, 3) metres.
+        expression_basis: (52, L, 3) metres per unit weight, ARKit order, on the solid's linear vertices and already
+            at rest around the neck.
+        anchor_vertices: (39,) into S.
+        landmark_vertices: (68,) into the solid.
         face_mask: (L,) bool.
-        mirror: (V,) int.
-        expression_mask: (52,) bool.
+        facts_key: What `closed_facts` depends on.
     """
 
     name = ""
@@ -71,28 +75,28 @@ class ClosedHead:
         expression_basis: np.ndarray,
         anchor_vertices: np.ndarray,
         landmark_vertices: np.ndarray,
-        interior: np.ndarray,
         face_mask: np.ndarray,
-        mirror: np.ndarray,
-        expression_mask: np.ndarray,
+        facts_key: tuple,
     ) -> None:
         self.plan = plan
         self.mean = np.asarray(mean, dtype=np.float64)
-        self.n_linear = len(self.mean)
-        self.n_vertices = len(mirror)
         # one float32 row per mode: a head is one matrix-vector product
         self._identity = np.ascontiguousarray(np.asarray(identity_basis, np.float32).reshape(len(identity_basis), -1))
         self._expression = np.ascontiguousarray(np.asarray(expression_basis, np.float32).reshape(len(ARKIT), -1))
+        self._source_anchors = np.asarray(anchor_vertices, dtype=np.int64)
+        self._last: tuple[bytes, np.ndarray] | None = None
+        self.n_vertices = plan.n_vertices
         self.n_identity = len(identity_basis)
         self.triangles = np.asarray(plan.triangles, dtype=np.int64)
         self.cap = plan.cap
-        self.interior = np.asarray(interior, dtype=bool)
-        self.face_mask = np.concatenate([face_mask, np.zeros(self.n_vertices - self.n_linear, dtype=bool)])
-        self.mirror = np.asarray(mirror, dtype=np.int64)
-        self.expression_mask = np.asarray(expression_mask, dtype=bool)
-        self.anchor_vertices = np.asarray(anchor_vertices, dtype=np.int64)
+        self.face_mask = np.concatenate([face_mask, np.zeros(plan.neck.n_vertices, dtype=bool)])
+        self.expression_mask = np.abs(self._expression).max(1) > 0
+        self.anchor_vertices = plan.place_anchors(self._source_anchors)
         self.landmark_vertices = np.asarray(landmark_vertices, dtype=np.int64)
-        self._last: tuple[bytes, np.ndarray] | None = None
+        neutral = plan.solid(self.mean, self._source_anchors)
+        self.mirror, self.interior = closed_facts(
+            plan, neutral, self._expression.reshape(len(ARKIT), -1, 3), facts_key
+        )
 
     def _coefficients(self, identity: np.ndarray) -> np.ndarray:
         return identity
@@ -101,33 +105,39 @@ class ClosedHead:
         """A random identity (n_identity,)."""
         raise NotImplementedError
 
+    def mean_identity(self) -> np.ndarray:
+        """The identity (n_identity,) of the mean adult head."""
+        return np.zeros(self.n_identity)
+
     def describe(self, identity: np.ndarray) -> dict:
         """What the identity means in words; empty when the family does not know."""
         return {}
 
-    def neutral_vertices(self, identity: np.ndarray) -> np.ndarray:
-        """The neutral head (V, 3) float64, metres; the last one is remembered."""
-        identity = np.ascontiguousarray(identity, dtype=np.float64)
+    def source_vertices(self, identity: np.ndarray) -> np.ndarray:
+        """The family's own vertices (S, 3) of the neutral head, metres, before it is closed."""
+        identity = np.asarray(identity, dtype=np.float64)
         if identity.shape != (self.n_identity,):
             raise ValueError(f"{self.name}: identity of shape {identity.shape}, expected ({self.n_identity},)")
-        key = identity.tobytes()
+        weights = np.asarray(self._coefficients(identity), dtype=np.float32)
+        return self.mean + (weights @ self._identity).reshape(-1, 3)
+
+    def neutral_vertices(self, identity: np.ndarray) -> np.ndarray:
+        """The neutral head (V, 3) float64, metres; the last one is remembered."""
+        key = np.ascontiguousarray(identity, dtype=np.float64).tobytes()
         if self._last is None or self._last[0] != key:
-            weights = np.asarray(self._coefficients(identity), dtype=np.float32)
-            linear = self.mean + (weights @ self._identity).reshape(-1, 3)
-            self._last = (key, self.plan.finish(linear, linear[self.anchor_vertices]))
+            self._last = (key, self.plan.solid(self.source_vertices(identity), self._source_anchors))
         return self._last[1].copy()
 
     def expression_offsets(self, expression: np.ndarray) -> np.ndarray:
         """Displacement (V, 3) float64, metres, of ARKit weights (52,); masked channels are ignored."""
-        expression = np.asarray(expression, dtype=np.float32)
+        expression = np.asarray(expression, dtype=np.float64)
         if expression.shape != (len(ARKIT),):
             raise ValueError(f"{self.name}: expression of shape {expression.shape}, expected ({len(ARKIT)},)")
         active = np.flatnonzero((expression != 0) & self.expression_mask)
         offsets = np.zeros((self.n_vertices, 3))
-        if len(active):  # a few rows at a time: typical expressions use 1 to 5 of the 52
-            flat = offsets[: self.n_linear].reshape(-1)
-            for channel in active:
-                flat += float(expression[channel]) * self._expression[channel]
+        flat = offsets[: self.plan.n_linear].reshape(-1)
+        for channel in active:  # typical expressions use 1 to 5 of the 52
+            flat += expression[channel] * self._expression[channel]
         return offsets
 
     def raw_vertices(self, identity: np.ndarray, expression: np.ndarray | None = None) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import DataError
-from headfield.parametric.closed_head import ClosedHead, closed_facts
+from headfield.parametric.closed_head import ClosedHead
 from headfield.parametric.ict_files import NARROW_FACE, PARTS, IctData, find_source, index_file, read_ict
 from headfield.parametric.solid import SolidPlan, plan_solid
 from headfield.parametric.topology import boundary_loops
@@ -62,29 +62,24 @@ def _build(data: IctData, path: Path) -> IctHead:
     anchor_vertices = np.array(indices["vertices"])
     plan = plan_solid(template, triangles, anchor_vertices, _lids(template, triangles))
 
-    mean = plan.linear @ template
-    expression = np.zeros((len(ARKIT), len(mean), 3), dtype=np.float32)
+    expression = np.zeros((len(ARKIT), plan.n_linear, 3), dtype=np.float32)
     for name, offsets in zip(data.expression_names, data.expression):
         channel = arkit_name(name)
         if channel is not None:
-            expression[ARKIT.index(channel)] += _reduced(plan, offsets[None])[0]
+            expression[ARKIT.index(channel)] += plan.linear @ (offsets.astype(np.float32) * METRES_PER_CM)
     expression *= plan.rest[:, None].astype(np.float32)
     face = np.zeros(len(template))
     face[slice(*NARROW_FACE)] = 1.0
     stat = path.stat()
-    mirror, interior = closed_facts(plan, mean, expression, plan.place(anchor_vertices),
-                                    ("ict", path.resolve(), stat.st_size, stat.st_mtime_ns))
     return IctHead(
         plan=plan,
-        mean=mean,
-        identity_basis=_reduced(plan, data.identity),
+        mean=template,
+        identity_basis=data.identity.astype(np.float32) * np.float32(METRES_PER_CM),
         expression_basis=expression,
-        anchor_vertices=plan.place(anchor_vertices),
+        anchor_vertices=anchor_vertices,
         landmark_vertices=plan.place(np.array(indices["landmarks68"])),
-        interior=interior,
         face_mask=plan.linear @ face > 0.999,
-        mirror=mirror,
-        expression_mask=np.abs(expression).max((1, 2)) > 0,
+        facts_key=("ict", path.resolve(), stat.st_size, stat.st_mtime_ns),
     )
 
 
@@ -101,8 +96,3 @@ def _lids(template: np.ndarray, triangles: np.ndarray) -> list[tuple[np.ndarray,
 def _gap(template: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     return float(np.linalg.norm(template[first].mean(0) - template[second].mean(0)))
 
-
-def _reduced(plan: SolidPlan, offsets: np.ndarray) -> np.ndarray:
-    """Offsets (n, S, 3) in cm of the source -> (n, L, 3) float32 in metres of the solid's linear vertices."""
-    linear = plan.linear.astype(np.float32)
-    return np.stack([linear @ mode.astype(np.float32) for mode in offsets]) * np.float32(METRES_PER_CM)

@@ -1,55 +1,20 @@
-"""Turn a rigged head template into a closed solid: cut the neck by the head's own plane, cap it, close the lids.
-
-Everything that is linear in the vertices is done once on the bases (`SolidPlan.linear`, a sparse matrix). What depends
-on the head's own plane is done per head (`SolidPlan.finish`): the cut ring slides along the neck's skin onto the plane,
-a band above follows smoothly, and the cap is laid over the ring. Topology is the same for all heads.
-"""
+"""Turn a rigged head template into a closed solid with a fixed topology: kept skin, relaid neck, cap, closed lids."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
-from scipy.spatial import cKDTree
 
 from headfield import frames
-from headfield.parametric.normalise import normalising_similarity
-from headfield.parametric.topology import boundary_loops, edge_lengths_graph, used_vertices, vertex_normals
-
-CUT_BELOW = 0.03
-"""The cut lies this far below the throat and neck-side anchors, in model units (about 8 mm of an adult), so that
-those anchors stay inside the kept skin."""
-
-OWN_TILT = 0.35
-"""How much of the tilt of the plane through the head's own throat and neck-side anchors the cut takes; the rest is the
-model frame's horizontal. The full tilt varies by 20 degrees between heads and cuts a thin wedge out of some backs."""
-
-FOLLOW_BAND = 0.05
-"""Geodesic width (metres on the template) of the band above the cut that follows the ring onto the head's own plane."""
+from headfield.parametric.meridians import Row, plan_neck, rows_matrix
+from headfield.parametric.neck import NECK_ANCHORS, Frame, Neck
+from headfield.parametric.topology import boundary_loops, edge_lengths_graph, mirror_pairs, symmetric_triangles
 
 REST_BAND = 0.03
-"""Geodesic width (metres on the template) over which expressions fade out, so that the cut stays at rest."""
-
-_THROAT, _SIDE_LEFT, _SIDE_RIGHT = frames.anchor_indices(["throat", "neck_side_left", "neck_side_right"])
-
-
-def neck_plane(anchors: np.ndarray) -> tuple[np.ndarray, float]:
-    """The head's own cutting plane: unit normal (3,) pointing up and offset c, with height(x) = x . normal - c.
-
-    Args:
-        anchors: (39, 3) anchors of the neutral head, metres.
-    """
-    placement = normalising_similarity(anchors)
-    throat, left, right = anchors[_THROAT], anchors[_SIDE_LEFT], anchors[_SIDE_RIGHT]
-    up = placement.rotation[1]  # the model frame's y axis, seen from the head's own frame
-    own = np.cross(right - throat, left - throat)
-    own = own * np.sign(own @ up) / np.linalg.norm(own)
-    normal = OWN_TILT * own + (1.0 - OWN_TILT) * up
-    normal = normal / np.linalg.norm(normal)
-    middle = 0.5 * throat + 0.25 * (left + right)
-    return normal, float(normal @ middle) - CUT_BELOW / placement.scale
+"""Geodesic width (metres on the template) above the relaid neck over which expressions fade in: the neck rests."""
 
 
 @dataclass(frozen=True)
@@ -57,55 +22,51 @@ class SolidPlan:
     """How to make the closed solid from source vertices.
 
     Attributes:
-        linear: (L, S) sparse, the solid's vertices without the cap from the S source vertices.
-        triangles: (F, 3) into L + C vertices.
+        linear: (L, S) sparse: kept skin, eyeballs and the cones that close the lids, from the S source vertices.
+        neck: How the L.. vertices of neck and cap are laid.
+        triangles: (F, 3) into L + neck.n_vertices vertices.
         cap: (F,) bool.
-        ring: (R,) vertices of the cut, in order around the neck.
-        slide: (R, 3) direction along the skin for each ring vertex, unit rise along the template's plane normal.
-        band: (A,) vertices that follow the ring.
-        follow: (A, R) weights with which they follow.
-        cap_scale: (n,) radii of the cap's inner rings relative to the outer; its last vertex is the centre.
-        rest: (L,) 0 at the cut to 1 beyond the band: factor on expressions.
+        rest: (L,) 0 at the relaid neck to 1 beyond the band: factor on expressions.
+        source_place: (S,) index in the solid of each source vertex that was kept, else -1.
     """
 
     linear: csr_matrix
+    neck: Neck
     triangles: np.ndarray
     cap: np.ndarray
-    ring: np.ndarray
-    slide: np.ndarray
-    band: np.ndarray
-    follow: np.ndarray
-    cap_scale: np.ndarray
     rest: np.ndarray
+    source_place: np.ndarray
+
+    @property
+    def n_linear(self) -> int:
+        """Vertices that are linear in the source, L; expressions move only these."""
+        return self.linear.shape[0]
+
+    @property
+    def n_vertices(self) -> int:
+        """All vertices of the solid."""
+        return self.n_linear + self.neck.n_vertices
 
     def place(self, source: np.ndarray) -> np.ndarray:
-        """Indices in the solid of source vertices that the cut kept.
+        """Indices in the solid of kept source vertices.
 
         Raises:
             ValueError: One of them was cut away.
         """
-        single = np.diff(self.linear.indptr) == 1
-        where = np.full(self.linear.shape[1], -1)
-        where[self.linear[single].indices] = np.flatnonzero(single)
-        if (where[source] < 0).any():
-            raise ValueError(f"{(where[source] < 0).sum()} of {len(source)} vertices lie below the neck's cut")
-        return where[source]
+        where = self.source_place[np.asarray(source)]
+        if (where < 0).any():
+            raise ValueError(f"{(where < 0).sum()} of {len(where)} vertices lie below the neck's upper ring")
+        return where
 
-    def finish(self, linear_vertices: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-        """The solid's vertices (L + C, 3) from the linear ones (L, 3) and the neutral head's own anchors (39, 3)."""
-        normal, offset = neck_plane(anchors)
-        height = linear_vertices[self.ring] @ normal - offset
-        shift = -(height / (self.slide @ normal))[:, None] * self.slide
-        vertices = np.array(linear_vertices, dtype=float)
-        vertices[self.band] += self.follow @ shift
-        vertices[self.ring] += shift
-        return np.concatenate([vertices, self._cap_vertices(vertices)])
+    def place_anchors(self, anchor_vertices: np.ndarray) -> np.ndarray:
+        """Indices (39,) in the solid of the anchors; those of the neck lie on the relaid skin."""
+        where = self.source_place[anchor_vertices].copy()
+        where[NECK_ANCHORS] = self.n_linear + self.neck.anchor_vertices()
+        return where
 
-    def _cap_vertices(self, vertices: np.ndarray) -> np.ndarray:
-        ring = vertices[self.ring]
-        centre = ring.mean(0)
-        inner = centre + self.cap_scale[:, None, None] * (ring - centre)
-        return np.concatenate([inner.reshape(-1, 3), centre[None]])
+    def solid(self, source: np.ndarray, anchor_vertices: np.ndarray) -> np.ndarray:
+        """The solid's vertices (V, 3) of a neutral head from its source vertices (S, 3)."""
+        return np.concatenate([self.linear @ source, self.neck.lay(source, source[anchor_vertices])])
 
 
 def plan_solid(
@@ -114,59 +75,54 @@ def plan_solid(
     """Plan the solid on a template in metres.
 
     Args:
-        template: (S, 3) source vertices.
-        triangles: (G, 3) skin, mouth bag and eyeballs; open at the neck and at the lids.
+        template: (S, 3) source vertices, mirror symmetric.
+        triangles: (G, 3) skin, mouth bag and eyeballs; open at the neck's border and at the lids.
         anchor_vertices: (39,) into the source vertices.
-        lids: For each eye the loop of vertices along the lid's inner edge, ordered as the boundary runs, and the
-            eyeball's vertices, to whose mean a cone closes the loop, so that the closure hides in the eyeball.
+        lids: For each eye the loop of vertices along the lid's inner edge, in the direction of its open boundary, and
+            the eyeball's vertices, to whose mean a cone closes the loop, so that the closure hides in the eyeball.
     """
-    anchors = template[anchor_vertices].copy()  # symmetric template: the plane must not roll
-    anchors[:, 0] = 0.5 * (anchors[:, 0] - anchors[frames.MIRROR_PART, 0])
-    anchors[:, 1:] = 0.5 * (anchors[:, 1:] + anchors[frames.MIRROR_PART, 1:])
-    normal, offset = neck_plane(anchors)
-    height = template @ normal - offset
-    rows, kept = _cut(template, triangles, height)
+    triangles = symmetric_triangles(template, triangles)
+    anchors = template[anchor_vertices]
+    anchors = 0.5 * (anchors + frames.mirror_points(anchors[frames.MIRROR_PART]))
+    frame = Frame.of(template, triangles, anchors)
+    level = frame.above_top(template)
+    level = 0.5 * (level + level[mirror_pairs(template, triangles)[0]])
+    rows, kept = _cut(template, triangles, level)
     for loop, eyeball in lids:
-        centre = len(rows)
         rows.append((eyeball, np.full(len(eyeball), 1.0 / len(eyeball))))
-        kept = np.concatenate([kept, np.stack([np.roll(loop, -1), loop, np.full(len(loop), centre)], 1)])
-    used = used_vertices(kept)
+        cone = np.stack([np.roll(loop, -1), loop, np.full(len(loop), len(rows) - 1)], 1)
+        kept = np.concatenate([kept, cone])
+    open_loops = boundary_loops(kept)
+    if len(open_loops) != 1:
+        raise ValueError(f"above the neck {len(open_loops)} open boundaries remain, expected 1")
+    used = np.unique(kept)
     renumber = np.full(len(rows), -1)
     renumber[used] = np.arange(len(used))
-    kept = renumber[kept]
-    linear = _matrix([rows[i] for i in used], len(template))
-    vertices = linear @ template
-    loops = boundary_loops(kept)
-    if len(loops) != 1:
-        raise ValueError(f"after the neck cut {len(loops)} open boundaries remain, expected 1")
-    ring = np.array(loops[0])
-    cap_triangles, cap_scale = _cap(vertices, ring, len(vertices))
-    graph = edge_lengths_graph(vertices, kept)
-    distance = dijkstra(graph, indices=ring, min_only=True)
+    neck = plan_neck(template, triangles, frame, [rows[i] for i in open_loops[0]], anchor_vertices)
+    kept, ring = renumber[kept], renumber[open_loops[0]]
+    linear = rows_matrix([rows[i] for i in used], len(template))
+    neck_triangles, neck_cap = neck.triangles(ring, len(used))
+    distance = dijkstra(edge_lengths_graph(linear @ template, kept), indices=ring, min_only=True)
     distance[~np.isfinite(distance)] = 1.0  # the eyeballs
-    rest = _smoothstep(distance / REST_BAND)
-    stay = _smoothstep(distance / FOLLOW_BAND)
-    slide = _slide(vertices, kept, ring, normal)
-    band = np.setdiff1d(np.flatnonzero(stay < 1.0), ring)
-    count = min(6, len(ring))
-    gap, nearest = cKDTree(vertices[ring]).query(vertices[band], k=count)
-    weight = 1.0 / (gap + 1e-4) ** 2
-    weight *= ((1.0 - stay[band]) / weight.sum(1))[:, None]
-    follow = np.zeros((len(band), len(ring)))
-    follow[np.arange(len(band))[:, None], nearest] = weight
-    cap = np.arange(len(kept) + len(cap_triangles)) >= len(kept)
-    return SolidPlan(linear, np.concatenate([kept, cap_triangles]), cap, ring, slide, band, follow, cap_scale, rest)
+    return SolidPlan(
+        linear=linear,
+        neck=neck,
+        triangles=np.concatenate([kept, neck_triangles]),
+        cap=np.concatenate([np.zeros(len(kept), dtype=bool), neck_cap]),
+        rest=_smoothstep(distance / REST_BAND),
+        source_place=renumber[: len(template)],
+    )
 
 
-def _cut(template: np.ndarray, triangles: np.ndarray, height: np.ndarray):
-    """Clip triangles to height >= 0; returns rows (one pair indices, weights per vertex) and triangles into them."""
+def _cut(template: np.ndarray, triangles: np.ndarray, level: np.ndarray) -> tuple[list[Row], np.ndarray]:
+    """Clip triangles to level >= 0; returns one row per vertex and triangles into them."""
     shortest = np.full(len(template), np.inf)
     for a, b in ((0, 1), (1, 2), (2, 0)):
         length = np.linalg.norm(template[triangles[:, a]] - template[triangles[:, b]], axis=1)
         np.minimum.at(shortest, triangles[:, a], length)
         np.minimum.at(shortest, triangles[:, b], length)
-    level = np.where(np.abs(height) < 0.3 * shortest, 0.0, height)  # snap: no slivers along the cut
-    rows = [(np.array([i]), np.ones(1)) for i in range(len(template))]
+    level = np.where(np.abs(level) < 0.3 * shortest, 0.0, level)  # snap: no slivers along the cut
+    rows: list[Row] = [(np.array([i]), np.ones(1)) for i in range(len(template))]
     crossing: dict[tuple[int, int], int] = {}
 
     def on_edge(a: int, b: int) -> int:
@@ -189,42 +145,6 @@ def _cut(template: np.ndarray, triangles: np.ndarray, height: np.ndarray):
                 polygon.append(on_edge(a, b))
         clipped.extend([polygon[0], polygon[k], polygon[k + 1]] for k in range(1, len(polygon) - 1))
     return rows, np.concatenate([whole, np.array(clipped, dtype=int).reshape(-1, 3)])
-
-
-def _matrix(rows, n_source: int) -> csr_matrix:
-    counts = [len(indices) for indices, _ in rows]
-    row = np.repeat(np.arange(len(rows)), counts)
-    column = np.concatenate([indices for indices, _ in rows])
-    value = np.concatenate([weights for _, weights in rows])
-    return coo_matrix((value, (row, column)), shape=(len(rows), n_source)).tocsr()
-
-
-def _cap(vertices: np.ndarray, ring: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
-    """Concentric rings and a centre; triangles (., 3) whose free indices begin at `start`."""
-    points = vertices[ring]
-    radius = np.linalg.norm(points - points.mean(0), axis=1).mean()
-    edge = np.linalg.norm(points - np.roll(points, -1, 0), axis=1).mean()
-    n_rings = int(np.clip(round(radius / edge), 3, 10))
-    scale = 1.0 - np.arange(1, n_rings) / n_rings
-    n = len(ring)
-    circles = [ring] + [start + k * n + np.arange(n) for k in range(len(scale))]
-    parts = []
-    for outer, inner in zip(circles, circles[1:]):
-        # the boundary runs against the cap's own sense: (next, this) keeps the winding outward
-        parts.append(np.stack([np.roll(outer, -1), outer, inner], 1))
-        parts.append(np.stack([np.roll(outer, -1), inner, np.roll(inner, -1)], 1))
-    centre = np.full(n, start + len(scale) * n)
-    parts.append(np.stack([np.roll(circles[-1], -1), circles[-1], centre], 1))
-    return np.concatenate(parts), scale
-
-
-def _slide(vertices: np.ndarray, triangles: np.ndarray, ring: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Directions (R, 3) in the skin's tangent plane with unit rise; damped where the skin runs along the cut."""
-    skin = vertex_normals(vertices, triangles)[ring]
-    tangent = normal - (skin @ normal)[:, None] * skin
-    rise = np.maximum(tangent @ normal, 0.3)
-    tangent = tangent / rise[:, None]
-    return tangent + (1.0 - tangent @ normal)[:, None] * normal
 
 
 def _smoothstep(x: np.ndarray) -> np.ndarray:

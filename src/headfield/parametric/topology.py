@@ -9,6 +9,9 @@ from scipy.spatial import cKDTree
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
+_NORMAL_WEIGHT = 1e-3
+"""Metres by which opposite normals count when mirror images are sought (twice this)."""
+
 
 def directed_edges(triangles: np.ndarray) -> np.ndarray:
     """All directed edges (3F, 2) of triangles (F, 3)."""
@@ -88,7 +91,8 @@ def edge_lengths_graph(vertices: np.ndarray, triangles: np.ndarray) -> csr_matri
 def mirror_pairs(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, float]:
     """Mirror image of each vertex across x = 0 and the largest mismatch.
 
-    Vertices pair only within a component or with its mirror component, so that lids do not pair with eyeballs.
+    Vertices pair only within a component or with its mirror component, so that lids do not pair with eyeballs, and by
+    place and normal together, so that the two sides of a thin fold do not pair with each other.
 
     Args:
         vertices: (V, 3), symmetric but for noise.
@@ -97,18 +101,36 @@ def mirror_pairs(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarra
         index (V,) int (an involution when the mesh is symmetric) and the largest distance between a vertex's
         reflection and its partner.
     """
-    label = np.zeros(len(vertices), dtype=int)
+    label = np.full(len(vertices), -1)
     label[triangles] = components(triangles)[:, None]
     centres = np.array([vertices[label == k].mean(0) for k in range(label.max() + 1)])
-    sizes = np.bincount(label)
-    index, largest = np.empty(len(vertices), dtype=np.int64), 0.0
+    sizes = np.bincount(label[label >= 0])
+    index, largest = np.arange(len(vertices)), 0.0
+    normals = vertex_normals(vertices, triangles)
+    place = np.concatenate([vertices, _NORMAL_WEIGHT * normals], 1)
+    image = np.concatenate([vertices * _MIRROR, _NORMAL_WEIGHT * normals * _MIRROR], 1)
     for k, centre in enumerate(centres):
         gaps = np.linalg.norm(centres - centre * _MIRROR, axis=1) + (sizes != sizes[k]) * 1e6
         partner = np.flatnonzero(label == int(np.argmin(gaps)))
         mine = np.flatnonzero(label == k)
-        gap, nearest = cKDTree(vertices[partner]).query(vertices[mine] * _MIRROR)
-        index[mine], largest = partner[nearest], max(largest, float(gap.max()))
+        _, nearest = cKDTree(place[partner]).query(image[mine])
+        index[mine] = partner[nearest]
+        gap = np.linalg.norm(vertices[index[mine]] - vertices[mine] * _MIRROR, axis=1)
+        largest = max(largest, float(gap.max()))
     return index, largest
+
+
+def symmetric_triangles(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """The triangles of the left half (x > 0) and their mirror images: quads split alike on both sides.
+
+    Returns the input when the mirrored half does not use the same number of triangles.
+    """
+    index, _ = mirror_pairs(vertices, triangles)
+    middle = vertices[triangles, 0].mean(1)
+    left = triangles[middle > 0]
+    if 2 * len(left) != len(triangles) or not (index[index] == np.arange(len(vertices)))[left].all():
+        return triangles
+    return np.concatenate([left, index[left][:, ::-1]])
 
 
 def rings_around(triangles: np.ndarray, start: np.ndarray, steps: int) -> np.ndarray:
