@@ -80,7 +80,10 @@ def _close(volume: np.ndarray, low: tuple[bool, ...], high: tuple[bool, ...]) ->
                 volume[tuple(edge)] = np.abs(volume[tuple(inner)])
 
 
-def polygonise(fill: Callable[[np.ndarray, int, int], None], grid: Grid, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+Fill = Callable[[np.ndarray, int, int], None]
+
+
+def polygonise(fill: Fill, grid: Grid, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Marching cubes over samples low..high (inclusive, may reach one beyond the grid), slab by slab, welded.
 
     Args:

@@ -1,0 +1,114 @@
+"""A slice through a signed-distance field as a picture: level lines, the skin, and the true outline over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..frames import MM_PER_UNIT
+from ..types import Mesh
+
+AXES = {"x": (2, 1), "y": (0, 2), "z": (0, 1)}
+"""Axes that run right and up in the picture of a slice at constant x, y or z: profile, from above, frontal."""
+
+_INSIDE = np.array([(74, 110, 158), (214, 226, 238)], dtype=float)
+_OUTSIDE = np.array([(176, 108, 62), (250, 240, 228)], dtype=float)
+_SKIN, _TRUTH = np.array([25.0, 25, 30]), (214, 40, 90)
+
+
+def slice_picture(
+    field: Callable[[np.ndarray], np.ndarray],
+    box: np.ndarray,
+    axis: str = "x",
+    at: float = 0.0,
+    *,
+    size: int = 640,
+    step_mm: float = 10.0,
+    far_mm: float = 100.0,
+    truth: Mesh | None = None,
+    mm_per_unit: float = MM_PER_UNIT,
+    chunk: int = 16_384,
+) -> np.ndarray:
+    """Picture of a field on a plane.
+
+    Blue is inside, amber outside, both paler towards the skin, which is the black line; thin lines every `step_mm`
+    show the spacing of the levels: even for a true distance, bunched where the field is steep.
+
+    Args:
+        field: Signed distances (N,) at points (N, 3) float32.
+        box: (2, 3) what to show.
+        axis: The plane's normal: ``x`` shows a profile, ``y`` a view from above, ``z`` a frontal one.
+        at: Where the plane cuts that axis.
+        size: Pixels along the longer side.
+        step_mm: Spacing of the level lines.
+        far_mm: Distance with the deepest colour.
+        truth: A mesh whose outline on the plane is drawn in red over the picture, or None.
+        mm_per_unit: Millimetres per unit of the field.
+        chunk: Points per call of the field.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    if axis not in AXES:
+        raise ValueError(f"axis {axis!r} is unknown: choose x, y or z")
+    box = np.asarray(box, dtype=float)
+    right, up = AXES[axis]
+    side = box[1] - box[0]
+    pixel = max(side[right], side[up]) / size
+    width, height = int(round(side[right] / pixel)), int(round(side[up] / pixel))
+    points = np.empty((height, width, 3), dtype=np.float32)
+    points[..., "xyz".index(axis)] = at
+    points[..., right] = box[0, right] + (np.arange(width) + 0.5) * pixel
+    points[..., up] = (box[1, up] - (np.arange(height) + 0.5) * pixel)[:, None]
+    flat = points.reshape(-1, 3)
+    values = np.concatenate([_call(field, flat[i : i + chunk]) for i in range(0, len(flat), chunk)])
+    mm = values.reshape(height, width) * mm_per_unit
+
+    depth = np.clip(np.abs(mm) / far_mm, 0, 1)[..., None] ** 0.6
+    ramp = np.where((mm < 0)[..., None], 1, 0)
+    colour = ramp * (_INSIDE[1] + depth * (_INSIDE[0] - _INSIDE[1]))
+    colour = colour + (1 - ramp) * (_OUTSIDE[1] + depth * (_OUTSIDE[0] - _OUTSIDE[1]))
+    slope = np.maximum(np.hypot(*np.gradient(mm)), 1e-6)  # mm per pixel: lines keep their width where the field is flat
+    line = np.clip(1.2 - np.abs((mm / step_mm + 0.5) % 1 - 0.5) * step_mm / slope, 0, 1)[..., None]
+    colour = colour * (1 - 0.28 * line)
+    skin = np.clip(2.0 - np.abs(mm) / slope, 0, 1)[..., None]
+    picture = Image.fromarray(np.round(colour * (1 - skin) + _SKIN * skin).astype(np.uint8))
+    if truth is not None:
+        scale = 3  # pillow draws lines without smoothing: draw large, shrink
+        large = Image.new("L", (width * scale, height * scale), 0)
+        draw = ImageDraw.Draw(large)
+        for a, b in plane_segments(truth, axis, at)[:, :, [right, up]]:
+            ends = [((p[0] - box[0, right]) / pixel * scale, (box[1, up] - p[1]) / pixel * scale) for p in (a, b)]
+            draw.line([*ends[0], *ends[1]], fill=255, width=scale + 1)
+        picture.paste(_TRUTH, mask=large.resize((width, height), Image.Resampling.LANCZOS))
+    return np.asarray(picture)
+
+
+def _call(field: Callable, points: np.ndarray) -> np.ndarray:
+    answer = field(points)
+    return np.asarray(answer.detach().cpu() if hasattr(answer, "detach") else answer, dtype=float).reshape(-1)
+
+
+def plane_segments(mesh: Mesh, axis: str, at: float) -> np.ndarray:
+    """Where a plane cuts the triangles: segments (S, 2, 3)."""
+    corners = np.asarray(mesh.vertices, dtype=float)[mesh.triangles]
+    height = corners[:, :, "xyz".index(axis)] - at
+    height = np.where(height == 0, 1e-12, height)  # a corner on the plane counts as above it
+    cut = (height > 0).any(1) & (height < 0).any(1)
+    corners, height = corners[cut], height[cut]
+    lone = np.argmax((height > 0) == ((height > 0).sum(1) == 1)[:, None], axis=1)  # the corner alone on its side
+    rows = np.arange(len(corners))
+    ends = []
+    for other in (1, 2):
+        b = (lone + other) % 3
+        ha, hb = height[rows, lone], height[rows, b]
+        share = (ha / (ha - hb))[:, None]
+        ends.append(corners[rows, lone] * (1 - share) + corners[rows, b] * share)
+    return np.stack(ends, axis=1) if len(corners) else np.empty((0, 2, 3))
+
+
+def slices(field: Callable, box: np.ndarray, places: Sequence[tuple[str, float]], **options) -> list[np.ndarray]:
+    """Several `slice_picture`s, for a contact sheet: places are (axis, at)."""
+    return [slice_picture(field, box, axis, at, **options) for axis, at in places]
