@@ -40,7 +40,9 @@ def read_landmarks(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(content, list):
         content = {str(index): point for index, point in enumerate(content) if point is not None}
     if not isinstance(content, dict):
-        raise ConfigError(f"landmarks file {path}: expected an object {{name: [x, y, z]}}, found {type(content).__name__}.")
+        raise ConfigError(
+            f"landmarks file {path}: expected an object {{name: [x, y, z]}}, found {type(content).__name__}."
+        )
     anchors = dict(zip(ANCHOR_NAMES, reference_anchors()))
     landmarks = reference_landmarks68()
     scan, head = [], []
@@ -51,8 +53,8 @@ def read_landmarks(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
             head.append(landmarks[int(key)])
         else:
             raise ConfigError(
-                f"landmarks file {path}: unknown landmark {key!r}; use anchor names such as {', '.join(ANCHOR_NAMES[-7:])} "
-                "or an index 0 to 67 of the 68 face landmarks."
+                f"landmarks file {path}: unknown landmark {key!r}; use anchor names such as "
+                f"{', '.join(ANCHOR_NAMES[-7:])} or an index 0 to 67 of the 68 face landmarks."
             )
         try:
             position = np.asarray(point, dtype=float).reshape(3)

@@ -18,6 +18,10 @@ from headfield.frames import ANCHOR_NAMES
 _PAD = 0.45
 """Units added around the model's box, so that points which start far off still feel a pull towards the head."""
 
+OWN_TILT, CUT_BELOW = 0.5, 0.03
+"""How the training heads' necks are cut, see :mod:`headfield.parametric.neck`: the share of the tilt of the anchors'
+plane, and how far below the anchors (model units)."""
+
 _NECK_PARTS = tuple(ANCHOR_NAMES.index(name) for name in ("throat", "neck_side_left", "neck_side_right"))
 
 
@@ -60,20 +64,24 @@ class MeanField:
         return (sampled[0] + beyond).reshape(shape), sampled[1:].T.reshape(*shape, 3)
 
 
-def neck_plane(anchors: np.ndarray, drop: float = 0.02) -> np.ndarray:
-    """Plane through throat and neck sides: what lies below it belongs to the body.
+def neck_plane(anchors: np.ndarray, above: float = 0.0) -> np.ndarray:
+    """The plane at which heads are cut; what lies below it belongs to the body.
+
+    The same plane as :func:`headfield.parametric.neck.neck_plane`, for anchors that are in the model frame already.
 
     Args:
         anchors: (39, 3) anchors in the model frame.
-        drop: Units by which the plane is lowered against the anchors (positive keeps more neck).
+        above: Units by which the plane is raised, to stay clear of the cap's rim.
     Returns:
-        (4,) unit normal (pointing to the head) and offset: side = n @ x + d.
+        (4,) unit normal (pointing to the head) and offset: side = n @ x + d, positive on the head.
     """
     throat, left, right = (np.asarray(anchors, dtype=float)[part] for part in _NECK_PARTS)
-    normal = np.cross(left - throat, right - throat)
-    normal = normal / max(np.linalg.norm(normal), 1e-9)
-    normal = normal * (1.0 if normal[1] >= 0 else -1.0)
-    return np.append(normal, drop - normal @ throat)
+    own = np.cross(right - throat, left - throat)
+    own = own / max(np.linalg.norm(own), 1e-9)
+    normal = OWN_TILT * own * (1.0 if own[1] >= 0 else -1.0) + np.array([0.0, 1.0 - OWN_TILT, 0.0])
+    normal = normal / np.linalg.norm(normal)
+    middle = 0.5 * throat + 0.25 * (left + right)
+    return np.append(normal, CUT_BELOW - above - normal @ middle)
 
 
 def build_mean_field(

@@ -261,9 +261,7 @@ def look_back(similarity: Similarity, points: np.ndarray, field_: MeanField) -> 
         ``inliers``, ``coverage``, ``contradiction``, shares in [0, 1].
     """
     placed = similarity.apply(points)
-    distance, gradient = (
-        part.double().numpy() for part in field_.lookup(torch.from_numpy(placed.astype(np.float32)))
-    )
+    distance, gradient = (part.double().numpy() for part in field_.lookup(torch.from_numpy(placed.astype(np.float32))))
     near = np.abs(distance) < 0.02
     above = placed @ field_.cut[:3] + field_.cut[3] > 0
     around = (np.abs(distance) < 0.12) & above

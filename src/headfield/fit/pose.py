@@ -240,7 +240,7 @@ def refine(
 
 
 def distinct(poses: Poses, cost: torch.Tensor, keep: int, angle: float = 0.2, shift: float = 0.08) -> torch.Tensor:
-    """Indices of the `keep` cheapest poses that differ in rotation (radians), shift (model units at the centre) or size."""
+    """Indices of the `keep` cheapest poses that differ in rotation (radians), shift (model units) or size."""
     order = torch.argsort(cost, stable=True)
     chosen: list[int] = []
     for index in order.tolist():

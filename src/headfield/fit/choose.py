@@ -1,0 +1,97 @@
+"""Choosing among placements and among the prior's components by short fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headfield.fit.clean import thin
+from headfield.fit.gate import Gate
+from headfield.fit.mean_field import MeanField, neck_plane
+from headfield.fit.normal_equations import RIM, Cloud, model_anchors
+from headfield.fit.placement import Placement, look_back, similarity_of_size, size_log_of
+from headfield.fit.solver import SolverOptions, View, solve
+from headfield.frames import UNITS_IN_METRES
+from headfield.types import Scan
+
+if TYPE_CHECKING:
+    from headfield.fit.run import FitOptions
+
+_SHORT = SolverOptions(iterations=6, gate=Gate(0.06, 0.02, 5), expression="neutral", early_iterations=0, hair=False)
+"""A short neutral fit: six steps with a gate that goes from 15 to 5 mm."""
+
+_CLEAR = 0.15
+"""A placement that leads the next by this much in the search needs no short fit."""
+
+
+def best_placement(
+    model, field_: MeanField, scan: Scan, placements: list[Placement], options: FitOptions
+) -> tuple[Placement, float]:
+    """The placement whose short fit explains most of the head, and how much that is (0 to 1).
+
+    Args:
+        model: The head model.
+        field_: Its mean head.
+        scan: The scan.
+        placements: From the search, best first.
+        options: Seed and number of candidates.
+    """
+    rivals = [p for p in placements[: options.candidates] if p.score < placements[0].score + _CLEAR]
+    tried = [_tried(model, field_, scan, placement, options.seed) for placement in rivals]
+    best = int(np.argmax([trust for _, trust in tried]))
+    return tried[best]
+
+
+def _tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int) -> tuple[Placement, float]:
+    box = np.asarray(model.box, dtype=float)
+    placed = placement.similarity.apply(scan.points)
+    near = scan.points[((placed > box[0]) & (placed < box[1])).all(axis=1)]
+    if len(near) < 30:
+        return placement, -1.0
+    near = near[thin(near, 1000, seed)]
+    prior = model.prior
+    if placement.units in UNITS_IN_METRES:
+        expected, sd = np.log(similarity_of_size(placement.units, float(prior.size_mean))), float(prior.size_sd)
+    else:
+        expected, sd = np.log(placement.similarity.scale), 0.3
+    view = View(Cloud.of(near, seed), placement.similarity, float(expected), sd)
+    mean = prior.means[0].double().cpu().numpy()
+    solution = solve(model, [view], mean, _SHORT)
+    similarity = solution.views[0].similarity
+    residual = solution.residuals[0]
+    cut = neck_plane(model_anchors(model, solution.identity), above=RIM)
+    above = similarity.apply(view.cloud.points) @ cut[:3] + cut[3] > 0
+    around = above & (np.abs(residual) < 0.12)
+    square = residual[around] ** 2
+    good = float((0.012**2 / (square + 0.012**2)).mean()) if around.sum() >= 30 else 0.0
+    everything = scan.points[thin(scan.points, 2000, seed)]
+    evidence = look_back(similarity, everything, field_)
+    inside = float((residual[above] < -0.03).mean()) if above.any() else 1.0
+    away = (np.log(similarity.scale) - expected) / sd
+    trust = evidence["support"] * good - inside - 0.5 * evidence["contradiction"] - 0.01 * away**2
+    evidence |= {"cost": placement.evidence.get("cost", 0.0), "good": good, "trust": float(trust)}
+    settled = replace(
+        placement, similarity=similarity, size_log=size_log_of(similarity.scale, placement.units), evidence=evidence
+    )
+    return settled, float(trust)
+
+
+def best_component(model, views: list[View], options: SolverOptions) -> tuple[int, str, np.ndarray]:
+    """The component of the prior (hair class) that explains the views best, by short fits from each mean.
+
+    Returns:
+        Its index, name and mean (D,).
+    """
+    prior = model.prior
+    means = prior.means.double().cpu().numpy()
+    if len(means) == 1:
+        return 0, prior.names[0], means[0]
+    short = replace(
+        options, iterations=7, gate=Gate(0.1, 0.02, 6), expression="neutral", early_points=1000, early_iterations=7
+    )
+    some = [replace(view, cloud=Cloud.of(view.cloud.points[:1000])) for view in views]
+    costs = [solve(model, some, mean, short).cost for mean in means]
+    best = int(np.argmin(costs))
+    return best, prior.names[best], means[best]

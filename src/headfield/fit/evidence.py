@@ -1,0 +1,85 @@
+"""Is it a head? The numbers behind a fit's refusal, and the words for it."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from headfield.errors import NotAHeadError
+from headfield.fit.mean_field import neck_plane
+from headfield.fit.normal_equations import RIM
+from headfield.frames import ANCHOR_NAMES
+
+FACE_PARTS = np.array(
+    [
+        any(key in name for key in ("nose", "eye", "lip", "mouth", "brow", "cheek", "forehead", "chin"))
+        and "top" not in name
+        for name in ANCHOR_NAMES
+    ]
+)
+"""Anchors (39,) of the face."""
+
+NEAR = 0.12
+"""Points within this distance of the head (model units, 30 mm) are what the head should explain."""
+
+LIMITS = {"median_mm": 3.0, "inliers": 0.62, "covered_anchors": 0.4, "deviation": 2.0}
+"""Beyond these a fit is refused; set between scans of heads and of other things (benchmarks/placement.py)."""
+
+
+def evidence_of(
+    placed: np.ndarray, residual: np.ndarray, anchors: np.ndarray, identity: np.ndarray, mm_per_unit: float
+) -> dict[str, float]:
+    """What speaks for and against a head.
+
+    Args:
+        placed: (N, 3) scan points in the model frame.
+        residual: (N,) their signed distances, model units.
+        anchors: (39, 3) of the fitted head.
+        identity: (D,) code.
+        mm_per_unit: True millimetres of a model unit.
+    Returns:
+        ``median_mm``: median distance of points near the head; ``inliers``: share of those within 5 mm;
+        ``explained``: share of all points within 5 mm; ``covered_anchors``: share of the 39 anchors with a scan point
+        within 15 mm; ``covered_face``: the same of the face's; ``deviation``: rms of the code, standard deviations.
+    """
+    cut = neck_plane(anchors, above=RIM)
+    above = placed @ cut[:3] + cut[3] > 0
+    near = above & (np.abs(residual) < NEAR)
+    size = np.abs(residual) * mm_per_unit
+    gap = cKDTree(placed).query(anchors)[0] * mm_per_unit if len(placed) else np.full(len(anchors), np.inf)
+    return {
+        "median_mm": float(np.median(size[near])) if near.any() else float("inf"),
+        "inliers": float((size[near] <= 5.0).mean()) if near.any() else 0.0,
+        "explained": float((size <= 5.0).mean()),
+        "covered_anchors": float((gap < 15.0).mean()),
+        "covered_face": float((gap[FACE_PARTS] < 15.0).mean()),
+        "deviation": float(np.sqrt(np.mean(np.square(identity)))),
+    }
+
+
+def refuse_unless_head(evidence: dict[str, float], name: str) -> None:
+    """Raise when the evidence says that this is no head.
+
+    Raises:
+        NotAHeadError: With the residual, the inlier share and what was expected.
+    """
+    failed = []
+    if evidence["median_mm"] > LIMITS["median_mm"]:
+        failed.append(f"residual {evidence['median_mm']:.1f} mm (heads: below {LIMITS['median_mm']:g} mm)")
+    if evidence["inliers"] < LIMITS["inliers"]:
+        failed.append(f"inlier share {evidence['inliers']:.0%} (heads: above {LIMITS['inliers']:.0%})")
+    if evidence["covered_anchors"] < LIMITS["covered_anchors"]:
+        failed.append(
+            f"{evidence['covered_anchors']:.0%} of the head's 39 anchor places seen (heads: above "
+            f"{LIMITS['covered_anchors']:.0%})"
+        )
+    if evidence["deviation"] > LIMITS["deviation"]:
+        failed.append(
+            f"shape {evidence['deviation']:.1f} standard deviations off (heads: below {LIMITS['deviation']:g})"
+        )
+    if failed:
+        raise NotAHeadError(
+            f"{name}: not a head, as far as can be seen. Best attempt: residual {evidence['median_mm']:.1f} mm, "
+            f"inlier share {evidence['inliers']:.0%}. Against it: {'; '.join(failed)}. If it is one, say where: "
+            "--landmarks file.json, --units, --up; or crop the scan to the head."
+        )

@@ -1,0 +1,175 @@
+"""One view's contribution to the normal equations: residuals, weights and products of Jacobians."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from headfield.fit.gate import Gate, geman_mcclure, hair_scale, noise_of
+from headfield.fit.mean_field import neck_plane
+from headfield.types import Codes, Similarity
+
+CENTRE = np.array([0.0, 0.02, -0.12])
+"""Fixed point of rotation and size steps, model frame: about the middle of the head."""
+
+POSE = 7
+"""Pose unknowns: rotation vector (3), translation (3), log-scale (1), steps in the model frame about CENTRE."""
+
+RIM = 0.01
+"""Points are used from this far above the neck's cut (model units), clear of the cap's edge."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The points of one scan, ready for the solver.
+
+    Attributes:
+        points: (N, 3) float64 scan frame, in a random but seeded order, so that a prefix is a fair sample.
+        tree: Tree over the points.
+        spacing: Median distance between neighbours, scan units.
+    """
+
+    points: np.ndarray
+    tree: cKDTree
+    spacing: float
+
+    @staticmethod
+    def of(points: np.ndarray, seed: int = 0) -> Cloud:
+        """Shuffle and index points (N, 3)."""
+        points = np.asarray(points, dtype=float)
+        points = points[np.random.default_rng(seed).permutation(len(points))]
+        tree = cKDTree(points)
+        spacing = float(np.median(tree.query(points, k=2)[0][:, 1])) if len(points) > 1 else 0.0
+        return Cloud(points, tree, spacing)
+
+
+@dataclass(frozen=True)
+class ViewState:
+    """Where one view stands.
+
+    Attributes:
+        similarity: Scan -> model frame.
+        expression: (E,) weights in [0, 1], or None while neutral.
+    """
+
+    similarity: Similarity
+    expression: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """A view at one state.
+
+    Attributes:
+        residual: (N,) signed distance, model units.
+        placed: (N, 3) points in the model frame.
+        gradient: (N, 3) field gradient.
+        jacobian: (N, D + 7 + E) derivatives by identity, pose and expression (E absent while neutral), float32.
+    """
+
+    residual: np.ndarray
+    placed: np.ndarray
+    gradient: np.ndarray
+    jacobian: np.ndarray
+
+
+def linearise(model, identity: np.ndarray, state: ViewState, points: np.ndarray) -> Linearised:
+    """Residuals and Jacobian of one view.
+
+    Args:
+        model: A HeadModel with ``value_and_jacobian``.
+        identity: (D,) code.
+        state: Placement and expression.
+        points: (N, 3) scan points.
+    """
+    placed = state.similarity.apply(points)
+    codes = codes_of(model, identity, state.expression)
+    lower, upper = np.asarray(model.box, dtype=float)
+    inside_box = np.clip(placed, lower, upper)
+    found = model.value_and_jacobian(_tensor(model, inside_box), codes)
+    value = found.value.double().cpu().numpy() + np.linalg.norm(placed - inside_box, axis=1)
+    gradient = found.gradient.double().cpu().numpy()
+    # a field is trained to be a distance but is not quite: divide by its slope, as one Newton step would
+    slope = np.clip(np.linalg.norm(gradient, axis=1), 0.5, 2.0)
+    arm = placed - CENTRE
+    pose = np.concatenate([np.cross(arm, gradient), gradient, (arm * gradient).sum(1, keepdims=True)], 1)
+    parts = [found.identity.float().cpu().numpy(), pose.astype(np.float32)]
+    if state.expression is not None:
+        parts.append(found.expression.float().cpu().numpy())
+    jacobian = np.concatenate(parts, 1) / slope[:, None].astype(np.float32)
+    return Linearised(value / slope, placed, gradient / slope[:, None], jacobian)
+
+
+def codes_of(model, identity: np.ndarray, expression: np.ndarray | None) -> Codes:
+    """Codes of one head from arrays."""
+    return Codes(
+        identity=_tensor(model, identity)[None],
+        expression=None if expression is None else _tensor(model, expression)[None],
+    )
+
+
+def _tensor(model, array: np.ndarray) -> torch.Tensor:
+    parameter = next(iter(model.parameters()), None) if hasattr(model, "parameters") else None
+    device = parameter.device if parameter is not None else None
+    return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=device)
+
+
+def model_anchors(model, identity: np.ndarray) -> np.ndarray:
+    """Anchors (39, 3) of an identity, model units, float64."""
+    with torch.no_grad():
+        return model.anchors(codes_of(model, identity, None))[0].double().cpu().numpy()
+
+
+def robust_scales(
+    line: Linearised, anchors: np.ndarray, state: ViewState, cloud: Cloud, scale: float, hair: bool
+) -> np.ndarray:
+    """Per-point robust scale (N,); 0 for points that belong to the body below the neck's cut.
+
+    Args:
+        line: The view at the current state.
+        anchors: (39, 3) anchors of the current identity.
+        state: The current state.
+        cloud: The scan.
+        scale: Gate on skin, model units.
+        hair: Keep the gate open outward over scalp and jaw.
+    """
+    if hair:
+        back = state.similarity.inverse().apply
+        scales = hair_scale(line.residual, line.placed, line.gradient, anchors, cloud.tree, back, scale, cloud.spacing)
+    else:
+        scales = np.full(len(line.residual), scale)
+    cut = neck_plane(anchors, above=RIM)
+    below = line.placed @ cut[:3] + cut[3] < 0
+    return np.where(below, 0.0, scales)
+
+
+def weigh(line: Linearised, scales: np.ndarray, sigma: float, trust: float) -> tuple[np.ndarray, float, float]:
+    """Weights of the points in the normal equations.
+
+    Args:
+        line: The view.
+        scales: (N,) robust scales, 0 to leave a point out.
+        sigma: Least standard deviation of residuals (model error), model units.
+        trust: Independent observations per point.
+    Returns:
+        Weights (N,), the standard deviation used (estimated from the inliers), and the robust cost.
+    """
+    safe = np.maximum(scales, 1e-9)
+    _, weight = geman_mcclure(line.residual, safe)
+    weight = np.where(scales > 0, weight, 0.0)
+    strength = max(sigma, min(noise_of(line.residual, weight), float(safe.max())))
+    return weight * (trust / strength**2), strength, robust_cost(line.residual, scales, strength, trust)
+
+
+def robust_cost(residual: np.ndarray, scales: np.ndarray, strength: float, trust: float) -> float:
+    """Negative log-likelihood of residuals under fixed scales; points left out cost a full outlier, so that a head
+    gains nothing by pushing points below its neck."""
+    cost, _ = geman_mcclure(residual, np.maximum(scales, 1e-9))
+    outlier = float(np.median(scales[scales > 0]) ** 2) if (scales > 0).any() else 1.0
+    return float(0.5 * trust * np.where(scales > 0, cost, outlier).sum() / strength**2)
+
+
+__all__ = ["Cloud", "Gate", "Linearised", "ViewState", "linearise", "robust_cost", "robust_scales", "weigh"]

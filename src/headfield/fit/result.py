@@ -1,0 +1,322 @@
+"""What a fit returns: codes, placement, errors, seconds; meshes in the user's own frame and unit."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headfield.errors import ScanError
+from headfield.fit.placement import millimetres_per_unit
+from headfield.types import Codes, Mesh, Similarity
+
+INLIER_MM = 5.0
+"""A scan point within this distance of the fitted head (true millimetres) is an inlier."""
+
+HEAD_REACH_MM = 25.0
+"""Points above the neck's cut within this distance count as points of the head; errors are taken over them."""
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ScanFit:
+    """How one scan was explained.
+
+    Attributes:
+        name: The scan's name.
+        placement: Scan frame and unit -> model frame.
+        units: ``mm``, ``cm``, ``m``, ``inch`` or ``free``.
+        size_log: Log head size relative to the reference adult (0 when free).
+        expression: (E,) weights in [0, 1]; zeros when neutral.
+        points: (N, 3) scan points that were used, scan frame.
+        residual_mm: (N,) signed distance of those points to the head, true millimetres; positive outside.
+        on_head: (N,) bool: above the neck's cut and within 25 mm of the head.
+        all_points: (M, 3) the scan's points around the head (up to 100,000), scan frame, for detail and seen masks.
+    """
+
+    name: str
+    placement: Similarity
+    units: str
+    size_log: float
+    expression: np.ndarray
+    points: np.ndarray
+    residual_mm: np.ndarray
+    on_head: np.ndarray
+    all_points: np.ndarray
+
+    @property
+    def mm_per_unit(self) -> float:
+        """True millimetres of one model unit on this head."""
+        return millimetres_per_unit(self.placement.scale, self.units)
+
+    def errors(self) -> dict[str, Any]:
+        """``scan_to_head_mm`` (mean, median, p90 of unsigned distances of the head's points) and ``inliers``."""
+        distance = np.abs(self.residual_mm[self.on_head])
+        if len(distance) == 0:
+            distance = np.abs(self.residual_mm)
+        return {
+            "scan_to_head_mm": {
+                "mean": float(distance.mean()),
+                "median": float(np.median(distance)),
+                "p90": float(np.percentile(distance, 90)),
+            },
+            "inliers": float((np.abs(self.residual_mm) <= INLIER_MM).mean()),
+            "points": int(len(self.points)),
+            "points_on_head": int(self.on_head.sum()),
+        }
+
+
+@dataclass
+class Fit:
+    """A fitted head: one identity, and per scan a placement and an expression.
+
+    Attributes:
+        model_name: Name, folder or hub id of the model.
+        identity: (D,) identity code; z ~ N(0, I) over heads, 0 is the mean head.
+        scans: How each scan was explained; the first is the one that meshes are made for by default.
+        seconds: Seconds by stage: read, align, solve, mesh, total.
+        evidence: Why this was taken for a head: residual, inlier share, coverage, what the search scored.
+        notes: What happened on the way, one sentence each.
+        component: Name of the prior's component (hair class) that explained the scan best.
+    """
+
+    model_name: str
+    identity: np.ndarray
+    scans: tuple[ScanFit, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+    evidence: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    component: str = "all"
+    _model: Any = None
+
+    # ---- the first scan, the usual case ------------------------------------------------------------------------
+
+    @property
+    def placement(self) -> Similarity:
+        """Scan frame and unit -> model frame, of the first scan."""
+        return self.scans[0].placement
+
+    @property
+    def units(self) -> str:
+        """Unit of the first scan: mm, cm, m, inch or free."""
+        return self.scans[0].units
+
+    @property
+    def expression(self) -> np.ndarray:
+        """Expression weights (E,) of the first scan."""
+        return self.scans[0].expression
+
+    @property
+    def errors(self) -> dict[str, Any]:
+        """Errors of the first scan, see :meth:`ScanFit.errors`."""
+        return self.scans[0].errors()
+
+    # ---- the head -----------------------------------------------------------------------------------------------
+
+    @property
+    def model(self):
+        """The head model, loaded by name when needed."""
+        if self._model is None:
+            from headfield.models.release import load
+
+            self._model = load(self.model_name)
+        return self._model
+
+    def codes(self, *, neutral: bool = False, scan: int = 0) -> Codes:
+        """Codes of the head, batch of one.
+
+        Args:
+            neutral: Without the expression.
+            scan: Which scan's expression.
+        """
+        from headfield.fit.normal_equations import codes_of
+
+        expression = None if neutral else self.scans[scan].expression
+        if expression is not None and not expression.any():
+            expression = None
+        return codes_of(self.model, self.identity, expression)
+
+    @property
+    def head(self):
+        """The codes bound to the model: ``head.mesh()``, ``head.mirrored()``, ... in the model frame."""
+        from headfield.models.head import Head
+
+        return Head(self.model, self.codes())
+
+    def mesh(
+        self,
+        resolution: int = 256,
+        *,
+        neutral: bool = False,
+        detail: bool = False,
+        scan: int = 0,
+        model_frame: bool = False,
+    ) -> Mesh:
+        """The complete head as a watertight mesh in the scan's frame and unit.
+
+        The vertex attribute ``seen`` tells what the scan observed from what the model invented.
+
+        Args:
+            resolution: Samples along the longest side of the model's box.
+            neutral: Without the expression, mouth closed.
+            detail: Add what the scan shows beyond the model on the seen surface (only with the expression kept).
+            scan: Which scan's expression and frame.
+            model_frame: Stay in the model frame.
+        """
+        from headfield.fit.detail import with_detail
+        from headfield.surface.mesh_head import mesh_of
+        from headfield.surface.seen import seen_mask
+
+        begin = time.perf_counter()
+        which = self.scans[scan]
+        codes = self.codes(neutral=neutral, scan=scan)
+        mesh = mesh_of(self.model, codes, resolution)
+        placed = which.placement.apply(which.all_points)
+        reach = HEAD_REACH_MM / which.mm_per_unit
+        if neutral and which.expression.any():
+            posed = self.codes(scan=scan)
+            placed = _canonical(self.model, placed, posed)
+        seen = seen_mask(mesh.vertices, mesh.normals, placed, reach=min(reach, 0.03))
+        mesh = replace(mesh, attributes={**mesh.attributes, "seen": seen})
+        if detail and not (neutral and which.expression.any()):
+            mesh = with_detail(mesh, self.model, codes, placed, seen)
+        self.seconds["mesh"] = time.perf_counter() - begin
+        self._sum_seconds()
+        return mesh if model_frame else mesh.transformed(which.placement.inverse())
+
+    def _sum_seconds(self) -> None:
+        self.seconds["total"] = sum(value for key, value in self.seconds.items() if key != "total")
+
+    # ---- files --------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``fit.json`` holds: plain numbers, strings and lists."""
+        first = self.scans[0]
+        content: dict[str, Any] = {
+            "model": self.model_name,
+            "units": self.units,
+            "placement": first.placement.matrix().tolist(),
+            "size_relative_to_adult": float(np.exp(first.size_log)) if self.units != "free" else None,
+            "identity": [float(value) for value in self.identity],
+            "expression": [float(value) for value in self.expression],
+            "hair_class": self.component,
+            "errors": self.errors,
+            "seconds": {key: float(value) for key, value in self.seconds.items()},
+            "evidence": {key: float(value) for key, value in self.evidence.items()},
+            "notes": list(self.notes),
+        }
+        if len(self.scans) > 1:
+            content["scans"] = [
+                {
+                    "name": scan.name,
+                    "units": scan.units,
+                    "placement": scan.placement.matrix().tolist(),
+                    "expression": [float(value) for value in scan.expression],
+                    "errors": scan.errors(),
+                }
+                for scan in self.scans
+            ]
+        return content
+
+    def save(self, path: str | Path) -> Path:
+        """Write ``fit.npz`` (no pickle); the file appears whole or not at all. The suffix .npz is added if missing."""
+        from headfield.io.mesh import write_bytes
+
+        path = Path(path)
+        path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+        header = {
+            "version": _VERSION,
+            "model": self.model_name,
+            "component": self.component,
+            "seconds": self.seconds,
+            "evidence": self.evidence,
+            "notes": list(self.notes),
+            "scans": [{"name": s.name, "units": s.units, "size_log": s.size_log} for s in self.scans],
+        }
+        arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps(header)), "identity": self.identity}
+        for index, scan in enumerate(self.scans):
+            arrays |= {
+                f"scan{index}_rotation": scan.placement.rotation,
+                f"scan{index}_translation": scan.placement.translation,
+                f"scan{index}_scale": np.array(scan.placement.scale),
+                f"scan{index}_expression": scan.expression,
+                f"scan{index}_points": scan.points,
+                f"scan{index}_residual_mm": scan.residual_mm.astype(np.float32),
+                f"scan{index}_on_head": scan.on_head,
+                f"scan{index}_all_points": scan.all_points,
+            }
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        write_bytes(path, buffer.getvalue())
+        return path
+
+    @staticmethod
+    def load(path: str | Path, model=None) -> Fit:
+        """Read a saved fit; nothing in the file is executed.
+
+        Args:
+            path: ``fit.npz``.
+            model: The model object, if loaded already; else it is loaded by name when needed.
+        Raises:
+            ScanError: Not a fit, damaged, or of a newer version.
+        """
+        path = Path(path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(str(file["header"]))
+                if header["version"] > _VERSION:
+                    raise ScanError(
+                        f"{path}: written by a newer headfield (version {header['version']}); update first."
+                    )
+                scans = []
+                for index, facts in enumerate(header["scans"]):
+                    get = {key: file[f"scan{index}_{key}"] for key in _ARRAYS}
+                    placement = Similarity(get["rotation"], get["translation"], float(get["scale"]))
+                    scans.append(
+                        ScanFit(
+                            facts["name"],
+                            placement,
+                            facts["units"],
+                            float(facts["size_log"]),
+                            get["expression"],
+                            get["points"],
+                            get["residual_mm"].astype(float),
+                            get["on_head"],
+                            get["all_points"],
+                        )
+                    )
+                return Fit(
+                    header["model"],
+                    file["identity"],
+                    tuple(scans),
+                    dict(header["seconds"]),
+                    dict(header["evidence"]),
+                    tuple(header["notes"]),
+                    header["component"],
+                    model,
+                )
+        except FileNotFoundError as error:
+            raise ScanError(f"{path}: no such file; give the fit.npz that `headfield fit` wrote.") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ScanError(
+                f"{path}: not a fit that headfield wrote, or damaged ({type(error).__name__}: {error})."
+            ) from error
+
+
+_ARRAYS = ("rotation", "translation", "scale", "expression", "points", "residual_mm", "on_head", "all_points")
+
+
+def _canonical(model, points: np.ndarray, codes: Codes) -> np.ndarray:
+    """Posed points (N, 3) taken back to the neutral head by the model's own warp."""
+    import torch
+
+    with torch.no_grad():
+        source = torch.as_tensor(points.astype(np.float32), device=codes.identity.device)
+        chunks = [model.to_canonical(chunk[None], codes)[0][0] for chunk in source.split(65_536)]
+        return torch.cat(chunks).double().cpu().numpy()

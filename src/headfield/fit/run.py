@@ -1,0 +1,302 @@
+"""The whole way from scans to a Fit: read, thin, place, choose, solve, judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from headfield.errors import ConfigError, ScanError
+from headfield.fit.choose import best_component, best_placement
+from headfield.fit.clean import clean, thin
+from headfield.fit.evidence import evidence_of, refuse_unless_head
+from headfield.fit.landmarks import place_by_landmarks
+from headfield.fit.mean_field import MeanField, mean_field_of
+from headfield.fit.normal_equations import Cloud, model_anchors
+from headfield.fit.placement import (
+    Placement,
+    PlacementOptions,
+    millimetres_per_unit,
+    place,
+    similarity_of_size,
+    size_log_of,
+)
+from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
+from headfield.fit.solver import SolverOptions, View, solve
+from headfield.frames import UNITS_IN_METRES
+from headfield.types import Scan
+
+ScanLike = Scan | str | Path
+Progress = Callable[[str, float], None]
+
+_DETAIL_POINTS = 100_000
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What is known about the scans and how to fit them."""
+
+    units: str | None = None
+    """Unit of the scans: mm, cm, m or inch; None finds it."""
+    up: str | None = None
+    """Axis of the scans that points to the crown: x, y, z, -x, -y, -z; None finds it."""
+    landmarks: str | Path | None = None
+    """JSON file of landmarks of the (first) scan, see :func:`headfield.fit.landmarks.read_landmarks`."""
+    expression: str = "auto"
+    """auto: solved when the scan asks for it; neutral: held at zero; fit: always solved."""
+    points: int = 5000
+    """Scan points around the head that the solver uses."""
+    seed: int = 0
+    """Seed of the choice of points."""
+    candidates: int = 4
+    """Placements that are tried with a short fit before one is chosen."""
+    refuse: bool = True
+    """Raise NotAHeadError when the evidence says so; otherwise only note it."""
+    method: str = "lm"
+    """lm, or adam (the papers' schedule, slow; the baseline)."""
+    solver: SolverOptions = field(default_factory=SolverOptions)
+    """The solver's settings."""
+
+
+def fit(
+    scan: ScanLike | Sequence[ScanLike],
+    model="imhead-open-small",
+    options: FitOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    **changes,
+) -> Fit:
+    """Fit a complete head to a scan, or one identity to several scans of one person.
+
+    Args:
+        scan: A path, a :class:`headfield.types.Scan`, or several of either (one person, one expression each).
+        model: A model's name, folder or hub id, or a loaded model.
+        options: See :class:`FitOptions`.
+        progress: Called with a stage (read, align, solve) and the share done.
+        **changes: Fields of FitOptions to change, e.g. ``units="mm"``.
+    Returns:
+        The fit; meshes are made on demand in the first scan's frame and unit.
+    Raises:
+        ScanError: A scan cannot be read or used, or contradicts the given unit.
+        NotAHeadError: There is no head in it.
+        ConfigError: Options that are unknown or contradict.
+        WeightsError: The model cannot be loaded.
+    """
+    options = _checked(options, changes)
+    tell = progress or (lambda stage, share: None)
+    tell("read", 0.0)
+    begin = time.perf_counter()
+    listed = [scan] if isinstance(scan, (Scan, str, Path)) else list(scan)
+    if not listed:
+        raise ConfigError("no scan given: expected a path or at least one scan.")
+    scans = [_read(item, options.units) for item in listed]
+    read = time.perf_counter()
+    net, name = _model(model)
+    loaded = time.perf_counter()
+    tell("align", 0.0)
+    field_ = mean_field_of(net)
+    placed = []
+    for index, item in enumerate(scans):
+        placed.append(_place(net, field_, item, options, first=index == 0))
+        tell("align", (index + 1) / len(scans))
+    aligned = time.perf_counter()
+    result = _solve(net, name, scans, placed, options, lambda share: tell("solve", share))
+    solved = time.perf_counter()
+    result.seconds.update(
+        read=read - begin, load=loaded - read, align=aligned - loaded, solve=solved - aligned, mesh=0.0
+    )
+    result._sum_seconds()
+    return result
+
+
+# ---- stages --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A scan, the points that stand for its surface, and where its head is."""
+
+    surface: np.ndarray
+    placement: Placement
+    notes: tuple[str, ...]
+
+
+def _checked(options: FitOptions | None, changes: dict) -> FitOptions:
+    options = options or FitOptions()
+    try:
+        options = replace(options, **changes)
+    except TypeError as error:
+        known = ", ".join(FitOptions.__dataclass_fields__)
+        raise ConfigError(f"unknown fit option ({error}); known are {known}.") from error
+    if options.expression not in ("auto", "neutral", "fit"):
+        raise ConfigError(f"unknown expression mode {options.expression!r}: expected auto, neutral or fit.")
+    if options.method not in ("lm", "adam"):
+        raise ConfigError(f"unknown method {options.method!r}: expected lm or adam.")
+    if options.units is not None and options.units not in UNITS_IN_METRES:
+        raise ConfigError(f"unknown unit {options.units!r}: expected one of {', '.join(UNITS_IN_METRES)}.")
+    return options
+
+
+def _read(item: ScanLike, units: str | None) -> Scan:
+    if isinstance(item, Scan):
+        scan = item if units is None else replace(item, units=units)
+        finite = np.isfinite(scan.points).all(axis=1)
+        if finite.all():
+            return scan
+        if finite.mean() < 0.5:
+            raise ScanError(f"{scan.name}: {(~finite).sum():,} of {len(finite):,} points are not finite numbers.")
+        normals = None if scan.normals is None else scan.normals[finite]
+        note = f"{(~finite).sum():,} points were not finite and were dropped."
+        return replace(scan, points=scan.points[finite], normals=normals, triangles=None, notes=(*scan.notes, note))
+    from headfield.io.scan import read_scan
+
+    return read_scan(item, units)
+
+
+def _model(model):
+    if not isinstance(model, (str, Path)):
+        return model, str(getattr(model, "name", "model"))
+    from headfield.models.release import load
+
+    return load(model), str(model)
+
+
+def surface_points(scan: Scan, count: int = 40_000, seed: int = 0) -> np.ndarray:
+    """Points that stand for a scan's surface: its own, or samples of its triangles when those are few and uneven."""
+    points = np.asarray(scan.points, dtype=float)
+    if scan.triangles is None or len(scan.triangles) == 0 or len(points) >= count:
+        return points
+    corners = points[np.asarray(scan.triangles)]
+    double_area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    total = double_area.sum()
+    if not total > 0:
+        return points
+    rng = np.random.default_rng(seed)
+    face = rng.choice(len(corners), count, p=double_area / total)
+    u, v = rng.random((2, count))
+    flip = u + v > 1
+    u, v = np.where(flip, 1 - u, u), np.where(flip, 1 - v, v)
+    a, b, c = corners[face].transpose(1, 0, 2)
+    return a + u[:, None] * (b - a) + v[:, None] * (c - a)
+
+
+def _placement_options(model, options: FitOptions, units: str | None) -> PlacementOptions:
+    prior = model.prior
+    return PlacementOptions(
+        units=units,
+        up=options.up,
+        candidates=max(5, options.candidates),
+        size_mean=float(prior.size_mean),
+        size_sd=float(prior.size_sd),
+        seed=options.seed,
+    )
+
+
+def _place(model, field_: MeanField, scan: Scan, options: FitOptions, first: bool) -> _Placed:
+    surface = surface_points(scan, seed=options.seed)
+    notes = list(scan.notes)
+    cloud = replace(scan, points=surface, normals=None, triangles=None)
+    if options.landmarks is not None and first:
+        prior = model.prior
+        placement = place_by_landmarks(options.landmarks, options.units, prior.size_mean, prior.size_sd)
+        return _Placed(surface, placement, tuple(notes))
+    known = options.units or scan.units
+    placement, trust = best_placement(
+        model, field_, cloud, place(cloud, field_, _placement_options(model, options, known)), options
+    )
+    if known is not None and (
+        trust < 0.25 or abs(placement.size_log - model.prior.size_mean) > 2.5 * model.prior.size_sd
+    ):
+        free = replace(cloud, units=None)
+        other, other_trust = best_placement(
+            model, field_, free, place(free, field_, _placement_options(model, options, None)), options
+        )
+        if other.units not in (known, "free") and other_trust > trust + 0.08:
+            size = 230.0 * np.exp(other.size_log) * UNITS_IN_METRES[known] / UNITS_IN_METRES[other.units]
+            said = f"read as {known}, the head in it would be about {size:.4g} mm tall"
+            if options.units is not None:
+                raise ScanError(
+                    f"{scan.name}: --units {known} cannot be right: {said} (heads: 180 to 280 mm). "
+                    f"The likely unit is {other.units}; leave --units out or give --units {other.units}."
+                )
+            notes.append(f"The file says {known}, but {said}; {other.units} was used.")
+            placement = other
+    if placement.units == "free":
+        notes.append("No unit (mm, cm, m, inch) explains the head's size; it was left free and errors assume an adult.")
+    bodies = clean(surface, 3000, options.seed).bodies
+    if bodies > 1:
+        notes.append(f"{bodies} separate bodies in the file; the head was looked for in all, the best match was taken.")
+    return _Placed(surface, placement, tuple(notes))
+
+
+def _around_head(surface: np.ndarray, placement: Placement, box: np.ndarray) -> np.ndarray:
+    """Indices of the surface points within the model's box (grown by 12 mm) under a placement."""
+    placed = placement.similarity.apply(surface)
+    return np.flatnonzero(((placed > box[0] - 0.05) & (placed < box[1] + 0.05)).all(axis=1))
+
+
+def view_of(model, cloud: Cloud, placement: Placement) -> View:
+    """A solver's view from a placement, its size expected by the unit and the model's prior."""
+    prior = model.prior
+    if placement.units in UNITS_IN_METRES:
+        expected = np.log(similarity_of_size(placement.units, float(prior.size_mean)))
+        return View(cloud, placement.similarity, float(expected), float(prior.size_sd))
+    return View(cloud, placement.similarity, float(np.log(placement.similarity.scale)), 0.3)
+
+
+def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: FitOptions, tell) -> Fit:
+    box = np.asarray(model.box, dtype=float)
+    views, around = [], []
+    for scan, item in zip(scans, placed):
+        index = _around_head(item.surface, item.placement, box)
+        if len(index) < 50:
+            raise ScanError(f"{scan.name}: only {len(index)} points lie around the head that was found.")
+        near = item.surface[index]
+        around.append(near)
+        views.append(
+            view_of(model, Cloud.of(near[thin(near, options.points, options.seed)], options.seed), item.placement)
+        )
+    component, label, mean = best_component(model, views, options.solver)
+    solver = replace(options.solver, expression=options.expression)
+    if options.method == "adam":
+        from headfield.fit.adam import solve_adam
+
+        solution = solve_adam(model, views, mean, solver)
+    else:
+        total = 2 * solver.iterations
+        solution = solve(model, views, mean, solver, progress=lambda step, cost: tell(min(1.0, step / total)))
+    tell(1.0)
+    anchors = model_anchors(model, solution.identity)
+    fits, notes, evidence = [], [], {}
+    for index, (scan, item, view, state) in enumerate(zip(scans, placed, views, solution.views)):
+        similarity, units = state.similarity, item.placement.units
+        mm = millimetres_per_unit(similarity.scale, units)
+        residual = solution.residuals[index]
+        facts = evidence_of(similarity.apply(view.cloud.points), residual, anchors, solution.identity, mm)
+        if index == 0:
+            evidence = facts | {f"search_{key}": value for key, value in item.placement.evidence.items()}
+        if options.refuse:
+            refuse_unless_head(facts, scan.name)
+        expression = np.zeros(int(model.config.expression)) if state.expression is None else state.expression
+        near = around[index]
+        keep = np.sort(np.random.default_rng(options.seed).permutation(len(near))[:_DETAIL_POINTS])
+        fits.append(
+            ScanFit(
+                scan.name,
+                similarity,
+                units,
+                size_log_of(similarity.scale, units),
+                expression,
+                view.cloud.points,
+                residual * mm,
+                (np.abs(residual) * mm <= HEAD_REACH_MM) & (solution.scales[index] > 0),
+                near[keep],
+            )
+        )
+        prefix = f"{scan.name}: " if len(scans) > 1 else ""
+        notes += [prefix + note for note in item.notes]
+    evidence |= {"iterations": float(solution.iterations), "sigma_mm": solution.sigma * fits[0].mm_per_unit}
+    return Fit(name, solution.identity, tuple(fits), {}, evidence, tuple(notes), label, model)
