@@ -16,7 +16,12 @@ def directions(count: int) -> np.ndarray:
     turn = np.pi * (1 + 5**0.5) * index
     ring = np.sqrt(1 - height**2)
     points = np.stack([ring * np.cos(turn), ring * np.sin(turn), height], axis=1)
-    return points[np.argsort((np.arange(count) * 0.6180339887498949) % 1.0)]
+    order = [0]
+    nearest = points @ points[0]
+    while len(order) < count:  # next the one farthest from all before
+        order.append(int(nearest.argmin()))
+        nearest = np.maximum(nearest, points @ points[order[-1]])
+    return points[order]
 
 
 def visible_triangles(mesh: Mesh, rays: int = 64, least: int = 2) -> np.ndarray:

@@ -17,7 +17,7 @@ INK = (52, 50, 48)
 
 _ERROR_STOPS = np.array([0.0, 0.17, 0.34, 0.52, 0.70, 0.86, 1.0])
 _ERROR_SRGB = np.array(
-    [(232, 236, 230), (176, 214, 190), (246, 214, 120), (240, 150, 72), (206, 72, 62), (128, 32, 84), (58, 18, 76)],
+    [(234, 236, 230), (198, 228, 206), (242, 206, 112), (238, 148, 70), (206, 72, 62), (128, 32, 84), (58, 18, 76)],
     dtype=float,
 )
 """Lightness falls steadily from good to bad, so the order survives grey printing and colour blindness; the pale end is

@@ -86,7 +86,7 @@ def camera_for(points: np.ndarray, view: str | tuple[float, float] = "front", zo
     seen = (points - origin) @ axes.T
     flat = seen[:, :2] / -seen[:, 2:]
     low, high = flat.min(0), flat.max(0)
-    return Camera(origin, axes, float((high - low).max()) / 2 * 1.12 / zoom, (low + high) / 2, reach)
+    return Camera(origin, axes, max(float((high - low).max()) / 2 * 1.12 / zoom, 1e-4), (low + high) / 2, reach)
 
 
 def _canvas(size: int | tuple[int, int], samples: int) -> tuple[int, int, np.ndarray]:
@@ -284,9 +284,14 @@ def render_points(
     points = np.asarray(points, dtype=float)
     keep = np.isfinite(points).all(1)
     points = points[keep]
-    normals = _estimated_normals(points) if normals is None else np.asarray(normals, dtype=float)[keep]
+    if normals is None:
+        normals = _estimated_normals(points) if len(points) else points
+    else:
+        normals = np.asarray(normals, dtype=float)[keep]
     albedo = np.broadcast_to(CLAY, points.shape) if colours is None else _from_srgb(np.asarray(colours)[keep, :3])
     width, height, pixels = _canvas(size, samples)
+    if not len(points):
+        return _down(_background(height, width) ** 2.2, samples)
     camera = camera_for(points if frame_on is None else frame_on, view, zoom)
     if radius is None:
         some = points[:: max(1, len(points) // 2000)]
