@@ -15,7 +15,7 @@ def installation(model: str) -> dict[str, dict[str, str]]:
         "headfield": {**_versions(), "python": f"{platform.python_version()} on {platform.platform()}"},
         "extras": _extras(),
         "machine": _machine(),
-        "weights": _weights(model),
+        f"weights: {model}": _weights(model),
         "head data for `headfield synth`": _data(),
     }
 
@@ -83,11 +83,14 @@ def _machine() -> dict[str, str]:
 
 
 def _weights(model: str) -> dict[str, str]:
-    from headfield.models.release import find, searched
+    from headfield.models.release import PACKAGED, WEIGHTS, searched_places
 
-    rows = {f"place {index + 1}": str(place) for index, place in enumerate(searched(model))}
-    found = find(model)
-    return rows | {model: f"found at {found}" if found else "not found"}
+    rows = {}
+    for place in searched_places(model):
+        file = place / WEIGHTS
+        rows[str(place)] = f"found, {file.stat().st_size / 1e6:.1f} MB" if file.is_file() else "not there"
+    released = sorted(path.name for path in PACKAGED.iterdir() if path.is_dir()) if PACKAGED.is_dir() else []
+    return rows | {"with the package": ", ".join(released) or "none"}
 
 
 def _data() -> dict[str, str]:

@@ -26,7 +26,12 @@ def summary(title: str, rows: dict[str, str], notes: tuple[str, ...] = ()) -> No
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    if not sys.stdout.isatty():  # files and pipes get plain lines
+        width = max(map(len, rows), default=0)
+        lines = [title, *(f"  {name:<{width}}  {value}" for name, value in rows.items())]
+        print("\n".join([*lines, *(f"  note: {note}" for note in notes)]))
+        return
+    console = Console(highlight=False)
     console.print(Text(title, style="bold"))
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():

@@ -8,6 +8,9 @@ from typing import Annotated, Literal
 
 import tyro
 
+PICTURED = 48
+"""Heads on the contact sheet at most."""
+
 
 @dataclass(frozen=True)
 class SampleCommand:
@@ -76,16 +79,19 @@ class SampleCommand:
             draws = np.random.default_rng(self.seed).standard_normal((self.number, len(mean)))
             identity = (mean + self.sd * draws).astype(np.float32)
             expression = torch.tensor(weights, dtype=torch.float32)[None] if weights.any() else None
+            # all pictures share one camera, set up for the mean head
+            frame = mesh_of(model, Codes(torch.from_numpy(mean.astype(np.float32))[None]), 64, normals=False).vertices
             images, metric = [], Similarity(scale=METRES_PER_UNIT)
             for index, code in enumerate(identity):
                 say(f"Head {index + 1} of {self.number}")
                 mesh = mesh_of(model, Codes(torch.from_numpy(code)[None], expression), self.resolution)
                 for suffix in ("glb", "ply") if self.format == "both" else (self.format,):
                     write_mesh(mesh.transformed(metric), folder / f"head_{index + 1:02d}.{suffix}")
-                images.append(render(mesh, view="three_quarter", size=320, frame_on=np.asarray(model.box)))
+                if index < PICTURED:
+                    images.append(render(mesh, view="three_quarter", size=320, frame_on=frame, zoom=0.92))
         labels = [f"{index + 1}" for index in range(len(images))]
-        write_png(contact_sheet(images, columns=min(6, max(3, round(len(images) ** 0.5))), labels=labels),
-                  folder / "samples.png")  # fmt: skip
+        columns = len(images) if len(images) <= 4 else round((1.4 * len(images)) ** 0.5)
+        write_png(contact_sheet(images, columns=columns, labels=labels), folder / "samples.png")
         np.savez(folder / "codes.npz", identity=identity, expression=weights, model=np.array(self.model))
 
 

@@ -65,7 +65,7 @@ def read_raw(path: Path) -> RawGeometry:
     except MemoryError as error:
         raise ScanError(f"{path}: too large for this machine's memory. Subsample it first.") from error
     except Exception as error:  # parsers raise nearly anything on damaged files
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = " ".join(str(error).split())[:160].rstrip(".!") or type(error).__name__
         raise ScanError(
             f"{path}: cannot be read as {suffix[1:].upper()}: {reason}. "
             "The file is damaged, cut short, or not of this format; export it again."

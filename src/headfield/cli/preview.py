@@ -1,0 +1,86 @@
+"""The picture beside every fit: scan, head and error map, each from three sides."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from headfield.types import Mesh, Scan
+from headfield.view.sheet import contact_sheet, error_colours, error_legend
+from headfield.view.snapshot import render, render_points
+
+VIEWS = ("front", "three_quarter", "left")
+
+
+def fit_preview(
+    scan: Scan,
+    head: Mesh,
+    errors_mm: np.ndarray,
+    *,
+    error_points: np.ndarray | None = None,
+    title: str | None = None,
+    size: int = 340,
+    max_mm: float = 3.0,
+) -> np.ndarray:
+    """Scan, head and error map from three sides, all with the same cameras.
+
+    Args:
+        scan: The scan in the model frame (+y up, +z out of the face), any unit.
+        head: The fitted head in the same frame; its attribute ``seen`` says where errors are known.
+        errors_mm: (N,) distance of scan points to the head, millimetres; NaN where they are no part of the head.
+        error_points: (N, 3) those points, in the model frame; default all of the scan's.
+        title: One line above.
+        size: Pixels of one picture.
+        max_mm: Error at the dark end of the scale.
+    Returns:
+        (H, W, 3) uint8.
+    """
+    frame = head.vertices
+    error = error_colours(
+        errors_on_head(scan.points if error_points is None else error_points, head, errors_mm), max_mm
+    )
+    rows = [
+        [_scan_picture(scan, view, size, frame) for view in VIEWS],
+        [render(head, view=view, size=size, occlusion_rays=4) for view in VIEWS],
+        [render(head, view=view, size=size, colours=error, occlusion_rays=0) for view in VIEWS],
+    ]
+    names = ("scan", "head", "distance")
+    labels = [f"{name}, {view.replace('_', ' ')}" for name in names for view in VIEWS]
+    known = errors_mm[np.isfinite(errors_mm)]
+    text = "distance between scan and head (mm); grey: not in the scan"
+    if len(known):
+        text += f"; median {np.median(np.abs(known)):.2f}"
+    legend = error_legend(3 * size, max_mm, text)
+    return contact_sheet([image for row in rows for image in row], 3, labels, title, legend)
+
+
+def errors_on_head(points: np.ndarray, head: Mesh, errors_mm: np.ndarray) -> np.ndarray:
+    """Errors (V,) of the scan points nearest to each vertex, averaged over four; NaN on unseen vertices.
+
+    Args:
+        points: (N, 3) in the head's frame.
+        head: With the attribute ``seen``; without it every vertex counts as seen.
+        errors_mm: (N,), NaN where unknown.
+    """
+    known = np.isfinite(errors_mm)
+    result = np.full(len(head.vertices), np.nan)
+    if known.sum() < 4:
+        return result
+    seen = np.asarray(head.attributes.get("seen", np.ones(len(head.vertices), bool)), dtype=bool)
+    distance, index = cKDTree(points[known]).query(head.vertices[seen], k=4)
+    weight = 1 / (distance + 1e-9)
+    values = np.abs(errors_mm[known])[index]
+    result[seen] = (values * weight).sum(axis=1) / weight.sum(axis=1)
+    return result
+
+
+def _scan_picture(scan: Scan, view: str, size: int, frame: np.ndarray) -> np.ndarray:
+    if scan.triangles is None:
+        return render_points(scan.points, view=view, size=size, normals=scan.normals, frame_on=frame)
+    triangles = scan.triangles
+    corner = scan.points[triangles]
+    faces = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    outward = np.einsum("fc,fc->", faces, corner.mean(axis=1) - scan.points.mean(axis=0))
+    if outward < 0:  # inverted scans are common; show their outside
+        triangles = triangles[:, ::-1]
+    return render(Mesh(scan.points, triangles), view=view, size=size, frame_on=frame, occlusion_rays=4)
