@@ -26,8 +26,12 @@ CENTRE = np.array([0.0, 0.15, -0.2])
 """Middle of the skull on the reference head."""
 
 EAR_CENTRE = np.array([0.29, 0.015, -0.12])
-EAR_RADII = np.array([0.14, 0.17, 0.125])
+EAR_RADII = np.array([0.16, 0.19, 0.15])
 """Around the ear the hair's inner radius is that of a head without ears (reference head, left ear)."""
+
+SHELL_CENTRE = np.array([0.0, 0.02, -0.145])
+SHELL_RADII = np.array([1.0, 0.115, 0.085])
+"""Where the ear's shell opens, seen from the side."""
 
 _FLOOR = 0.3
 
@@ -76,47 +80,64 @@ def make_hair(
     back = RBFInterpolator(frames.reference_anchors(), anchors, kernel="linear", degree=1, smoothing=1e-4)
     centre = back(CENTRE[None])[0]
     directions, triangles = _sphere()
-    base, cover = _bare_radius(sheet, skin, centre, directions, triangles, warp)
-    radius, height = _radius(style, centre, directions, base, cover)
-    directions, triangles, (radius, base, height) = _refine(directions, triangles, (radius, base, height))
+    base, shell, cover = _bare_radius(sheet, skin, centre, directions, triangles, warp)
+    radius = _radius(style, centre, directions, base, cover)
+    if style.ears:
+        radius = np.minimum(radius, shell)
+    directions, triangles, (radius, base) = _refine(directions, triangles, (radius, base))
     places = centre + base[:, None] * directions
     fine = style.strand * strands(places, centre + [0, 0.35, -0.08], 9, 20, rng)
     fine = fine + np.sqrt(1 - style.strand**2) * relief(places, 9, 20, rng)
     coarse = relief(places, 40, 90, rng)
-    grown = smoothstep((radius - base) / 0.02)
-    radius = radius + grown * (style.relief * fine + style.lumps * coarse)
+    thick = radius - base
+    waves = smoothstep((thick - 0.003) / 0.025) * (style.relief * fine + style.lumps * coarse)
+    radius = radius + np.maximum(waves, -0.6 * np.maximum(thick, 0))  # never down to the skin: no bare specks
     parts = [StarPart(centre, centre + radius[:, None] * directions, triangles)]
     for azimuth, elevation, size, sunk in style.buns:
         parts.append(_bun(centre, directions, radius, azimuth, elevation, size, sunk, rng))
     return tuple(parts)
 
 
-def _bare_radius(sheet, skin, centre, directions, triangles, warp) -> tuple[np.ndarray, np.ndarray]:
-    """Radius (D,) of the head without ears, and the places (D, 3) of that skin on the reference head."""
+def _bare_radius(sheet, skin, centre, directions, triangles, warp) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Radius (D,) of the head without ears, the radius (D,) that leaves the ears' shells free, infinite elsewhere, and
+    the places (D, 3) of that skin on the reference head."""
     outer = Occluder(skin, sheet.triangles[~sheet.interior])
     _, radius = outer.first_hit(np.broadcast_to(centre, directions.shape), directions)
     known = np.isfinite(radius)
     cover = warp(centre + np.where(known, radius, 0.4)[:, None] * directions)
     offset = (np.abs(cover) * [1, 0, 0] + cover * [0, 1, 1] - EAR_CENTRE) / EAR_RADII
     known &= (offset**2).sum(1) > 1
-    neighbours = _averaging(triangles, len(directions))
+    neighbours = mesh_averaging(triangles, len(directions))
     radius = np.where(known, radius, np.median(radius[known]))
     filled = radius.copy()
     for _ in range(400):  # harmonic fill under the ears and over the eyes
         filled = np.where(known, radius, neighbours @ filled)
     for _ in range(6):
         filled = 0.5 * filled + 0.5 * (neighbours @ filled)
-    return filled, warp(centre + filled[:, None] * directions)
+    far = known & ((offset**2).sum(1) > 2.5)
+    filled = np.where(far, np.maximum(filled, radius), filled)
+    cover = warp(centre + filled[:, None] * directions)
+    _, first = Occluder(skin, sheet.triangles).first_hit(np.broadcast_to(centre, directions.shape), directions)
+    aside = (cover * [0, 1, 1] - SHELL_CENTRE) / SHELL_RADII
+    shell = np.where(np.abs(cover[:, 0]) > 0.15, (aside**2).sum(1), 9.0)
+    free = np.where(shell < 4, first - 0.014 + 0.05 * np.maximum(shell - 1, 0), np.inf)
+    for _ in range(2):  # the least of the neighbourhood: no triangle may reach across the shell
+        least = free.copy()
+        for k in range(3):
+            np.minimum.at(least, triangles[:, k], free[triangles].min(1))
+        free = least
+    return filled, free, cover
 
 
-def _averaging(triangles: np.ndarray, count: int) -> csr_matrix:
+def mesh_averaging(triangles: np.ndarray, count: int) -> csr_matrix:
+    """Sparse (count, count) mean over the neighbours along edges."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count)).tocsr()
-    return diags(1.0 / np.asarray(graph.sum(1)).ravel()) @ graph
+    return (diags(1.0 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1.0)) @ graph).tocsr()
 
 
-def _radius(style: HairStyle, centre, directions, base, cover) -> tuple[np.ndarray, np.ndarray]:
-    """Radius (D,) of the hair without relief, and height (D,) over the hairline (negative before it)."""
+def _radius(style: HairStyle, centre, directions, base, cover) -> np.ndarray:
+    """Radius (D,) of the hair without relief."""
     azimuth = np.degrees(np.arctan2(np.abs(cover[:, 0]), cover[:, 2] - CENTRE[2]))
     side = np.where(cover[:, 0] >= 0, 1.0, -1.0)
     line = PchipInterpolator(style.hairline[:, 0], style.hairline[:, 1])
@@ -125,10 +146,15 @@ def _radius(style: HairStyle, centre, directions, base, cover) -> tuple[np.ndarr
     slope = np.degrees(line.derivative()(azimuth)) / across  # dy per unit length around the head
     height = (y - line(azimuth)) / np.sqrt(1 + np.minimum(slope**2, 9.0))
 
+    if style.wreath:
+        brim = 0.34 - 0.1 * smoothstep((azimuth - 80) / 90) - y
+        height = -0.03 * np.logaddexp(-height / 0.03, -0.7 * brim / 0.03)
+
     up = smoothstep((y - 0.18) / 0.3)
     behind = smoothstep((azimuth - 70) / 70)
     thick = up * style.top + (1 - up) * (behind * style.back + (1 - behind) * style.side)
-    thick = thick + style.quiff * np.exp(-((azimuth / 38) ** 2)) * smoothstep((y - 0.3) / 0.12)
+    before = smoothstep((cover[:, 2] - CENTRE[2]) / 0.2)
+    thick = thick + style.quiff * np.exp(-((azimuth / 38) ** 2)) * smoothstep((y - 0.3) / 0.12) * before
     if style.parting is not None:
         thick = thick * _parting(style.parting, cover, azimuth * side)
     edge = style.edge
@@ -138,7 +164,7 @@ def _radius(style: HairStyle, centre, directions, base, cover) -> tuple[np.ndarr
     radius = np.maximum(base + grown + dive, _FLOOR * base)
     if style.curtain is not None:
         radius = _with_curtain(style, centre, directions, base, radius)
-    return radius, height
+    return radius
 
 
 def _parting(start: float, cover: np.ndarray, signed_azimuth: np.ndarray) -> np.ndarray:

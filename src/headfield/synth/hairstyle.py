@@ -33,6 +33,8 @@ class HairStyle:
         curtain: y where falling hair ends, or None for hair that keeps to the scalp.
         curtain_front: Azimuth where the falling hair begins.
         flare: Widening of the falling hair with depth (negative: tapering).
+        ears: Whether the ears show; their shells then stay free of hair.
+        wreath: Whether the top of the head is bare inside a wreath of hair.
         buns: (m, 4) places and radii: azimuth signed, elevation (degrees), radius, share sunk in.
         strand: Share of the relief that is combed, 0-1.
         relief: Fine relief, rms in model units (0.004 = 1 mm).
@@ -49,6 +51,8 @@ class HairStyle:
     curtain: float | None = None
     curtain_front: float = 60.0
     flare: float = 0.0
+    ears: bool = True
+    wreath: bool = False
     buns: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     strand: float = 0.6
     relief: float = 0.004
@@ -91,15 +95,15 @@ def draw_style(name: str, rng: np.random.Generator) -> HairStyle:
         curtain = u(-0.34, -0.23) if rng.random() < 0.6 else None
         if rng.random() < 0.2:  # big round curls
             thick = u(0.1, 0.15)
-            return HairStyle(line, thick, 0.95 * thick, thick, 0.045, strand=0.0, lumps=0.011)
+            return HairStyle(line, thick, 0.95 * thick, thick, 0.045, ears=False, strand=0.0, lumps=0.011)
         return HairStyle(line, u(0.06, 0.12), u(0.05, 0.095), u(0.06, 0.12), u(0.03, 0.05), curtain=curtain,
-                         curtain_front=u(52, 66), flare=u(-0.25, 0.0))  # fmt: skip
+                         curtain_front=u(52, 66), flare=u(-0.25, 0.0), ears=False)  # fmt: skip
     if name == "neck":
         tucked = rng.random() < 0.3
         line = _hairline(rng, ear=0.0 if tucked else -u(0.08, 0.14), nape=-0.03)
         style = HairStyle(line, u(0.05, 0.1), 0.03 if tucked else u(0.055, 0.095), u(0.06, 0.1), u(0.03, 0.045),
                           curtain=u(-0.43, -0.33), curtain_front=u(88, 98) if tucked else u(50, 66),
-                          flare=u(-0.15, 0.08), strand=0.8)  # fmt: skip
+                          flare=u(-0.15, 0.08), ears=tucked, strand=0.8)  # fmt: skip
         if rng.random() < 0.35:
             style = replace(style, parting=rng.choice([-1, 1]) * u(0, 22))
         return style
@@ -118,10 +122,10 @@ def draw_style(name: str, rng: np.random.Generator) -> HairStyle:
         return HairStyle(line, thick, thick, thick, u(0.025, 0.035), buns=np.array(buns), strand=0.85, lumps=0.002)
     if name == "receding":
         if rng.random() < 0.4:  # a wreath: the top is bare
-            line = _hairline(rng, front=0.3, recess=0.3, sideburn=u(-0.04, 0.05))
-            line[:, 1] = np.where(line[:, 0] < 42, 2.0, line[:, 1])  # nothing grows before the temples
-            thin = u(0.016, 0.035)
-            return HairStyle(line, -0.03, thin, thin, u(0.03, 0.045), lumps=0.002)
+            line = _hairline(rng, sideburn=u(-0.04, 0.05))
+            line[:, 1] = np.where(line[:, 0] < 45, 1.0, line[:, 1])  # nothing grows before the temples
+            thin = u(0.018, 0.036)
+            return HairStyle(line, thin, thin, thin, u(0.03, 0.045), wreath=True, lumps=0.002)
         line = _hairline(rng, front=u(0.03, 0.1), recess=u(0.07, 0.13), sideburn=u(-0.04, 0.05))
         side = u(0.016, 0.03)
         return HairStyle(line, u(0.015, 0.04), side, side, u(0.035, 0.06), lumps=0.003)
@@ -131,7 +135,7 @@ def draw_style(name: str, rng: np.random.Generator) -> HairStyle:
         line[cover, 1] = u(0.205, 0.25) + 0.02 * (line[cover, 0] / 46.0) ** 2 * rng.choice([-1, 1])
         curtain = u(-0.42, -0.2) if rng.random() < 0.55 else None
         return HairStyle(line, u(0.05, 0.1), u(0.045, 0.085), u(0.05, 0.1), u(0.016, 0.024), curtain=curtain,
-                         curtain_front=u(50, 58), flare=u(-0.15, 0.03), strand=0.85)  # fmt: skip
+                         curtain_front=u(50, 58), flare=u(-0.15, 0.03), ears=False, strand=0.85)  # fmt: skip
     if name == "parting":
         line = _hairline(rng, recess=recess, sideburn=u(-0.05, 0.04))
         side = rng.choice([-1, 1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +10,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from headfield.parametric.normalise import log_size, normalising_similarity
+from headfield.synth.beard import Beard, draw_beard_class, make_beard
 from headfield.synth.expressions import draw_expressions
+from headfield.synth.hair import draw_hair, draw_hair_class
 from headfield.synth.identities import IdentityKey, frozen
 from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
 from headfield.synth.solid import CLOSED_MOUTH_SHARE, OPEN_LIPS, Hair, Sheet, Solid, vertex_normals
@@ -42,7 +44,7 @@ class Person:
     hair_class: str = "bald"
     beard_class: str = "none"
     hair: Hair | None = None
-    beard: object | None = None
+    beard: Beard | None = None
 
     @property
     def log_size(self) -> float:
@@ -134,4 +136,26 @@ def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: 
     raw = head.raw_vertices(identity)
     placement = normalising_similarity(head.anchors(raw))
     sheet = make_sheet(head) if sheet is None else sheet
-    return Person(key, head, identity, sheet, placement, placement.apply(head.anchors(raw)))
+    skin = placement.apply(raw)
+    anchors = head.anchors(skin)
+    rng = key.rng("hair")
+    share = frozen()["hair"]["share"] if hair_share is None else hair_share
+    hair_class, worn = draw_hair_class(rng, share)
+    beard_class = draw_beard_class(rng, head.describe(identity), hair_class) if worn else "none"
+    return dress(Person(key, head, identity, sheet, placement, anchors), hair_class, beard_class, rng)
+
+
+def dress(person: Person, hair_class: str, beard_class: str, rng: np.random.Generator) -> Person:
+    """The bare person with a random beard and hair of these classes.
+
+    Args:
+        person: Without hair and beard.
+        hair_class, beard_class: See `hairstyle.HAIR_CLASSES`, `beard.BEARD_CLASSES`.
+        rng: Source of randomness.
+    """
+    beard = make_beard(beard_class, person.sheet, person.skin(), person.anchors, rng)
+    bare, person = person, replace(person, hair_class=hair_class, beard_class=beard_class, beard=beard)
+    if hair_class == "bald":
+        return person
+    parts = draw_hair(hair_class, person.sheet, bare.skin(), person.anchors, rng)
+    return replace(person, hair=Hair(parts, person.sheet, person.skin()))
