@@ -58,10 +58,11 @@ class ClosedHead:
         identity_basis: (I, S, 3) metres.
         expression_basis: (52, L, 3) metres per unit weight, ARKit order, on the solid's linear vertices and already
             at rest around the neck.
-        anchor_vertices: (39,) into S.
+        anchor_vertices: (39,) into the solid.
         landmark_vertices: (68,) into the solid.
         face_mask: (L,) bool.
         facts_key: What `closed_facts` depends on.
+        n_identity: Length of the identity vector when it is not the number of rows of `identity_basis`.
     """
 
     name = ""
@@ -77,23 +78,23 @@ class ClosedHead:
         landmark_vertices: np.ndarray,
         face_mask: np.ndarray,
         facts_key: tuple,
+        n_identity: int | None = None,
     ) -> None:
         self.plan = plan
         self.mean = np.asarray(mean, dtype=np.float64)
         # one float32 row per mode: a head is one matrix-vector product
         self._identity = np.ascontiguousarray(np.asarray(identity_basis, np.float32).reshape(len(identity_basis), -1))
         self._expression = np.ascontiguousarray(np.asarray(expression_basis, np.float32).reshape(len(ARKIT), -1))
-        self._source_anchors = np.asarray(anchor_vertices, dtype=np.int64)
         self._last: tuple[bytes, np.ndarray] | None = None
         self.n_vertices = plan.n_vertices
-        self.n_identity = len(identity_basis)
+        self.n_identity = len(identity_basis) if n_identity is None else n_identity
         self.triangles = np.asarray(plan.triangles, dtype=np.int64)
         self.cap = plan.cap
         self.face_mask = np.concatenate([face_mask, np.zeros(plan.neck.n_vertices, dtype=bool)])
         self.expression_mask = np.abs(self._expression).max(1) > 0
-        self.anchor_vertices = plan.place_anchors(self._source_anchors)
+        self.anchor_vertices = np.asarray(anchor_vertices, dtype=np.int64)
         self.landmark_vertices = np.asarray(landmark_vertices, dtype=np.int64)
-        neutral = plan.solid(self.mean, self._source_anchors)
+        neutral = plan.solid(self.source_vertices(self.mean_identity()))
         self.mirror, self.interior = closed_facts(
             plan, neutral, self._expression.reshape(len(ARKIT), -1, 3), facts_key
         )
@@ -125,7 +126,7 @@ class ClosedHead:
         """The neutral head (V, 3) float64, metres; the last one is remembered."""
         key = np.ascontiguousarray(identity, dtype=np.float64).tobytes()
         if self._last is None or self._last[0] != key:
-            self._last = (key, self.plan.solid(self.source_vertices(identity), self._source_anchors))
+            self._last = (key, self.plan.solid(self.source_vertices(identity)))
         return self._last[1].copy()
 
     def expression_offsets(self, expression: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from headfield.errors import DataError
 from headfield.parametric.closed_head import ClosedHead
 from headfield.parametric.ict_files import NARROW_FACE, PARTS, IctData, find_source, index_file, read_ict
-from headfield.parametric.solid import SolidPlan, plan_solid
+from headfield.parametric.solid import plan_solid
 from headfield.parametric.topology import boundary_loops
 from headfield.types import ARKIT
 
@@ -76,7 +76,7 @@ def _build(data: IctData, path: Path) -> IctHead:
         mean=template,
         identity_basis=data.identity.astype(np.float32) * np.float32(METRES_PER_CM),
         expression_basis=expression,
-        anchor_vertices=anchor_vertices,
+        anchor_vertices=plan.place_anchors(anchor_vertices),
         landmark_vertices=plan.place(np.array(indices["landmarks68"])),
         face_mask=plan.linear @ face > 0.999,
         facts_key=("ict", path.resolve(), stat.st_size, stat.st_mtime_ns),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -27,7 +27,8 @@ class SolidPlan:
         triangles: (F, 3) into L + neck.n_vertices vertices.
         cap: (F,) bool.
         rest: (L,) 0 at the relaid neck to 1 beyond the band: factor on expressions.
-        source_place: (S,) index in the solid of each source vertex that was kept, else -1.
+        source_place: index in the solid of each vertex of the planned template that was kept, else -1.
+        anchors: (39, S) sparse: the anchors from the source vertices.
     """
 
     linear: csr_matrix
@@ -36,6 +37,7 @@ class SolidPlan:
     cap: np.ndarray
     rest: np.ndarray
     source_place: np.ndarray
+    anchors: csr_matrix
 
     @property
     def n_linear(self) -> int:
@@ -64,9 +66,20 @@ class SolidPlan:
         where[NECK_ANCHORS] = self.n_linear + self.neck.anchor_vertices()
         return where
 
-    def solid(self, source: np.ndarray, anchor_vertices: np.ndarray) -> np.ndarray:
+    def of_coarser(self, matrix: csr_matrix) -> SolidPlan:
+        """The same solid from coarser vertices.
+
+        Args:
+            matrix: (S, N) sparse, the source vertices from the coarser ones (a subdivision).
+        """
+        neck = replace(self.neck, meridians=(self.neck.meridians @ matrix).tocsr())
+        return replace(
+            self, linear=(self.linear @ matrix).tocsr(), neck=neck, anchors=(self.anchors @ matrix).tocsr()
+        )
+
+    def solid(self, source: np.ndarray) -> np.ndarray:
         """The solid's vertices (V, 3) of a neutral head from its source vertices (S, 3)."""
-        return np.concatenate([self.linear @ source, self.neck.lay(source, source[anchor_vertices])])
+        return np.concatenate([self.linear @ source, self.neck.lay(source, self.anchors @ source)])
 
 
 def plan_solid(
@@ -111,6 +124,7 @@ def plan_solid(
         cap=np.concatenate([np.zeros(len(kept), dtype=bool), neck_cap]),
         rest=_smoothstep(distance / REST_BAND),
         source_place=renumber[: len(template)],
+        anchors=rows_matrix([(np.array([i]), np.ones(1)) for i in anchor_vertices], len(template)),
     )
 
 
