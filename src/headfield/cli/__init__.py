@@ -75,5 +75,5 @@ def _interrupt(number, frame):
 
 
 def _say(message: str, status: int) -> int:
-    print(f"headfield: {message}", file=sys.stderr)
+    print(f"headfield: {' '.join(message.split())}", file=sys.stderr)  # always one line
     return status

@@ -199,7 +199,7 @@ def _load_numpy(path: Path):
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
-        if "pickle" in str(error).lower():
+        if any(word in str(error).lower() for word in ("pickle", "python objects")):
             raise ScanError(
                 f"{path}: holds pickled objects, which are never opened because they can run code. "
                 "Save plain arrays of numbers."

@@ -1,0 +1,70 @@
+"""Scans for journeys through the command line, made from the model itself, so that no data are needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from headfield.cli import main
+
+MODEL = "imhead-open-small"
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The released model; tests that fit skip without it."""
+    release = pytest.importorskip("headfield.models.release")
+    from headfield.errors import WeightsError
+
+    try:
+        return release.load(MODEL)
+    except WeightsError as error:
+        pytest.skip(f"no released weights here: {error}")
+
+
+@pytest.fixture(scope="session")
+def head(model):
+    """Vertices (V, 3), normals and triangles of a head of the model, millimetres, in a random pose."""
+    import torch
+    from scipy.spatial.transform import Rotation
+
+    from headfield.surface.mesh_head import mesh_of
+    from headfield.types import Codes, Similarity
+
+    code = 0.7 * np.random.default_rng(3).standard_normal(model.config.identity)
+    codes = Codes(torch.as_tensor(code, dtype=torch.float32)[None])
+    mesh = mesh_of(model, codes, 96)
+    rotation = Rotation.from_euler("xyz", [100, -35, 60], degrees=True).as_matrix()
+    return mesh.transformed(Similarity(rotation, np.array([120.0, -340.0, 80.0]), 250.0))
+
+
+@pytest.fixture
+def headfield(capsys, tmp_path, monkeypatch):
+    """Run the command line in an empty folder; returns (exit status, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            status = main([str(word) for word in words])
+        except SystemExit as stop:  # usage errors leave through argument parsing
+            status = stop.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def refused(headfield, tmp_path):
+    """Run a fit that must be refused: exit 2, one clear message, nothing left behind; returns the message."""
+
+    def run(*words) -> str:
+        before = sorted(path for path in tmp_path.rglob("*"))
+        status, out, err = headfield("fit", *words, "--out", "out")
+        assert status == 2, (status, out, err)
+        assert err.startswith("headfield: ") and err.count("\n") == 1 and "Traceback" not in err, err
+        assert sorted(path for path in tmp_path.rglob("*")) == before, "something was left behind"
+        return err
+
+    return run
