@@ -50,7 +50,7 @@ def mesh_of(
     normals: bool = True,
     *,
     drop_floating: float = 1e-3,
-    slack: float = 2.0,
+    slack: float = 1.3,
     chunk: int | None = None,
 ) -> Mesh:
     """Watertight, outward mesh of one head; the arguments and errors of `mesh_with_report`."""
@@ -66,7 +66,7 @@ def mesh_with_report(
     normals: bool = True,
     *,
     drop_floating: float = 1e-3,
-    slack: float = 2.0,
+    slack: float = 1.3,
     chunk: int | None = None,
 ) -> tuple[Mesh, MeshReport]:
     """Mesh of one head and how it came about.

@@ -52,12 +52,12 @@ def project(
         vertices: (V, 3) near the surface.
         limit: Half a voxel.
         steps: At most so many Newton steps; only vertices that still need one are evaluated.
-        tolerance: |f| that is good enough; default `limit` / 500 (a thousandth of a voxel).
+        tolerance: |f| that is good enough; default `limit` / 50 (a hundredth of a voxel).
         frozen: (V,) vertices that must not move, such as a cap on the box; their normals are the gradient too.
     """
     start = np.asarray(vertices, dtype=np.float64)
     moved = start.copy()
-    tolerance = limit / 500 if tolerance is None else tolerance
+    tolerance = limit / 50 if tolerance is None else tolerance
     value, gradient = _evaluate(value_and_gradient, moved, chunk)
     evaluations = len(moved)
     active = np.abs(value) > tolerance
