@@ -197,13 +197,15 @@ def _with_curtain(style: HairStyle, centre, directions, base, radius) -> np.ndar
     hung = -blend * np.logaddexp(-wall / blend, -floor / blend)
     corner = np.arctan2(fall, wide * (1 + style.flare))
     steep = np.arcsin(np.clip(-sine, -1, 1))
-    window = 1 - smoothstep((steep - corner) / np.radians(7))
-    window *= smoothstep(np.clip(-sine, 0, 1) / 0.15)
+    # the rim's floor runs on inwards to the neck (else a narrow wedge of air stays between them), but never so steeply
+    # that it would fill the mouth
+    window = 1 - smoothstep((steep - np.maximum(corner, np.radians(62))) / np.radians(6))
+    window *= smoothstep((0.28 - sine) / 0.26)
     reference = np.degrees(np.abs(azimuth))
     window *= smoothstep((reference - style.curtain_front) / 9.0)
     inner = np.minimum(radius, 0.8 * base)
     hung = window * hung + (1 - window) * inner
-    soft = 0.015
+    soft = 0.02
     return soft * np.logaddexp(radius / soft, hung / soft)
 
 

@@ -33,7 +33,7 @@ OPEN_LIPS = 0.012
 _LIFT = 4e-4
 """Rays start this far off the surface, model units (0.1 mm)."""
 
-_SURFACE_DIRECTIONS = sphere_directions(96)
+_SURFACE_DIRECTIONS = sphere_directions(64)
 _VOID_DIRECTIONS = sphere_directions(128)
 
 
@@ -131,9 +131,10 @@ class Hair:
             buried[others] |= part.contains(self.vertices[others])
         self.visible = ~buried[self.triangles].all(1)
         self.mixed = buried[self.triangles].any(1) & self.visible
+        head = Occluder(vertices, sheet.triangles)
+        self._places, self._shown = _clipped(self.vertices, self.triangles, buried, self.visible, self.mixed, head)
         self._tree = igl.AABB()
-        self._shown = np.ascontiguousarray(self.triangles[self.visible])
-        self._tree.init(self.vertices, self._shown)
+        self._tree.init(self._places, self._shown)
 
     def contains(self, points: np.ndarray, but: np.ndarray | None = None) -> np.ndarray:
         """Whether points (N, 3) lie inside any part, not counting part `but` (N,) of each point."""
@@ -145,7 +146,53 @@ class Hair:
 
     def squared_distance(self, points: np.ndarray) -> np.ndarray:
         """Squared distance (N,) from points (N, 3) to the visible hair."""
-        return self._tree.squared_distance(self.vertices, self._shown, points)[0]
+        return self._tree.squared_distance(self._places, self._shown, points)[0]
+
+
+def _clipped(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    buried: np.ndarray,
+    visible: np.ndarray,
+    mixed: np.ndarray,
+    head: Occluder,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Visible hair for distances: triangles that dive into the head end where they enter it.
+
+    Some are long, and what of them lies deep inside must not pass for skin.
+
+    Args:
+        vertices, triangles: All hair.
+        buried: (V,) bool, vertices inside the head or another part.
+        visible, mixed: (F,) bool, not wholly buried; partly buried.
+        head: The skin.
+    Returns:
+        vertices (W, 3) and triangles (G, 3), a soup.
+    """
+    corners = triangles[mixed]
+    places, pieces = [vertices], [triangles[visible & ~mixed]]
+    count = len(vertices)
+    for turn in range(3):
+        a, b, c = np.roll(corners, -turn, axis=1).T
+        lone = ~buried[a] & buried[b] & buried[c]  # one corner outside: the tip stays
+        n, a1, b1, c1 = int(lone.sum()), a[lone], b[lone], c[lone]
+        places += [_entry(vertices[a1], vertices[b1], head), _entry(vertices[a1], vertices[c1], head)]
+        new = count + np.arange(2 * n)
+        pieces.append(np.stack([a1, new[:n], new[n:]], 1))
+        count += 2 * n
+        pair = ~buried[a] & ~buried[b] & buried[c]  # one corner inside: a quad stays
+        n, a2, b2, c2 = int(pair.sum()), a[pair], b[pair], c[pair]
+        places += [_entry(vertices[a2], vertices[c2], head), _entry(vertices[b2], vertices[c2], head)]
+        new = count + np.arange(2 * n)
+        pieces += [np.stack([a2, b2, new[n:]], 1), np.stack([a2, new[n:], new[:n]], 1)]
+        count += 2 * n
+    return np.concatenate(places), np.ascontiguousarray(np.concatenate(pieces))
+
+
+def _entry(outside: np.ndarray, inside: np.ndarray, head: Occluder) -> np.ndarray:
+    """Where segments (N, 3) to (N, 3) enter the head; their whole length where another part buries the end."""
+    _, share = head.first_hit(outside, inside - outside)
+    return outside + np.minimum(share, 1.0)[:, None] * (inside - outside)
 
 
 @dataclass(frozen=True)
@@ -195,15 +242,22 @@ class Solid:
         """Everything opaque."""
         return [self.skin] + ([part.occluder for part in self.hair.parts] if self.hair else [])
 
+    @cached_property
+    def _buried(self) -> np.ndarray:
+        """Skin vertices (V,) under the hair."""
+        none = np.zeros(len(self.vertices), dtype=bool)
+        return none if self.hair is None else self.hair.contains(self.vertices)
+
     def _shown(self) -> np.ndarray:
         """How far the skin's vertices (V,) count as surface, 0 to 1: the share of directions that escape over twice
         the least share, so that one half is the limit."""
-        shown = np.ones(len(self.vertices))
-        if self.hair is not None:
-            shown[self.hair.contains(self.vertices)] = 0.0
+        shown = np.where(self._buried, 0.0, 1.0)
         ask = self.sheet.interior_vertices[shown[self.sheet.interior_vertices] > 0]
         bag = self.sheet.bag_vertices
         if self.lips_open:
+            # wide jaws push some bags out through the chin: such a sheet with no flesh behind it is no surface
+            wall = ask[bag[ask]]
+            shown[wall[~self.inside_skin(self.vertices[wall] - 5 * _LIFT * self.normals[wall])]] = 0.0
             ask = ask[~bag[ask]]
         if len(ask):
             normals = self.normals[ask]
@@ -221,10 +275,30 @@ class Solid:
     @cached_property
     def _tree(self):
         igl = need("igl", "synth", "Signed distances")
-        triangles = np.ascontiguousarray(self.sheet.triangles[self.seen])
+        vertices, triangles = self.vertices, self.sheet.triangles[self.seen]
+        if self.hair is not None:
+            vertices, triangles = self._without_buried(triangles)
+        vertices, triangles = np.ascontiguousarray(vertices), np.ascontiguousarray(triangles)
         tree = igl.AABB()
-        tree.init(self.vertices, triangles)
-        return tree, triangles
+        tree.init(vertices, triangles)
+        return tree, vertices, triangles
+
+    def _without_buried(self, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Split the triangles that the hair's edge crosses in 16 and drop the pieces under the hair: necks have long
+        triangles."""
+        buried = self._buried[triangles]
+        crossed = triangles[buried.any(1) & ~buried.all(1)]
+        steps = [(i, j) for i in range(5) for j in range(5 - i)]
+        weights = np.array([(4 - i - j, i, j) for i, j in steps]) / 4.0
+        number = {step: k for k, step in enumerate(steps)}
+        pieces = [(number[i, j], number[i + 1, j], number[i, j + 1]) for i in range(4) for j in range(4 - i)]
+        pieces += [(number[i + 1, j], number[i + 1, j + 1], number[i, j + 1]) for i in range(3) for j in range(3 - i)]
+        places = np.einsum("kc,tcx->tkx", weights, self.vertices[crossed])
+        split = (np.arange(len(crossed))[:, None, None] * len(steps) + np.array(pieces)).reshape(-1, 3)
+        places = places.reshape(-1, 3)
+        split = split[~self.hair.contains(places[split].mean(1))]
+        whole = triangles[~buried.any(1)]
+        return np.concatenate([self.vertices, places]), np.concatenate([whole, split + len(self.vertices)])
 
     @cached_property
     def _winding(self):
@@ -239,8 +313,8 @@ class Solid:
 
     def distance(self, points: np.ndarray) -> np.ndarray:
         """Unsigned distance (N,) from points (N, 3) to the visible surface."""
-        tree, triangles = self._tree
-        squared = tree.squared_distance(self.vertices, triangles, points)[0]
+        tree, vertices, triangles = self._tree
+        squared = tree.squared_distance(vertices, triangles, points)[0]
         if self.hair is not None:
             squared = np.minimum(squared, self.hair.squared_distance(points))
         return np.sqrt(squared)
