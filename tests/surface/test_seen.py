@@ -33,7 +33,9 @@ def test_strays_nans_and_nothing():
     strays = np.array([[0, 0, 3.0], [np.nan, 0, 0], [0, np.inf, 0]])
     assert not seen_mask(normals, normals, strays, radius=0.1).any()
     assert not seen_mask(normals, normals, np.empty((0, 3))).any()
-    assert seen_mask(normals, normals, np.array([[0, 0, 1.01]]), radius=0.1).sum() > 0
+    touching = np.array([[0, 0, 1.01], [0, 1.0, 0], [1.0, 0, 0], [0, 0, -1.0]])
+    assert not seen_mask(normals, normals, touching, radius=0.1).any()
+    assert seen_mask(normals, normals, touching, radius=0.1, least=1).sum() > 0
 
 
 def test_default_radius_follows_the_scan():

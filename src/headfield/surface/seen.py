@@ -14,6 +14,7 @@ def seen_mask(
     *,
     reach: float | None = None,
     neighbours: int = 8,
+    least: int = 3,
 ) -> np.ndarray:
     """Vertices that the scan supports.
 
@@ -29,6 +30,8 @@ def seen_mask(
             the median spacing of the vertices.
         reach: Points farther than this from the head are strays and vouch for nothing; default `radius`.
         neighbours: Scan points asked per vertex.
+        least: A scan point counts when so many (itself included) lie within twice `radius` of it, so that single
+            strays that happen to touch the head leave no spots.
 
     Returns:
         (V,) bool.
@@ -45,6 +48,10 @@ def seen_mask(
     if not near.any():
         return np.zeros(len(vertices), dtype=bool)
     place, side = vertices[nearest[near]], normals[nearest[near]]
+    company = cKDTree(place).query(place, k=least, distance_upper_bound=2 * radius)[0].reshape(len(place), least)[:, -1]
+    place, side = place[np.isfinite(company)], side[np.isfinite(company)]
+    if not len(place):
+        return np.zeros(len(vertices), dtype=bool)
     k = min(neighbours, len(place))
     gap, index = cKDTree(place).query(vertices, k=k, distance_upper_bound=radius)
     gap, index = gap.reshape(len(vertices), k), index.reshape(len(vertices), k)

@@ -1,1 +1,1 @@
-"""See the design: view."""
+"""Pictures of heads, scans and errors, without OpenGL; the viewer will live here too."""

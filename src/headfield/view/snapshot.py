@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from ..surface.rays import RayScene
 from ..surface.topology import vertex_normals
@@ -247,12 +247,19 @@ def _occlusion(scene: RayScene, points: np.ndarray, normals: np.ndarray, camera:
 
 
 def _estimated_normals(points: np.ndarray, k: int = 12) -> np.ndarray:
-    from scipy.spatial import cKDTree
-
     _, index = cKDTree(points).query(points, k=min(k, len(points)))
     around = points[np.atleast_2d(index)]
     around = around - around.mean(1, keepdims=True)
     return np.linalg.eigh(np.einsum("nkc,nkd->ncd", around, around))[1][:, :, 0]
+
+
+def _covered(pixels: np.ndarray, depth: np.ndarray, radius: float, reach: float) -> np.ndarray:
+    """How much each point (N,) belongs to a far side seen between near points, 0..1; single strays cover nothing."""
+    count = min(12, len(pixels))
+    gap, index = cKDTree(pixels).query(pixels, k=count, distance_upper_bound=radius)
+    around = np.append(depth, np.inf)[index.reshape(len(pixels), count)]
+    third = np.sort(around, axis=1)[:, min(2, count - 1)]
+    return np.clip((depth - third) / (0.08 * reach) - 0.5, 0, 1)
 
 
 def render_points(
@@ -279,8 +286,6 @@ def render_points(
     Returns:
         (H, W, 3) uint8.
     """
-    from scipy.spatial import cKDTree
-
     points = np.asarray(points, dtype=float)
     keep = np.isfinite(points).all(1)
     points = points[keep]
@@ -319,10 +324,7 @@ def render_points(
     which = order[nearest[hit]]
     turned = normals @ camera.axes.T
     turned = np.where(turned[:, 2:] < 0, -turned, turned)
-    # points deep behind their surroundings are the far side seen between near points: fade them into the paper
-    far = np.where(hit, np.append(depth[order], np.inf)[nearest], np.inf).reshape(height, width)
-    front = ndimage.minimum_filter(far, size=int(8 * np.ceil(reach) + 1)).ravel()[hit]
-    fade = 0.85 * np.clip((depth[which] - front) / (0.08 * camera.reach) - 0.5, 0, 1)[:, None]
+    fade = 0.85 * _covered(np.stack([x, y], axis=1), depth, 6 * reach, camera.reach)[which, None]
     ones = np.ones(len(which))
     shaded = _shade(turned[which], albedo[which], ones, ones, 0.0 if colours is None else 0.45)
     linear[hit] = (1 - fade) * shaded + fade * linear[hit]
