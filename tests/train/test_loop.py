@@ -106,7 +106,7 @@ def test_two_processes_match_one(toy_store, tmp_path):
     )
     out = tmp_path / "two"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    (tmp_path / "script.py").write_text(script.replace(";", "\n"))
+    (tmp_path / "script.py").write_text(script.replace(";", "\n").replace("\n ", "\n"))
     subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
          str(tmp_path / "script.py"), os.path.dirname(__file__), str(toy_store), str(out)],

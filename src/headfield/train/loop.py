@@ -209,7 +209,8 @@ def one_step(trainer: Trainer) -> dict[str, float]:
     posed = config.posed_share if trainer.step >= config.expressions_from * config.steps else 0.0
     drawn = trainer.batches.draw(trainer.step, posed, config.micro)[trainer.rank :: trainer.world]
     heads = sum(len(batch) for batch in drawn)
-    trainer.optimiser.zero_grad(set_to_none=False)
+    for parameter in model.parameters():  # never None: processes must agree on what they average
+        parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     rows, row_gradients, named = [], [], {}
     for batch in drawn:
         batch = _to(batch, trainer.device)

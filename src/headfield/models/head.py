@@ -1,0 +1,69 @@
+"""A head: codes bound to a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from headfield import frames
+from headfield.models.imhead import ImHead
+from headfield.types import ARKIT_MIRROR, Codes, Mesh
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head (B = 1) in the model frame.
+
+    Attributes:
+        model: The model that gives the codes their meaning.
+        codes: Its codes.
+        reflected: Evaluate at mirrored points: the exact mirror image, whatever the networks learned.
+    """
+
+    model: ImHead
+    codes: Codes
+    reflected: bool = False
+
+    def signed_distance(self, points: np.ndarray) -> np.ndarray:
+        """Signed distance (N,) in model units at points (N, 3) in the model frame, negative inside."""
+        points = frames.mirror_points(points) if self.reflected else np.asarray(points)
+        with torch.no_grad():
+            query = torch.as_tensor(points).to(self.codes.identity)[None]
+            return self.model.signed_distance(query, self.codes)[0].cpu().numpy()
+
+    def anchors(self) -> np.ndarray:
+        """The 39 anchors (39, 3), model units, in the order of :data:`headfield.frames.ANCHOR_NAMES`."""
+        with torch.no_grad():
+            anchors = self.model.anchors(self.codes)[0].cpu().numpy()
+        return frames.mirror_points(anchors)[frames.MIRROR_PART] if self.reflected else anchors
+
+    def neutral(self) -> Head:
+        """The same person without an expression."""
+        return replace(self, codes=replace(self.codes, expression=None))
+
+    def with_expression(self, weights: np.ndarray | dict[str, float]) -> Head:
+        """The same person with these expression weights: 52 in ARKit order, or a few by name."""
+        from headfield.models.expression import expression_vector
+
+        vector = expression_vector(weights, self.model.config)
+        if self.reflected and self.model.config.expression_names == "arkit52":
+            vector = vector[ARKIT_MIRROR]  # the query is mirrored, so left is asked for on the right
+        expression = torch.as_tensor(vector).to(self.codes.identity)[None]
+        return replace(self, codes=replace(self.codes, expression=expression))
+
+    def mirrored(self) -> Head:
+        """The exact mirror image: reflects the query, so mirroring twice gives the head back."""
+        return replace(self, reflected=not self.reflected)
+
+    def mesh(self, resolution: int = 256) -> Mesh:
+        """A watertight mesh in the model frame; see :func:`headfield.surface.mesh_head.mesh_of`."""
+        from headfield.surface.mesh_head import mesh_of
+
+        mesh = mesh_of(self.model, self.codes, resolution=resolution)
+        if not self.reflected:
+            return mesh
+        normals = None if mesh.normals is None else frames.mirror_points(mesh.normals)
+        return replace(mesh, vertices=frames.mirror_points(mesh.vertices), triangles=mesh.triangles[:, ::-1].copy(),
+                       normals=normals)

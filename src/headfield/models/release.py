@@ -1,0 +1,149 @@
+"""Released weights: a folder of model.safetensors, config.json and a model card, loaded by name, folder or hub id."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from headfield.errors import OutputError, WeightsError
+from headfield.models.config import ImHeadConfig
+from headfield.models.imhead import ImHead
+from headfield.models.prior import Prior
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+FORMAT = 1
+PACKAGED = Path(__file__).parent / "weights"
+"""Released weights that come with the package, one folder each."""
+DEFAULT = "imhead-open-small"
+
+
+def searched_places(name: str) -> list[Path]:
+    """Folders where weights called `name` are looked for, in order."""
+    places = [Path(name), PACKAGED / name]
+    if home := os.environ.get("HEADFIELD_HOME"):
+        places.append(Path(home) / name)
+    return places
+
+
+def load(name: str | Path = DEFAULT) -> ImHead:
+    """A trained model in evaluation mode, on the CPU.
+
+    Args:
+        name: A released name (``imhead-open-small``), a folder, or a hub id (``owner/repository``, fetched with the
+            user's own connection and cached).
+    Raises:
+        WeightsError: Not found (the message lists where it was looked for), corrupt, of another architecture, or a
+            pickle, which is never opened.
+    """
+    folder = _find(str(name))
+    stamp = (folder / WEIGHTS).stat().st_mtime_ns if (folder / WEIGHTS).exists() else 0
+    return _load_folder(folder.resolve(), stamp)
+
+
+@functools.lru_cache(maxsize=2)
+def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file is read again
+    config_file, weights_file = folder / CONFIG, folder / WEIGHTS
+    try:
+        stored = json.loads(config_file.read_text())
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{config_file} cannot be read ({error}); a model folder holds {CONFIG} and {WEIGHTS}."
+        ) from error
+    if not isinstance(stored, dict) or stored.get("architecture") != "imhead" or stored.get("format") != FORMAT:
+        seen = stored.get("architecture") if isinstance(stored, dict) else type(stored).__name__
+        raise WeightsError(
+            f"{config_file} describes architecture {seen!r}, format "
+            f"{stored.get('format') if isinstance(stored, dict) else None!r}; this headfield reads 'imhead', {FORMAT}."
+        )
+    known = {field.name for field in fields(ImHeadConfig)}
+    if unknown := sorted(set(stored["config"]) - known):
+        raise WeightsError(f"{config_file} has unknown settings {unknown}: if a newer headfield made it, update.")
+    tensors = _read_tensors(weights_file)
+    prior = Prior(tuple(stored["prior"]["names"]), tensors.pop("prior.means", torch.zeros(1)).float(),
+                  tuple(stored["prior"]["weights"]), stored["prior"]["size_mean"], stored["prior"]["size_sd"])
+    model = ImHead(ImHeadConfig(**stored["config"]), box=np.array(stored["box"]), prior=prior)
+    tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{weights_file} does not fit the sizes in {CONFIG}: {str(error)[:300]}") from error
+    model.centre.copy_(model.mean_anchors.mean(0))
+    return model.eval().requires_grad_(False)
+
+
+def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
+    if not file.exists():
+        others = sorted(p.name for p in file.parent.glob("*.p*") if p.suffix in (".pt", ".pth", ".pkl", ".pickle"))
+        hint = f" It holds {others[0]}, a pickle, which is never opened: convert it to safetensors." if others else ""
+        raise WeightsError(f"{file.parent} holds no {WEIGHTS}.{hint}")
+    try:
+        with safe_open(file, framework="pt") as archive:
+            return {key: archive.get_tensor(key) for key in archive.keys()}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{file} is not a readable safetensors file ({error}): download it again. Pickles are never opened."
+        ) from error
+
+
+def _find(name: str) -> Path:
+    if name.endswith((".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")):
+        raise WeightsError(f"{name} looks like a pickle, which is never opened: give a folder with {WEIGHTS}.")
+    places = searched_places(name)
+    for place in places:
+        if place.is_dir():
+            return place
+        if place.is_file() and place.name in (WEIGHTS, CONFIG):
+            return place.parent
+        if place.is_file():
+            raise WeightsError(f"{place} is a file; give the folder that holds {WEIGHTS} and {CONFIG}.")
+    if name.count("/") == 1 and not name.startswith((".", "/")):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+        try:
+            return Path(snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD]))
+        except (HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError) as error:
+            raise WeightsError(f"{name} could not be fetched from the hub ({error}).") from error
+    looked = ", ".join(str(place) for place in places)
+    released = sorted(p.name for p in PACKAGED.iterdir() if p.is_dir()) if PACKAGED.exists() else []
+    raise WeightsError(f"No weights called {name!r}. Looked in: {looked}. Released with the package: {released}.")
+
+
+def write(folder: Path, model: ImHead, card: str, extra: dict | None = None, half: bool = False) -> None:
+    """Write a release folder.
+
+    Args:
+        folder: Created; must not exist.
+        model: The model, prior included; its codes are expected to be whitened.
+        card: Text of the model card.
+        extra: More JSON-able facts for config.json (training command, results).
+        half: Store weights in float16.
+    Raises:
+        OutputError: The folder exists.
+    """
+    if folder.exists():
+        raise OutputError(f"{folder} exists; choose another folder or delete it.")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    kind = torch.float16 if half else torch.float32
+    tensors = {name: value.to(kind).contiguous() for name, value in model.state_dict().items()}
+    tensors["prior.means"] = model.prior.means.float().contiguous()
+    tensors["mean_anchors"] = model.mean_anchors.float()
+    save_file(tensors, temporary / WEIGHTS)
+    prior = model.prior
+    facts = {
+        "architecture": "imhead", "format": FORMAT, "config": asdict(model.config), "box": model.box.tolist(),
+        "prior": {"names": list(prior.names), "weights": list(prior.weights), "size_mean": prior.size_mean,
+                  "size_sd": prior.size_sd},
+    } | (extra or {})
+    (temporary / CONFIG).write_text(json.dumps(facts, indent=1) + "\n")
+    (temporary / CARD).write_text(card)
+    os.replace(temporary, folder)

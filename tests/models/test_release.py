@@ -1,0 +1,124 @@
+"""Releases: whitening changes nothing but the coordinates, folders round-trip, unsafe or foreign files are refused."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import headfield
+from headfield.errors import ConfigError, OutputError, WeightsError
+from headfield.models import release
+from headfield.models.config import imhead_tiny
+from headfield.models.head import Head
+from headfield.models.imhead import ImHead
+from headfield.models.whiten import shrunk_covariance, whiten
+from headfield.types import Codes
+
+
+def awake(seed: int = 0) -> ImHead:
+    """A tiny model with every weight away from its special start."""
+    torch.manual_seed(seed)
+    model = ImHead(imhead_tiny())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval().requires_grad_(False)
+
+
+def test_whitening_keeps_every_head():
+    model, generator = awake(), torch.Generator().manual_seed(1)
+    mix = torch.randn(16, 16, generator=generator)
+    codes = torch.randn(200, 16, generator=generator) @ mix + 2.0
+    points = torch.rand(1, 100, 3, generator=generator) - 0.5
+    expression = torch.rand(1, 52, generator=generator)
+    before = model.signed_distance(points, Codes(codes[:1], expression))
+    classes = ["bald"] * 120 + ["long"] * 75 + ["rare"] * 5
+    new = whiten(model, codes, classes, np.zeros(200))
+    after = model.signed_distance(points, Codes(new[:1], expression))
+    assert torch.allclose(before, after, atol=2e-4)
+    assert new.mean(0).abs().max() < 1e-3
+    assert (np.linalg.eigvalsh(np.cov(new.numpy().T)) < 2.0).all()
+    assert model.prior.names == ("all", "bald", "long")  # five heads make no class
+    assert torch.allclose(model.prior.means[1], new[:120].mean(0), atol=1e-4)
+
+
+def test_shrinkage_is_between_sample_and_sphere():
+    codes = np.random.default_rng(0).standard_normal((20, 40)) * np.linspace(0.1, 3, 40)
+    shrunk = shrunk_covariance(codes)
+    centred = codes - codes.mean(0)
+    sample = centred.T @ centred / 20
+    assert np.linalg.matrix_rank(sample) < 40 and np.linalg.eigvalsh(shrunk).min() > 0
+    assert np.trace(shrunk) == pytest.approx(np.trace(sample))
+    off = ~np.eye(40, dtype=bool)
+    ratio = shrunk[off] / sample[off]
+    assert np.allclose(ratio, ratio[0]) and 0 < ratio[0] < 1
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_folder_round_trip(tmp_path, half):
+    model = awake()
+    release.write(tmp_path / "tiny", model, "card", {"training": {"steps": 1}}, half=half)
+    again = headfield.load(tmp_path / "tiny")
+    points = torch.rand(1, 50, 3) - 0.5
+    codes = Codes(torch.ones(1, 16), torch.full((1, 52), 0.3))
+    error = (model.signed_distance(points, codes) - again.signed_distance(points, codes)).abs().max()
+    assert error < (5e-3 if half else 1e-7)
+    assert np.array_equal(again.box, model.box) and again.config == model.config
+    assert not again.training and not any(p.requires_grad for p in again.parameters())
+    with pytest.raises(OutputError, match="exists"):
+        release.write(tmp_path / "tiny", model, "card")
+
+
+def test_refusals(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    release.write(tmp_path / "good", awake(), "card")
+    weights, config = (tmp_path / "good" / name for name in (release.WEIGHTS, release.CONFIG))
+    kept = weights.read_bytes(), config.read_text()
+
+    with pytest.raises(WeightsError, match="Looked in"):
+        headfield.load("nothing-of-this-name")
+    weights.write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(WeightsError, match="Pickles are never opened"):
+        headfield.load(tmp_path / "good")
+    assert not (tmp_path / "executed").exists()
+    (tmp_path / "model.pt").write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(WeightsError, match="pickle"):
+        headfield.load(tmp_path / "model.pt")
+    weights.write_bytes(kept[0][:-1000])
+    with pytest.raises(WeightsError, match="not a readable safetensors"):
+        headfield.load(tmp_path / "good")
+    weights.write_bytes(kept[0])
+    facts = json.loads(kept[1])
+    config.write_text(json.dumps(facts | {"architecture": "nphm"}))
+    with pytest.raises(WeightsError, match="nphm"):
+        headfield.load(tmp_path / "good")
+    config.write_text(json.dumps(facts | {"config": facts["config"] | {"part_hidden": 24}}))
+    weights.touch()
+    with pytest.raises(WeightsError, match="does not fit"):
+        headfield.load(tmp_path / "good")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_mirrored_is_an_involution_and_a_reflection():
+    head = Head(awake(), Codes(torch.ones(1, 16))).with_expression({"mouthSmileLeft": 0.7, "jawOpen": 0.2})
+    points = np.random.default_rng(0).uniform(-0.4, 0.4, (200, 3)).astype(np.float32)
+    flipped = points * np.array([-1, 1, 1], dtype=np.float32)
+    assert np.allclose(head.mirrored().signed_distance(flipped), head.signed_distance(points), atol=1e-6)
+    assert np.array_equal(head.mirrored().mirrored().signed_distance(points), head.signed_distance(points))
+    assert np.abs(head.mirrored().signed_distance(points) - head.signed_distance(points)).max() > 1e-4
+
+
+def test_expression_names():
+    head = Head(awake(), Codes(torch.ones(1, 16)))
+    with pytest.raises(ConfigError, match="mouthSmileLeft"):
+        head.with_expression({"mouthSmileleft": 1.0})
+    with pytest.raises(ConfigError, match=r"\(52,\)"):
+        head.with_expression(np.zeros(3))
+    with pytest.raises(ConfigError, match="finite"):
+        head.with_expression({"jawOpen": float("nan")})
