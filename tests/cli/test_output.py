@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from headfield.cli.output import make_folder, output_file, output_folder
+from headfield.cli.output import output_file, output_folder, resumable_folder
 from headfield.errors import OutputError
 
 
@@ -63,8 +63,8 @@ def test_unwritable_places_are_refused_first(tmp_path):
                 continue
             with pytest.raises(OutputError), manager(type(tmp_path)(out)):
                 pytest.fail("must be refused before the work")
-        with pytest.raises(OutputError):
-            make_folder(type(tmp_path)(out))
+        with pytest.raises(OutputError), resumable_folder(type(tmp_path)(out), began="*"):
+            pytest.fail("must be refused before the work")
     assert _tree(tmp_path) == ["file"]
 
 
@@ -91,3 +91,11 @@ def test_file(tmp_path):
     assert path.read_text() == "2" and _tree(tmp_path) == ["new", "new/head.obj"]
     with pytest.raises(OutputError, match="a folder"), output_file(tmp_path):
         pytest.fail("must be refused before the work")
+
+
+@pytest.mark.parametrize(("piece", "left"), [("index.jsonl", ["new", "new/store", "new/store/index.jsonl"]), ("x", [])])
+def test_resumable_folder_keeps_work_and_drops_what_holds_none(tmp_path, piece, left):
+    with pytest.raises(KeyboardInterrupt), resumable_folder(tmp_path / "new" / "store", began="*.jsonl") as out:
+        (out / piece).touch()
+        raise KeyboardInterrupt
+    assert _tree(tmp_path) == left

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from headfield.cli.fit import FitCommand
-from headfield.cli.output import make_folder, output_folder
+from headfield.cli.output import output_folder, resumable_folder
 from headfield.cli.report import summary, table, working
 from headfield.cli.scans import is_depth_map, read_any, scans_in
 from headfield.errors import ConfigError, HeadfieldError, OutputError
@@ -159,9 +159,8 @@ def _batch(command: FitCommand, folder: Path) -> int:
         )
     names = batch_names(paths)
     model = load(command.model)
-    make_folder(command.out)
     rows = {path: _done(command.out / names[path]) if not command.force else None for path in paths}
-    with working("") as say:
+    with resumable_folder(command.out, began="*/fit.json"), working("") as say:
         for number, path in enumerate(paths, start=1):
             _write_summary(command.out, paths, rows)
             if rows[path] is not None:

@@ -76,19 +76,34 @@ def claim_folder(out: Path, *, force: bool = False) -> None:
         raise OutputError(f"{out}: cannot be written (permission denied); choose another --out.")
 
 
-def make_folder(out: Path) -> None:
-    """Make a folder that a resumable verb fills piece by piece, and check that it can be written.
+@contextmanager
+def resumable_folder(out: Path, *, began: str) -> Iterator[Path]:
+    """A folder that a resumable verb fills piece by piece; checked to be writable before the block runs.
 
+    Args:
+        out: The folder; made when missing.
+        began: Glob of files that show that work worth keeping was done. A new folder without any is removed when the
+            block fails.
     Raises:
-        OutputError: It cannot.
+        OutputError: It cannot be written.
     """
+    new = not out.exists()
+    made = [parent for parent in (out, *out.parents) if not parent.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / f".{uuid.uuid4().hex[:8]}.probe"
         probe.touch()
         probe.unlink()
     except OSError as error:
+        _remove_empty(made)
         raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another --out.") from error
+    try:
+        yield out
+    except BaseException:
+        if new and not any(out.glob(began)):
+            shutil.rmtree(out, ignore_errors=True)
+            _remove_empty(made[1:])
+        raise
 
 
 @contextmanager

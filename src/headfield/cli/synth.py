@@ -26,13 +26,13 @@ class SynthCommand:
         """Generate with a progress bar."""
         import time
 
-        from headfield.cli.output import make_folder
+        from headfield.cli.output import resumable_folder
         from headfield.cli.report import duration, summary
         from headfield.synth.generate import generate
 
-        make_folder(self.out)
         begin = time.perf_counter()
-        folder = generate(self.config, self.out)
+        with resumable_folder(self.out, began="index.jsonl"):
+            folder = generate(self.config, self.out)
         seconds = time.perf_counter() - begin
         from headfield.io.store import Store
 

@@ -69,12 +69,12 @@ class TrainCommand:
 
     def run(self) -> int:
         """Train, showing progress; returns 130 when stopped before the end."""
-        from headfield.cli.output import make_folder
+        from headfield.cli.output import resumable_folder
         from headfield.io.store import Store
 
         Store(self.store)  # a missing store is found out before torch is loaded
-        make_folder(self.out)
-        from headfield.cli import train_run
-        from headfield.train.loop import TrainConfig
+        with resumable_folder(self.out, began="*"):
+            from headfield.cli import train_run
+            from headfield.train.loop import TrainConfig
 
-        return train_run.run(TrainConfig(**{each.name: getattr(self, each.name) for each in fields(self)}))
+            return train_run.run(TrainConfig(**{each.name: getattr(self, each.name) for each in fields(self)}))
