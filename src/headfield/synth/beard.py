@@ -69,7 +69,7 @@ def draw_beard_class(rng: np.random.Generator, describe: dict, hair_class: str) 
 
     Args:
         rng: Source of randomness.
-        describe: What the family says (``age`` in years or a label, ``gender`` from 0 female to 1 male), may be empty.
+        describe: What the family says (``age_years``, ``gender``: male or female), may be empty.
         hair_class: A bald head among those with hair or beard always wears a beard.
     """
     names, weights = zip(*frozen()["hair"]["beards"].items())
@@ -84,12 +84,8 @@ def may_wear_beard(describe: dict, hair_class: str) -> bool:
     """Whether a beard is plausible."""
     if hair_class in ("neck", "bun", "fringe") and not describe:
         return False  # an unknown person with long hair: more often a woman
-    gender, age = describe.get("gender"), describe.get("age")
-    if isinstance(gender, str):
-        gender = 1.0 if gender.lower() in ("male", "man") else 0.0
-    if isinstance(age, str):
-        age = 40.0 if age.lower() in ("young", "adult", "middle", "old", "elderly") else 5.0
-    return (gender is None or gender > 0.6) and (age is None or age >= 18)
+    gender, years = describe.get("gender"), describe.get("age_years")
+    return gender in (None, "male") and (years is None or years >= 18)
 
 
 def make_beard(

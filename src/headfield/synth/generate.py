@@ -11,22 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import ConfigError, StoreError
-from headfield.frames import MM_PER_UNIT
 from headfield.io.store import Record, StoreWriter, write_identity
 from headfield.synth.config import SynthConfig
 from headfield.synth.identities import IdentityKey, frozen, identity_keys
-from headfield.synth.person import Person, make_person, make_sheet
+from headfield.synth.person import MARGIN, Person, box, make_person, make_sheet
 from headfield.synth.sampling import sample_row
-
-MARGIN = 15.0 / MM_PER_UNIT
-"""The box must enclose every head with this much to spare (15 mm), model units."""
-
-
-
-def box() -> np.ndarray:
-    """The frozen box (2, 3) of the store, model units."""
-    return np.array(frozen()["box"], dtype=float)
-
 
 Progress = Callable[[int, int, str], None]
 """Called with (finished, total, id of the one just finished)."""
@@ -141,10 +130,15 @@ def write_person(out: str, key: IdentityKey, expressions: int, points: int, samp
 
 
 def person_arrays(
-    person: Person, expressions: int, points: int, samples: int, box: np.ndarray
+    person: Person, expressions: int, points: int, samples: int, bounds: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The store's arrays of one person, and the evaluation truth of the first rows.
 
+    Args:
+        person: Who.
+        expressions: Random expressions beside neutral.
+        points, samples: P and S.
+        bounds: (2, 3) model box.
     Raises:
         StoreError: A head comes closer than 15 mm to the box.
     """
@@ -153,9 +147,8 @@ def person_arrays(
     rows, kept = [], []
     for number, expression in enumerate(weights):
         solid = person.neutral if number == 0 else person.solid(expression)
-        require_room(solid.vertices if person.hair is None else np.concatenate([solid.vertices, person.hair.vertices]),
-                     box, person.key.id)
-        rows.append(sample_row(solid, person.neutral, points, samples, box, rng))
+        require_room(solid.vertices, bounds, person.key.id)
+        rows.append(sample_row(solid, person.neutral, points, samples, bounds, rng))
         if number < frozen()["truth_rows"]:
             kept.append(solid)
     names = ("points", "normals", "canonical", "canonical_valid", "samples", "sdf")
@@ -190,18 +183,17 @@ def truth_arrays(person: Person, solids: list) -> dict[str, np.ndarray]:
     }
 
 
-def require_room(vertices: np.ndarray, box: np.ndarray, name: str) -> None:
+def require_room(vertices: np.ndarray, bounds: np.ndarray, name: str) -> None:
     """Refuse a head that comes closer than 15 mm to the box.
 
     Raises:
         StoreError: It does; the message says where.
     """
     low, high = vertices.min(0), vertices.max(0)
-    spare = np.minimum(low - box[0], box[1] - high)
-    if (spare < MARGIN).any():
+    if (low < bounds[0] + MARGIN).any() or (high > bounds[1] - MARGIN).any():
         raise StoreError(
-            f"{name} spans {low.round(3)} to {high.round(3)} model units; the box {box[0]} to {box[1]} must enclose "
-            f"it with {MARGIN:.3f} (15 mm) to spare: enlarge frames.BOX, or this head is not plausible."
+            f"{name} spans {low.round(3)} to {high.round(3)} model units; the box {bounds[0]} to {bounds[1]} must "
+            f"enclose it with {MARGIN:.3f} (15 mm) to spare: enlarge the box in synth/frozen.json."
         )
 
 

@@ -9,6 +9,7 @@ expression.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -81,6 +82,9 @@ def make_hair(
     centre = back(CENTRE[None])[0]
     directions, triangles = _sphere()
     base, shell, cover = _bare_radius(sheet, skin, centre, directions, triangles, warp)
+    if style.curtain is not None:  # falling hair ends well above the neck's cut
+        neck = anchors[frames.anchor_indices(["throat", "neck_side_left", "neck_side_right"]), 1].mean()
+        style = replace(style, curtain=max(style.curtain, neck + 0.06))
     radius = _radius(style, centre, directions, base, cover)
     if style.ears:
         radius = np.minimum(radius, shell)

@@ -73,7 +73,7 @@ class IdentityKey:
 
 
 def identity_keys(family: str, split: str, count: int, seed: int | None = None) -> list[IdentityKey]:
-    """The first `count` identities of a family (``ict``, ``anny`` or ``mix``: half of each, ICT first) and split.
+    """The first `count` identities of a family (``ict``, ``anny`` or ``mix``: half of each) and split.
 
     Args:
         family: ``ict``, ``anny`` or ``mix``.
@@ -100,6 +100,6 @@ def identity_keys(family: str, split: str, count: int, seed: int | None = None) 
     keys = []
     for name, number in counts.items():
         shares = {"ict": (number + 1) // 2, "anny": number // 2} if family == "mix" else {family: number}
-        for of, share in shares.items():
-            keys += [IdentityKey(of, name, index, seed) for index in range(share)]
-    return keys
+        keys += [IdentityKey(of, name, index, seed) for of, share in shares.items() for index in range(share)]
+    # families in turn: a run that is stopped early is as mixed as a whole one
+    return sorted(keys, key=lambda key: (SPLITS.index(key.split), key.index, FAMILIES.index(key.family)))

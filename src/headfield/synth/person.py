@@ -9,6 +9,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from headfield.frames import MM_PER_UNIT
 from headfield.parametric.normalise import log_size, normalising_similarity
 from headfield.synth.beard import Beard, draw_beard_class, make_beard
 from headfield.synth.expressions import draw_expressions
@@ -17,6 +18,9 @@ from headfield.synth.identities import IdentityKey, frozen
 from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
 from headfield.synth.solid import CLOSED_MOUTH_SHARE, OPEN_LIPS, Hair, Sheet, Solid, vertex_normals
 from headfield.types import ARKIT, Similarity
+
+MARGIN = 15.0 / MM_PER_UNIT
+"""The box must enclose every head with this much to spare (15 mm), model units."""
 
 
 @dataclass
@@ -82,6 +86,17 @@ class Person:
         return np.concatenate([np.zeros((1, len(ARKIT)), np.float32), drawn])
 
 
+def box() -> np.ndarray:
+    """The frozen box (2, 3) of the store, model units."""
+    return np.array(frozen()["box"], dtype=float)
+
+
+def has_room(vertices: np.ndarray) -> bool:
+    """Whether vertices (V, 3) stay 15 mm inside the box."""
+    low, high = box()
+    return bool((vertices.min(0) >= low + MARGIN).all() and (vertices.max(0) <= high - MARGIN).all())
+
+
 def lip_gap(head, vertices: np.ndarray) -> float:
     """Widest gap between the inner lips of vertices (V, 3), by the three inner pairs of the 68 landmarks."""
     landmarks = head.landmarks68(vertices)
@@ -141,7 +156,10 @@ def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: 
     rng = key.rng("hair")
     share = frozen()["hair"]["share"] if hair_share is None else hair_share
     hair_class, worn = draw_hair_class(rng, share)
-    beard_class = draw_beard_class(rng, head.describe(identity), hair_class) if worn else "none"
+    describe = head.describe(identity)
+    beard_class = draw_beard_class(rng, describe, hair_class) if worn else "none"
+    if describe.get("age_years", 30) < 3 and hair_class != "bald":
+        hair_class = "short"
     return dress(Person(key, head, identity, sheet, placement, anchors), hair_class, beard_class, rng)
 
 
@@ -157,5 +175,8 @@ def dress(person: Person, hair_class: str, beard_class: str, rng: np.random.Gene
     bare, person = person, replace(person, hair_class=hair_class, beard_class=beard_class, beard=beard)
     if hair_class == "bald":
         return person
-    parts = draw_hair(hair_class, person.sheet, bare.skin(), person.anchors, rng)
-    return replace(person, hair=Hair(parts, person.sheet, person.skin()))
+    for _ in range(8):
+        parts = draw_hair(hair_class, person.sheet, bare.skin(), person.anchors, rng)
+        if all(has_room(part.vertices) for part in parts):
+            return replace(person, hair=Hair(parts, person.sheet, person.skin()))
+    return replace(person, hair_class="bald")  # a very large head: nothing of this class fits the box
