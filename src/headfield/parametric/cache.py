@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Raise when the meaning of cached arrays changes; older files are then ignored."""
 
 

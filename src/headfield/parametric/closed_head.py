@@ -13,38 +13,32 @@ from headfield.types import ARKIT
 FOLDING = (
     "mouthRollLower mouthRollUpper mouthPucker mouthPressLeft+mouthPressRight eyeBlinkLeft+eyeBlinkRight "
     "eyeSquintLeft+eyeSquintRight mouthShrugLower+mouthShrugUpper mouthFrownLeft+mouthFrownRight "
-    "eyeWideLeft+eyeWideRight"
+    "eyeWideLeft+eyeWideRight jawOpen+mouthClose"
 ).split()
-"""Expressions that fold skin over skin: what any of them hides counts as interior."""
+"""Expressions that fold skin over skin: what any of them hides on the mean head counts as interior."""
+
+JAW_HEADS = 6
+"""Random heads on which a wide open jaw is tried as well: the skin under the chin sinks into the neck differently."""
 
 
-def closed_facts(
-    plan: SolidPlan, neutral: np.ndarray, expression: np.ndarray, key: tuple
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mirror index (V,) and interior mask (F,) of a family, from its mean head; cached under `key`.
+def may_hide(head: ClosedHead) -> np.ndarray:
+    """Interior mask (F,) of a family: triangles that see less than a tenth of the sphere in some pose, two rings more.
 
-    Interior is every triangle that sees less than a tenth of the sphere when neutral or in one of the `FOLDING`
-    expressions, grown by two rings; the cap never is.
-
-    Args:
-        plan: The solid.
-        neutral: (V, 3) the mean head.
-        expression: (52, L, 3) offsets.
-        key: What the result depends on; the first entry names the family.
+    The poses are the mean head's neutral and `FOLDING` expressions and an open jaw on a few random heads. The cap is
+    never interior.
     """
-    path = cache_path(f"{key[0]}-facts", *key)
-    known = load_arrays(path)
-    if known is not None and len(known.get("interior", ())) == len(plan.triangles):
-        return known["mirror"], known["interior"]
-    mirror, _ = mirror_pairs(neutral, plan.triangles)
-    poses = [neutral]
+    weights = []
     for names in FOLDING:
-        pose = neutral.copy()
-        pose[: plan.n_linear] += sum(expression[ARKIT.index(name)] for name in names.split("+"))
-        poses.append(pose)
-    interior = rings_around(plan.triangles, may_be_hidden(poses, plan.triangles), 2) & ~plan.cap
-    save_arrays(path, {"mirror": mirror, "interior": interior})
-    return mirror, interior
+        weight = np.zeros(len(ARKIT))
+        weight[[ARKIT.index(name) for name in names.split("+")]] = 1.0
+        weights.append(weight)
+    wide = np.zeros(len(ARKIT))
+    wide[ARKIT.index("jawOpen")] = 1.0
+    mean, rng = head.mean_identity(), np.random.default_rng(0)
+    poses = [head.raw_vertices(mean), head.raw_vertices(mean, wide)]
+    poses += [head.raw_vertices(mean, weight) for weight in weights]
+    poses += [head.raw_vertices(head.draw_identity(rng), wide) for _ in range(JAW_HEADS)]
+    return rings_around(head.triangles, may_be_hidden(poses, head.triangles), 2) & ~head.cap
 
 
 class ClosedHead:
@@ -61,7 +55,7 @@ class ClosedHead:
         anchor_vertices: (39,) into the solid.
         landmark_vertices: (68,) into the solid.
         face_mask: (L,) bool.
-        facts_key: What `closed_facts` depends on.
+        facts_key: What the mirror index and the interior mask depend on; they are cached under it.
         n_identity: Length of the identity vector when it is not the number of rows of `identity_basis`.
     """
 
@@ -94,10 +88,18 @@ class ClosedHead:
         self.expression_mask = np.abs(self._expression).max(1) > 0
         self.anchor_vertices = np.asarray(anchor_vertices, dtype=np.int64)
         self.landmark_vertices = np.asarray(landmark_vertices, dtype=np.int64)
-        neutral = plan.solid(self.source_vertices(self.mean_identity()))
-        self.mirror, self.interior = closed_facts(
-            plan, neutral, self._expression.reshape(len(ARKIT), -1, 3), facts_key
-        )
+        self.mirror, self.interior = self._facts(facts_key)
+
+    def _facts(self, key: tuple) -> tuple[np.ndarray, np.ndarray]:
+        """Mirror index (V,) and interior mask (F,), cached under `key`."""
+        path = cache_path(f"{self.name}-facts", *key)
+        known = load_arrays(path)
+        if known is not None and known["interior"].shape == self.cap.shape:
+            return known["mirror"], known["interior"]
+        mirror, _ = mirror_pairs(self.raw_vertices(self.mean_identity()), self.triangles)
+        interior = may_hide(self)
+        save_arrays(path, {"mirror": mirror, "interior": interior})
+        return mirror, interior
 
     def _coefficients(self, identity: np.ndarray) -> np.ndarray:
         return identity
