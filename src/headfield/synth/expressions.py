@@ -67,14 +67,19 @@ def draw_expressions(rng: np.random.Generator, count: int, mask: np.ndarray) -> 
 
 
 def _draw_sum(row: np.ndarray, rng: np.random.Generator, channels: np.ndarray, settings: dict) -> None:
-    """Add up to `most_channels` channels; the other side of a face joins in three times of four while there is room."""
+    """Add up to `most_channels` channels; the other side of a face joins in three times of four while there is room.
+
+    Every third sum opens the jaw: talking mouths are common, and opening changes the shape most.
+    """
     most = int(rng.integers(2, settings["most_channels"] + 1))
+    if rng.random() < settings["jaw_share"] and _JAW_OPEN in channels:
+        row[_JAW_OPEN] = rng.uniform(0.1, 1.0)
     partner = dict(_PAIRS) | {right: left for left, right in _PAIRS}
     for channel in rng.permutation(channels):
         free = most - np.count_nonzero(row)
         if free <= 0:
             break
-        row[channel] = rng.uniform(settings["sum_low"], 1.0)
+        row[channel] = row[channel] or rng.uniform(settings["sum_low"], 1.0)
         other = partner.get(channel)
         if other is not None and other in channels and free > 1 and rng.random() < 0.75:
             row[other] = np.clip(row[channel] + rng.normal(0, 0.1), settings["sum_low"], 1.0)
