@@ -89,7 +89,7 @@ def solve_adam(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        history.append(float(loss))
+        history.append(float(loss.detach()))
         if callback and callback(step + 1, time.perf_counter() - begin, identity.detach()[0].double().numpy()):
             break
     return _solution(model, views, identity, poses, expressions if posed else None, history)

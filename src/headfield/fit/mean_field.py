@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from headfield.frames import ANCHOR_NAMES
@@ -102,16 +103,18 @@ def build_mean_field(
     """
     box = np.asarray(box, dtype=float)
     step = float((box[1] - box[0]).max()) / (resolution - 1)
-    inner = [np.arange(box[0][a], box[1][a] + 0.5 * step, step) for a in range(3)]
-    values = signed_distance(np.stack(np.meshgrid(*inner, indexing="ij"), -1).reshape(-1, 3).astype(np.float32))
-    values = np.asarray(values, dtype=float).reshape([len(axis) for axis in inner])
+    counts = [2 * int(np.ceil((box[1][a] - box[0][a]) / (2 * step) - 1e-9)) + 1 for a in range(3)]
+    inner = [box[0][a] + step * np.arange(counts[a]) for a in range(3)]
+    values = _two_levels(signed_distance, inner, step)
     crossings = _zero_crossings(values, inner, step)
 
     margin = int(np.ceil(_PAD / step))
     axes = [box[0][a] + step * (np.arange(len(inner[a]) + 2 * margin) - margin) for a in range(3)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
-    distance = cKDTree(crossings).query(points.reshape(-1, 3))[0].reshape(points.shape[:3])
     inside = np.pad(values, margin, constant_values=1.0) < 0
+    # half a step: the transform measures to the nearest sample of the other side, the surface lies between
+    distance = (distance_transform_edt(~inside) + distance_transform_edt(inside) - 0.5) * step
+    close = np.argwhere(distance < 3.0 * step)
+    distance[tuple(close.T)] = cKDTree(crossings).query(np.stack([axes[k][close[:, k]] for k in range(3)], -1))[0]
     distance = np.where(inside, -distance, distance)
     # Nearest crossings overestimate small distances by the sampling of the crossings; there the field itself is right.
     near = np.pad(np.abs(values) < 1.5 * step, margin)
@@ -134,6 +137,33 @@ def build_mean_field(
     normals = field.lookup(torch.from_numpy(surface.astype(np.float32)))[1].numpy().astype(float)
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
     return MeanField(field.grid, field.lower, field.upper, surface, normals, field.cut)
+
+
+def _two_levels(signed_distance, axes: list[np.ndarray], step: float) -> np.ndarray:
+    """Field on the grid: every other sample everywhere, the rest only near the surface, interpolated elsewhere."""
+
+    def evaluate(points: np.ndarray) -> np.ndarray:
+        return np.asarray(signed_distance(points.astype(np.float32)), dtype=float)
+
+    coarse_axes = [axis[::2] for axis in axes]
+    coarse = evaluate(np.stack(np.meshgrid(*coarse_axes, indexing="ij"), -1).reshape(-1, 3))
+    values = _doubled(coarse.reshape([len(axis) for axis in coarse_axes]))
+    near = np.abs(values) < 2.0 * step
+    near[::2, ::2, ::2] = False
+    where = np.argwhere(near)
+    if len(where):
+        values[near] = evaluate(np.stack([axes[k][where[:, k]] for k in range(3)], -1))
+    return values
+
+
+def _doubled(coarse: np.ndarray) -> np.ndarray:
+    """Trilinear interpolation of a grid (n, m, k) to (2n - 1, 2m - 1, 2k - 1)."""
+    for axis in range(3):
+        coarse = np.moveaxis(coarse, axis, 0)
+        fine = np.empty((2 * len(coarse) - 1, *coarse.shape[1:]))
+        fine[::2], fine[1::2] = coarse, 0.5 * (coarse[1:] + coarse[:-1])
+        coarse = np.moveaxis(fine, 0, axis)
+    return coarse
 
 
 def _zero_crossings(values: np.ndarray, axes: list[np.ndarray], step: float) -> np.ndarray:
@@ -171,10 +201,12 @@ def mean_field_of(model, hair_class: int = 0, resolution: int = 56) -> MeanField
         with torch.no_grad():
             anchors = model.anchors(codes)[0].double().cpu().numpy()
 
+            folded = model.condition(codes) if hasattr(model, "condition") else codes
+
             def field(points: np.ndarray) -> np.ndarray:
                 chunks = [
-                    model.signed_distance(chunk[None], codes)[0].cpu()
-                    for chunk in torch.from_numpy(points).split(65_536)
+                    model.signed_distance(chunk[None], folded)[0].cpu()
+                    for chunk in torch.from_numpy(points).split(8192)
                 ]
                 return torch.cat(chunks).numpy()
 

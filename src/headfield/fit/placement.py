@@ -114,11 +114,12 @@ def place(scan: Scan, field_: MeanField, options: PlacementOptions = PlacementOp
     _check(options)
     known = options.units or scan.units
     cleaned = clean(scan.points, options.points, options.seed)
-    if len(cleaned.index) < 30:
-        raise ScanError(
-            f"{scan.name}: {len(cleaned.index)} distinct points after clean-up; a head needs at least a few hundred."
-        )
     chosen = np.asarray(scan.points, dtype=float)[cleaned.index]
+    distinct_points = len(np.unique(chosen, axis=0))
+    if distinct_points < 30:
+        raise ScanError(
+            f"{scan.name}: {distinct_points} distinct points after clean-up; a head needs at least a few hundred."
+        )
     centre = np.median(chosen, axis=0)
     low, high = np.percentile(chosen, [2, 98], axis=0)
     extent = max(float(np.linalg.norm(high - low)), 1e-12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -303,7 +304,7 @@ class Fit:
                 )
         except FileNotFoundError as error:
             raise ScanError(f"{path}: no such file; give the fit.npz that `headfield fit` wrote.") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
             raise ScanError(
                 f"{path}: not a fit that headfield wrote, or damaged ({type(error).__name__}: {error})."
             ) from error

@@ -1,0 +1,235 @@
+"""The whole way on a head in closed form: scans in, a Fit out, files, batches and refusals."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from stub_head import surface_of
+
+from headfield.errors import ConfigError, NotAHeadError, ScanError
+from headfield.fit.batch import fit_folder
+from headfield.fit.evidence import evidence_of, refuse_unless_head
+from headfield.fit.result import Fit
+from headfield.fit.run import FitOptions, fit, surface_points
+from headfield.frames import reference_anchors
+from headfield.types import Codes, Scan, Similarity
+
+
+def _scan(stub, similarity, seed=0, expression=None, scale=250.0, count=5000, name="scan"):
+    rng = np.random.default_rng(seed)
+    identity = torch.from_numpy(0.8 * rng.standard_normal((1, stub.config.identity))).float()
+    weights = None if expression is None else torch.tensor([expression])
+    points, _ = surface_of(stub, Codes(identity, weights), count, seed)
+    truth = similarity(rng, scale)
+    return Scan(truth.apply(points), name=name), truth, identity[0].double().numpy()
+
+
+@pytest.fixture(scope="module")
+def fitted(stub):
+    from conftest import random_similarity
+
+    scan, truth, identity = _scan(stub, random_similarity, 3, [0.8, 0.7, 0.0])
+    back = truth.inverse().apply(scan.points)[:, 2] < -0.36
+    scan = Scan(scan.points[~back], name="scan")  # the back of the head is missing
+    return fit(scan, stub), scan, truth, identity
+
+
+def test_a_scan_becomes_a_head_in_its_own_frame(fitted):
+    result, scan, truth, identity = fitted
+    assert result.units == "mm"
+    assert np.median(np.abs(result.identity - identity)) < 0.1
+    assert result.errors["scan_to_head_mm"]["median"] < 0.5
+    assert result.errors["inliers"] > 0.97
+    assert result.expression[:2] == pytest.approx([0.8, 0.7], abs=0.25)
+    together = result.placement.after(truth)
+    assert np.allclose(together.matrix(), np.eye(4), atol=0.03)
+    assert {"read", "align", "solve", "mesh", "total"} <= set(result.seconds)
+
+
+def test_meshes_are_in_the_users_frame_and_tell_seen_from_invented(fitted):
+    result, scan, truth, _ = fitted
+    mesh = result.mesh(48)
+    low, high = np.percentile(scan.points, [1, 99], axis=0)
+    assert (mesh.vertices.min(0) < low + 30).all() and (mesh.vertices.max(0) > high - 30).all()
+    assert np.linalg.norm(mesh.vertices - scan.points.mean(0), axis=1).max() < 400
+    seen = mesh.attributes["seen"]
+    ahead = (mesh.vertices - truth.apply(np.zeros(3))) @ truth.rotation[:, 2]  # millimetres
+    assert seen[ahead > -80].mean() > 0.9
+    assert seen[ahead < -105].mean() < 0.1
+    assert result.seconds["mesh"] > 0
+
+
+def test_detail_brings_the_surface_closer_to_the_scan(stub, similarity):
+    igl = pytest.importorskip("igl")
+    scan, truth, identity = _scan(stub, similarity, 11, count=20_000)
+    local = truth.inverse().apply(scan.points)
+    wave = 0.006 * np.sin(40 * local[:, 0]) * np.sin(40 * local[:, 1])  # 1.5 mm that no code can say
+    normal = local / np.linalg.norm(local, axis=1, keepdims=True)
+    rough = Scan(truth.apply(local + wave[:, None] * normal))
+    result = fit(rough, stub, expression="neutral")
+    plain, detailed = result.mesh(96), result.mesh(96, detail=True)
+    seen = plain.attributes["seen"]
+    before, after = (
+        np.sqrt(igl.point_mesh_squared_distance(rough.points, mesh.vertices, mesh.triangles)[0]).mean()
+        for mesh in (plain, detailed)
+    )
+    assert after < 0.5 * before
+    assert (plain.triangles == detailed.triangles).all()
+    assert np.allclose(plain.vertices[~seen], detailed.vertices[~seen])
+
+
+def test_a_fit_survives_its_file(fitted, tmp_path, stub):
+    result, *_ = fitted
+    path = result.save(tmp_path / "fit.npz")
+    again = Fit.load(path, model=stub)
+    assert (again.identity == result.identity).all()
+    assert np.allclose(again.placement.matrix(), result.placement.matrix())
+    assert again.to_dict()["errors"]["scan_to_head_mm"]["mean"] == pytest.approx(
+        result.to_dict()["errors"]["scan_to_head_mm"]["mean"], rel=1e-5
+    )
+    content = json.loads(json.dumps(result.to_dict()))
+    assert {"model", "units", "placement", "identity", "expression", "errors", "seconds"} <= set(content)
+    assert np.array(content["placement"]).shape == (4, 4)
+    assert set(content["errors"]["scan_to_head_mm"]) == {"mean", "median", "p90"}
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04broken"])
+def test_a_damaged_fit_says_so(tmp_path, content):
+    path = tmp_path / "fit.npz"
+    path.write_bytes(content)
+    with pytest.raises(ScanError, match="not a fit"):
+        Fit.load(path)
+
+
+def test_a_pickle_inside_a_fit_is_never_opened(tmp_path):
+    path = tmp_path / "fit.npz"
+    np.savez(path, header=np.array([{"version": 1}], dtype=object))
+    with pytest.raises(ScanError, match="not a fit"):
+        Fit.load(path)
+
+
+def test_a_wrong_unit_is_named(stub, similarity):
+    scan, *_ = _scan(stub, similarity, 5)
+    with pytest.raises(ScanError, match=r"--units inch cannot be right.*likely unit is mm"):
+        fit(scan, stub, units="inch")
+
+
+def test_unknown_options_are_refused(stub, similarity):
+    scan, *_ = _scan(stub, similarity, 6)
+    with pytest.raises(ConfigError, match="expression"):
+        fit(scan, stub, expression="smile")
+    with pytest.raises(ConfigError, match="unknown fit option"):
+        fit(scan, stub, colour="red")
+    with pytest.raises(ConfigError, match="no scan"):
+        fit([], stub)
+
+
+def test_not_finite_points_are_dropped_and_counted(stub, similarity):
+    scan, *_ = _scan(stub, similarity, 7)
+    points = scan.points.copy()
+    points[::50] = np.nan
+    result = fit(Scan(points), stub, expression="neutral")
+    assert any("not finite" in note for note in result.notes)
+    points[::3], points[1::3] = np.nan, np.inf
+    with pytest.raises(ScanError, match="not finite"):
+        fit(Scan(points), stub)
+
+
+def test_two_scans_of_one_person(stub, similarity):
+    rng = np.random.default_rng(8)
+    identity = torch.from_numpy(0.8 * rng.standard_normal((1, stub.config.identity))).float()
+    scans = []
+    for index, weights in enumerate(([[0.0, 0.0, 0.0]], [[0.8, 0.7, 0.0]])):
+        points, _ = surface_of(stub, Codes(identity, torch.tensor(weights)), 4000, index)
+        scans.append(Scan(similarity(rng, 250.0).apply(points), name=f"scan{index}"))
+    result = fit(scans, stub)
+    assert np.abs(result.identity - identity[0].numpy()).max() < 0.4
+    assert [part.name for part in result.scans] == ["scan0", "scan1"]
+    assert result.scans[1].expression[:2] == pytest.approx([0.8, 0.7], abs=0.25)
+    assert result.scans[0].expression.max() < 0.2
+    assert len(result.to_dict()["scans"]) == 2
+
+
+def test_triangles_are_sampled_when_vertices_are_few():
+    corners = np.array([[0.0, 0, 0], [10, 0, 0], [0, 10, 0], [10.01, 0, 0], [10, 0.01, 0], [10.01, 0.01, 0]])
+    scan = Scan(corners, triangles=np.array([[0, 1, 2], [3, 4, 5]]))
+    points = surface_points(scan, 2000)
+    assert points.shape == (2000, 3)
+    assert (points[:, 2] == 0).all() and points.min() >= 0
+    assert abs(points[:, 0].mean() - 10 / 3) < 0.3
+
+
+# ---- evidence --------------------------------------------------------------------------------------------------------
+
+
+def test_the_refusal_carries_residual_and_inlier_share():
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(-0.6, 0.6, (3000, 3))
+    evidence = evidence_of(noise, rng.uniform(-0.1, 0.1, 3000), reference_anchors(), np.zeros(8), 250.0)
+    with pytest.raises(NotAHeadError, match=r"noise.ply: not a head.*residual.*inlier share"):
+        refuse_unless_head(evidence, "noise.ply")
+
+
+# ---- batches ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_resumes_and_survives_refusals(stub, similarity, tmp_path):
+    scans = {f"head{k}.ply": _scan(stub, similarity, 20 + k, count=2500)[0] for k in range(2)}
+    rng = np.random.default_rng(1)
+    scans["noise.ply"] = Scan(rng.uniform(-100, 100, (2500, 3)), name="noise.ply")
+    asked = []
+
+    def read(path):
+        asked.append(path.name)
+        return scans[path.name]
+
+    options = FitOptions(expression="neutral")
+    paths = [tmp_path / name for name in scans]
+    rows = fit_folder(paths, tmp_path / "out", stub, options, read=read)
+    assert [row.status for row in rows] == ["fitted", "fitted", "refused"]
+    assert (tmp_path / "out" / "head0" / "fit.json").is_file()
+    assert not (tmp_path / "out" / "noise").exists()
+    assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".")]
+    asked.clear()
+    rows = fit_folder(paths, tmp_path / "out", stub, options, read=read)
+    assert [row.status for row in rows] == ["done before", "done before", "refused"]
+    assert asked == ["noise.ply"]
+    table = list(csv.DictReader((tmp_path / "out" / "summary.csv").open()))
+    assert [line["status"] for line in table] == ["done before", "done before", "refused"]
+    assert float(table[0]["median_mm"]) < 1.0
+    assert "not a head" in table[2]["message"]
+
+
+def test_a_writer_that_fails_leaves_nothing_behind(stub, similarity, tmp_path):
+    scan = _scan(stub, similarity, 30, count=2500)[0]
+
+    def write(result, folder):
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fit_folder([tmp_path / "a.ply"], tmp_path / "out", stub, FitOptions(expression="neutral"), read=lambda p: scan,
+                   write=write)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_same_scan_and_seed_give_the_same_fit(stub, similarity):
+    scan, *_ = _scan(stub, similarity, 40, count=3000)
+    first, second = (fit(scan, stub, expression="neutral") for _ in range(2))
+    assert (first.identity == second.identity).all()
+    assert (first.placement.matrix() == second.placement.matrix()).all()
+
+
+def test_similarity_given_by_landmarks_is_used(stub, tmp_path):
+    from headfield.frames import ANCHOR_NAMES
+
+    points, _ = surface_of(stub, stub.mean_codes(), 3000)
+    truth = Similarity(np.eye(3), np.array([5.0, 6.0, 7.0]), 25.0)
+    anchors = dict(zip(ANCHOR_NAMES, reference_anchors()))
+    names = ("nose_tip", "chin", "eye_outer_left", "ear_back_right")
+    file = tmp_path / "landmarks.json"
+    file.write_text(json.dumps({name: truth.apply(anchors[name]).tolist() for name in names}))
+    result = fit(Scan(truth.apply(points)), stub, landmarks=file, expression="neutral")
+    assert result.units == "cm"
+    assert np.allclose(result.placement.after(truth).matrix(), np.eye(4), atol=0.02)

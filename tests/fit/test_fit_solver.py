@@ -1,0 +1,174 @@
+"""The solver's laws: Jacobians, recovery, robustness, bounds, determinism."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from stub_head import surface_of
+
+from headfield.fit.adam import solve_adam
+from headfield.fit.normal_equations import CENTRE, Cloud, ViewState, linearise
+from headfield.fit.solver import SolverOptions, View, _moved, solve
+from headfield.types import Codes, Similarity
+
+NEUTRAL = SolverOptions(expression="neutral")
+
+
+def _code(stub, seed, scale=1.0):
+    return scale * np.random.default_rng(seed).standard_normal(stub.config.identity)
+
+
+def _codes(identity, expression=None):
+    tensor = torch.from_numpy(identity).float()[None]
+    return Codes(tensor, None if expression is None else torch.tensor([expression], dtype=torch.float32))
+
+
+def _view(points, similarity=None, log_scale=0.0):
+    return View(Cloud.of(points), similarity or Similarity(), log_scale)
+
+
+def _nudge(angle=0.06, shift=0.02, scale=1.02):
+    c, s = np.cos(angle), np.sin(angle)
+    return Similarity(np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]), np.array([shift, -shift, 0.5 * shift]), scale)
+
+
+def test_pose_steps_and_the_jacobian_agree_on_the_neural_model():
+    from headfield.models.config import imhead_tiny
+    from headfield.models.imhead import ImHead
+
+    torch.manual_seed(0)
+    model = ImHead(imhead_tiny())
+    with torch.no_grad():  # an untrained head is a sphere; give its codes and features a say
+        for parameter in model.parameters():
+            parameter.add_(0.03 * torch.randn_like(parameter))
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-0.3, 0.3, (6, 3)) + CENTRE
+    identity = 0.3 * rng.standard_normal(model.config.identity)
+    expression = rng.uniform(0.2, 0.6, model.config.expression)
+    state = ViewState(_nudge(), expression)
+    line = linearise(model, identity, state, points)
+    slope = np.linalg.norm(line.gradient, axis=1)  # residual and Jacobian are divided by the raw slope, clipped
+    assert ((slope > 0.3) & (slope < 2.1)).all()
+
+    def raw(new_identity, new_state):
+        from headfield.fit.normal_equations import codes_of
+
+        placed = torch.from_numpy(new_state.similarity.apply(points)).float()
+        with torch.no_grad():
+            return model.signed_distance(placed[None], codes_of(model, new_identity, new_state.expression))[0].numpy()
+
+    value = raw(identity, state)
+    factor = line.residual / value
+    d, step = len(identity), 1e-2
+    for k in rng.choice(d, 4, replace=False):
+        unit = np.eye(d)[k] * step
+        numeric = (raw(identity + unit, state) - raw(identity - unit, state)) / (2 * step)
+        assert line.jacobian[:, k] == pytest.approx(factor * numeric, abs=2e-3), k
+    for k in range(7):
+        unit = np.eye(7)[k] * 2e-3
+        ahead, behind = (ViewState(_moved(state.similarity, sign * unit), expression) for sign in (1, -1))
+        numeric = (raw(identity, ahead) - raw(identity, behind)) / 4e-3
+        assert line.jacobian[:, d + k] == pytest.approx(factor * numeric, abs=3e-3), k
+    for k in (0, 7, 51):
+        unit = np.eye(len(expression))[k] * step
+        ahead, behind = (ViewState(state.similarity, expression + sign * unit) for sign in (1, -1))
+        numeric = (raw(identity, ahead) - raw(identity, behind)) / (2 * step)
+        assert line.jacobian[:, d + 7 + k] == pytest.approx(factor * numeric, abs=2e-3), k
+
+
+def test_identity_and_placement_are_recovered(stub):
+    truth = _code(stub, 1)
+    points, _ = surface_of(stub, _codes(truth), 4000)
+    nudge = _nudge()
+    solution = solve(stub, [_view(nudge.inverse().apply(points), None, 0.0)], np.zeros(len(truth)), NEUTRAL)
+    assert np.abs(solution.residuals[0]).mean() < 0.0004  # 0.1 mm
+    assert np.abs(solution.identity - truth).max() < 0.15
+    assert solution.iterations <= 20
+
+
+def test_unseen_parts_follow_the_prior(stub):
+    truth = _code(stub, 2)
+    points, normals = surface_of(stub, _codes(truth), 5000)
+    front = points[points[:, 2] > 0.08]
+    mean = np.zeros(len(truth))
+    solution = solve(stub, [_view(front)], mean, replace(NEUTRAL, solve_placement=False))
+    bumps = stub._bumps.numpy()
+    behind, ahead = bumps[:, 2] < -0.2, bumps[:, 2] > 0.12
+    assert np.abs(solution.identity[behind]).max() < 0.3  # nothing was seen there
+    assert np.abs(solution.identity - truth)[ahead].max() < 0.3
+    shifted = solve(stub, [_view(front)], mean + 1.0, replace(NEUTRAL, solve_placement=False))
+    assert np.abs(shifted.identity[behind] - 1.0).max() < 0.3  # the prior's mean is what is left
+
+
+def test_outliers_are_ignored(stub):
+    truth = _code(stub, 3)
+    points, _ = surface_of(stub, _codes(truth), 3000)
+    rng = np.random.default_rng(0)
+    stray = rng.uniform([-0.6, -0.3, -0.8], [0.6, 0.8, 0.45], (450, 3))
+    clean = solve(stub, [_view(points)], np.zeros(len(truth)), NEUTRAL)
+    dirty = solve(stub, [_view(np.concatenate([points, stray]))], np.zeros(len(truth)), NEUTRAL)
+    assert np.abs(clean.identity - dirty.identity).max() < 0.25
+
+
+def test_expression_is_found_only_when_there_is_one(stub):
+    truth, smile = _code(stub, 4, 0.7), [0.8, 0.6, 0.0]
+    neutral, _ = surface_of(stub, _codes(truth), 4000)
+    posed, _ = surface_of(stub, _codes(truth, smile), 4000)
+    at_rest = solve(stub, [_view(neutral)], np.zeros(len(truth)), SolverOptions())
+    assert at_rest.views[0].expression is None or at_rest.views[0].expression.max() < 0.1
+    smiling = solve(stub, [_view(posed)], np.zeros(len(truth)), SolverOptions())
+    assert smiling.views[0].expression == pytest.approx(smile, abs=0.2)
+    assert np.abs(smiling.identity - truth).max() < 0.3
+
+
+def test_expression_stays_in_its_box(stub):
+    """A mouth pushed out farther than any weight can: the weight stops at 1."""
+    beyond, _ = surface_of(stub, _codes(_code(stub, 5, 0.3), [1.6, 0.0, 0.0]), 4000)
+    solution = solve(stub, [_view(beyond)], np.zeros(stub.config.identity), SolverOptions(expression="fit"))
+    expression = solution.views[0].expression
+    assert expression.min() >= 0.0 and expression.max() <= 1.0
+    assert expression[0] > 0.95
+
+
+def test_several_scans_share_one_identity(stub):
+    truth = _code(stub, 6)
+    weights = ([0.0, 0.0, 0.0], [0.8, 0.7, 0.0])
+    views = []
+    for index, weight in enumerate(weights):
+        points, normals = surface_of(stub, _codes(truth, weight), 5000, seed=index)
+        keep = normals @ np.array([0.7 - 1.4 * index, 0.0, 0.7]) > 0  # one from the left, one from the right
+        views.append(_view(_nudge(0.03 * (1 - 2 * index)).inverse().apply(points[keep])))
+    solution = solve(stub, views, np.zeros(len(truth)), SolverOptions())
+    assert len(solution.views) == 2
+    front = stub._bumps.numpy()[:, 2] > 0.0
+    assert np.abs(solution.identity - truth)[front].max() < 0.3
+    assert solution.views[1].expression == pytest.approx(weights[1], abs=0.25)
+
+
+def test_same_input_same_result(stub):
+    points, _ = surface_of(stub, _codes(_code(stub, 7)), 2000)
+    first, second = (solve(stub, [_view(points)], np.zeros(stub.config.identity)) for _ in range(2))
+    assert (first.identity == second.identity).all()
+    assert first.history == second.history
+
+
+def test_points_below_the_neck_do_not_count(stub):
+    truth = _code(stub, 8)
+    points, _ = surface_of(stub, _codes(truth), 3000)
+    rng = np.random.default_rng(1)
+    chest = rng.uniform([-0.6, -0.62, -0.6], [0.6, -0.52, 0.2], (2000, 3))
+    with_chest = solve(stub, [_view(np.concatenate([points, chest]))], np.zeros(len(truth)), NEUTRAL)
+    assert np.abs(with_chest.identity - truth).max() < 0.25
+    index = np.linalg.norm(with_chest.views[0].similarity.translation)
+    assert index < 0.01
+
+
+def test_adam_comes_to_the_same_head(stub):
+    truth = _code(stub, 9, 0.6)
+    points, _ = surface_of(stub, _codes(truth), 2000)
+    view = _view(points)
+    fast = solve(stub, [view], np.zeros(len(truth)), NEUTRAL)
+    slow = solve_adam(stub, [view], np.zeros(len(truth)), NEUTRAL, steps=250, rate=0.04)
+    assert np.abs(slow.residuals[0]).mean() < 0.004
+    assert np.abs(fast.residuals[0]).mean() <= np.abs(slow.residuals[0]).mean() + 1e-4
