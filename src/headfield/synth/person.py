@@ -109,22 +109,24 @@ def make_sheet(head) -> Sheet:
     face = np.asarray(head.face_mask)[triangles].all(1)
     density = np.where(face, frozen()["surface"]["face_density"], 1.0)
     interior, cap = np.asarray(head.interior, dtype=bool), np.asarray(head.cap, dtype=bool)
-    return Sheet(triangles, interior, cap, density, _mouth_bag(head, triangles, interior))
+    return Sheet(triangles, interior, cap, density, *_mouth_bag(head, triangles, interior))
 
 
-def _mouth_bag(head, triangles: np.ndarray, interior: np.ndarray) -> np.ndarray:
-    """The triangles (F,) that little light reaches in a head at rest and that hang together with the inner lips."""
-    bag = np.zeros(len(triangles), dtype=bool)
+def _mouth_bag(head, triangles: np.ndarray, interior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The triangles (F,) that little light reaches in a head at rest and that hang together with the inner lips, and
+    the vertices (V,) of them that none reaches."""
+    bag, deep = np.zeros(len(triangles), dtype=bool), np.zeros(int(triangles.max()) + 1, dtype=bool)
     if not interior.any():
-        return bag
+        return bag, deep
     vertices = head.raw_vertices(head.draw_identity(np.random.default_rng(0)))
     vertices = normalising_similarity(head.anchors(vertices)).apply(vertices)
     normals = vertex_normals(vertices, triangles)
     asked = np.unique(triangles[interior])
-    dark = np.zeros(len(vertices), dtype=bool)
-    dark[asked] = escaping_share(
+    light = np.full(len(vertices), 0.5)
+    light[asked] = escaping_share(
         [Occluder(vertices, triangles)], vertices[asked] + 4e-4 * normals[asked], sphere_directions(128), normals[asked]
-    ) < CLOSED_MOUTH_SHARE
+    )
+    dark = light < CLOSED_MOUTH_SHARE
     chosen = np.flatnonzero(interior & dark[triangles].all(1))
     corners = triangles[chosen]
     links = coo_matrix(
@@ -135,7 +137,11 @@ def _mouth_bag(head, triangles: np.ndarray, interior: np.ndarray) -> np.ndarray:
     lips = head.landmarks68(vertices)[60:68].mean(0)
     near = np.linalg.norm(vertices[corners].mean(1) - lips, axis=1) < 0.1  # 25 mm: reaches the bag, not eyes or nose
     bag[chosen[label == np.bincount(label[near]).argmax()]] = True
-    return bag
+    deep[triangles[bag]] = True
+    deep[triangles[~bag]] = False
+    distance = np.linalg.norm(vertices[: len(deep)] - lips, axis=1)
+    # 12 mm behind the lips and unlit in this head: nearly so in all, and closed mouths hide all but a lit rim
+    return bag, deep & (light[: len(deep)] < 0.01) & (distance > 0.048)
 
 
 def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: float | None = None) -> Person:

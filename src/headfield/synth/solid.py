@@ -86,6 +86,7 @@ class Sheet:
         cap: (F,) bool, the planar neck cap, whose rim is sharp.
         density: (F,) relative sampling density per area.
         bag: (F,) bool, the mouth bag and inner lips, a part of the interior.
+        deep: (V,) bool, vertices of the bag that a mouth at rest never shows.
     """
 
     triangles: np.ndarray
@@ -93,6 +94,7 @@ class Sheet:
     cap: np.ndarray
     density: np.ndarray
     bag: np.ndarray
+    deep: np.ndarray
 
     @cached_property
     def interior_vertices(self) -> np.ndarray:
@@ -259,6 +261,9 @@ class Solid:
             wall = ask[bag[ask]]
             shown[wall[~self.inside_skin(self.vertices[wall] - 5 * _LIFT * self.normals[wall])]] = 0.0
             ask = ask[~bag[ask]]
+        else:
+            shown[self.sheet.deep] = 0.0
+            ask = ask[~self.sheet.deep[ask]]
         if len(ask):
             normals = self.normals[ask]
             share = escaping_share(
@@ -313,16 +318,28 @@ class Solid:
 
     def distance(self, points: np.ndarray) -> np.ndarray:
         """Unsigned distance (N,) from points (N, 3) to the visible surface."""
+        points = np.ascontiguousarray(points, dtype=float)
         tree, vertices, triangles = self._tree
         squared = tree.squared_distance(vertices, triangles, points)[0]
         if self.hair is not None:
             squared = np.minimum(squared, self.hair.squared_distance(points))
         return np.sqrt(squared)
 
-    def signed_distance(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """True signed distance (N,) of points (N, 3), negative inside, and whether it is ambiguous (N,) bool."""
+    def signed_distance(self, points: np.ndarray, far: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """True signed distance, negative inside.
+
+        Args:
+            points: (N, 3).
+            far: (N,) bool, points known to be so far that only the sign matters: their distance is infinite.
+        Returns:
+            distance (N,) and whether it is ambiguous (N,) bool.
+        """
         points = np.ascontiguousarray(points, dtype=float)
-        distance = self.distance(points)
+        if far is None:
+            distance = self.distance(points)
+        else:
+            distance = np.full(len(points), np.inf)
+            distance[~far] = self.distance(points[~far])
         inside = self.inside_skin(points)
         if self.hair is not None:
             inside |= self.hair.contains(points)
