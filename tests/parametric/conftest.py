@@ -28,6 +28,12 @@ def family_or_skip(name: str):
     return _LOADED[name]
 
 
+@pytest.fixture(scope="session")
+def load_or_skip():
+    """`family_or_skip`, for fixtures of wider scope."""
+    return family_or_skip
+
+
 @pytest.fixture
 def ict():
     """ICT-FaceKit."""

@@ -13,10 +13,8 @@ from headfield.types import Similarity
 
 
 @pytest.fixture(scope="module")
-def trained():
-    from conftest import family_or_skip
-
-    ict = family_or_skip("ict")
+def trained(load_or_skip):
+    ict = load_or_skip("ict")
     rng = np.random.default_rng(9)
     heads = []
     for _ in range(24):
