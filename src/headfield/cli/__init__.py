@@ -6,6 +6,7 @@ Exit status: 0 done, 1 some scans of a batch failed, 2 an error that the user ca
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Annotated
@@ -22,6 +23,8 @@ def main(args: list[str] | None = None) -> int:
     from headfield.errors import HeadfieldError
 
     command = parse(args)
+    # before torch is loaded: on a machine that others use too, threads that spin while they wait cost tenfold
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         signal.signal(signal.SIGTERM, _interrupt)  # a stopped run cleans up like Ctrl-C
     except ValueError:
