@@ -243,7 +243,7 @@ def test_fast_enough_for_ten_thousand_heads(family, identities):
     family.raw_vertices(identities[0], expression)
     best = np.inf
     for identity in identities:
-        start = time.perf_counter()
+        start = time.process_time()
         family.raw_vertices(identity, expression)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert best < 0.03  # 2-3 ms on one free core

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 
 from headfield.parametric.cache import cache_path, load_arrays, save_arrays
@@ -92,7 +94,8 @@ class ClosedHead:
 
     def _facts(self, key: tuple) -> tuple[np.ndarray, np.ndarray]:
         """Mirror index (V,) and interior mask (F,), cached under `key`."""
-        path = cache_path(f"{self.name}-facts", *key)
+        shape = zlib.crc32(self.triangles.tobytes()), zlib.crc32(np.round(self.mean, 6).tobytes())
+        path = cache_path(f"{self.name}-facts", *key, *shape)
         known = load_arrays(path)
         if known is not None and known["interior"].shape == self.cap.shape:
             return known["mirror"], known["interior"]
