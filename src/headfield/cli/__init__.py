@@ -47,6 +47,7 @@ def parse(args: list[str] | None = None):
     import tyro
 
     from headfield.cli.doctor import DoctorCommand
+    from headfield.cli.evaluate import EvaluateCommand
     from headfield.cli.export import ExportCommand
     from headfield.cli.fit import FitCommand
     from headfield.cli.sample import SampleCommand
@@ -62,6 +63,7 @@ def parse(args: list[str] | None = None):
         | Annotated[ExportCommand, verb("export")]
         | Annotated[SynthCommand, verb("synth")]
         | Annotated[TrainCommand, verb("train")]
+        | Annotated[EvaluateCommand, verb("evaluate")]
         | Annotated[DoctorCommand, verb("doctor")]
     )
     return tyro.cli(

@@ -1,0 +1,147 @@
+"""What every number is printed beside: the mean head, and a PCA of the same training heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from headfield.evaluate.nearest import Target
+from headfield.evaluate.truth import family
+from headfield.fit.gate import Gate, geman_mcclure, noise_of
+from headfield.fit.normal_equations import CENTRE, Cloud
+from headfield.fit.solver import SolverOptions, View, solve
+from headfield.parametric.normalise import normalising_similarity
+from headfield.parametric.pca import LinearPCA
+from headfield.synth.expressions import draw_expressions
+from headfield.synth.identities import IdentityKey, frozen
+from headfield.types import Mesh, Similarity
+
+COMPONENTS = 150
+"""Components of the PCA: beyond ICT-FaceKit's 100 modes, nearly all variance of anny's heads."""
+
+POSED_COMPONENTS = 200
+"""Components of the PCA that is trained on posed heads too."""
+
+
+def fit_mean(model, points: np.ndarray, start: Similarity, log_scale_sd: float = 0.1) -> Similarity:
+    """Placement (scan -> model frame) of the mean head z = 0, by the same solver with the code held.
+
+    Args:
+        model: The head model.
+        points: (N, 3) scan points.
+        start: Where to start.
+        log_scale_sd: Freedom of the size.
+    """
+    mean = model.prior.means[0].double().cpu().numpy()
+    options = SolverOptions(prior=1e9, expression="neutral")
+    view = View(Cloud.of(points), start, float(np.log(start.scale)), log_scale_sd)
+    return solve(model, [view], mean, options).views[0].similarity
+
+
+@cache
+def training_pca(name: str, heads: int | None = None, posed: bool = False) -> LinearPCA:
+    """PCA of a family's training heads in the model frame, float32 components.
+
+    Args:
+        name: Family.
+        heads: How many, None = as many as the released model is trained on.
+        posed: Also one random expression of each head; else neutral heads only.
+    """
+    head, _ = family(name)
+    heads = frozen()["released_counts"][name]["train"] if heads is None else heads
+    vertices = []
+    for index in range(heads):
+        key = IdentityKey(name, "train", index, frozen()["seed"])
+        identity = key.draw(head)
+        raw = head.raw_vertices(identity)
+        place = normalising_similarity(head.anchors(raw))
+        vertices.append(place.apply(raw).astype(np.float32))
+        if posed:
+            expression = draw_expressions(key.rng("expressions"), 1, np.asarray(head.expression_mask))[0]
+            vertices.append(place.apply(head.raw_vertices(identity, expression)).astype(np.float32))
+    found = LinearPCA.fit(np.stack(vertices), head, POSED_COMPONENTS if posed else COMPONENTS)
+    return LinearPCA(found.mean_vertices, found.components.astype(np.float32), head)
+
+
+@dataclass(frozen=True)
+class PcaFit:
+    """A PCA head fitted to a scan.
+
+    Attributes:
+        weights: (K,) in standard deviations.
+        placement: Scan -> model frame.
+        mesh: In the model frame.
+    """
+
+    weights: np.ndarray
+    placement: Similarity
+    mesh: Mesh
+
+
+def fit_pca(
+    pca: LinearPCA,
+    points: np.ndarray,
+    start: Similarity,
+    *,
+    steps: int = 25,
+    gate: Gate | None = None,
+    sigma: float = 0.0016,
+    trust: float = 0.25,
+    log_scale_sd: float = 0.1,
+) -> PcaFit:
+    """Robust point-to-plane least squares on weights and placement together, N(0, I) on the weights.
+
+    The gate, the noise model and the trust in points are the solver's own, so that what is compared is the model.
+
+    Args:
+        pca: The model.
+        points: (N, 3) scan points.
+        start: Scan -> model frame.
+        steps: Gauss-Newton steps, a new correspondence (closest place on the surface) in each.
+        gate: Outlier gate.
+        sigma: Least residual, model units.
+        trust: Independent observations per point.
+        log_scale_sd: Freedom of the size.
+    """
+    gate = Gate() if gate is None else gate
+    basis = np.ascontiguousarray(pca.components.transpose(1, 2, 0))  # (V, 3, K)
+    triangles, outer = np.asarray(pca.triangles), ~np.asarray(pca.cap)
+    on_cap = np.zeros(len(basis), dtype=bool)
+    on_cap[triangles[~outer]] = True
+    weights, placement = np.zeros(pca.n_identity), start
+    for step in range(steps):
+        mesh = Mesh(pca.vertices(weights), triangles)
+        placed = placement.apply(points)
+        _, foot = Target(mesh, outer).closest(placed)
+        normal = foot.normals
+        residual = ((placed - foot.points) * normal).sum(1)
+        _, robust = geman_mcclure(np.linalg.norm(placed - foot.points, axis=1), gate.scale(step))
+        robust = robust * ~on_cap[triangles[foot.triangle]].any(1)  # beyond the cut nothing is known
+        spread = max(sigma, noise_of(residual, robust))
+        root = np.sqrt(robust * trust) / spread
+        corners = basis[triangles[foot.triangle]]
+        shape = np.einsum("nc,nckd->nkd", foot.barycentric.astype(np.float32), corners)
+        shape = -np.einsum("nkd,nk->nd", shape, normal.astype(np.float32))
+        arm = placed - CENTRE
+        pose = np.concatenate([np.cross(arm, normal), normal, (arm * normal).sum(1, keepdims=True)], 1)
+        rows = np.concatenate([pose, shape], 1) * root[:, None]
+        hessian, slope = rows.T @ rows, rows.T @ (root * residual)
+        hessian[np.arange(7), np.arange(7)] *= 1 + 1e-4
+        hessian[6, 6] += 1 / log_scale_sd**2
+        slope[6] += np.log(placement.scale / start.scale) / log_scale_sd**2
+        late = np.arange(7, len(slope))
+        hessian[late, late] += 1
+        slope[7:] += weights
+        change = -np.linalg.solve(hessian, slope)
+        placement = _moved(placement, change[:7])
+        weights = np.clip(weights + change[7:], -4, 4)
+    return PcaFit(weights, placement, Mesh(pca.vertices(weights), triangles))
+
+
+def _moved(similarity: Similarity, step: np.ndarray) -> Similarity:
+    """A similarity after a step (rotation vector, translation, log-scale) in the model frame about CENTRE."""
+    rotation, grow = Rotation.from_rotvec(step[:3]).as_matrix(), float(np.exp(np.clip(step[6], -0.1, 0.1)))
+    return Similarity(rotation, CENTRE + step[3:6] - grow * rotation @ CENTRE, grow).after(similarity)

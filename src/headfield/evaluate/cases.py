@@ -1,0 +1,271 @@
+"""One case of a protocol: the head, its scan, the fit, and the numbers against the hidden truth."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from headfield.errors import HeadfieldError
+from headfield.evaluate.baselines import fit_mean, fit_pca, training_pca
+from headfield.evaluate.metrics import PairMetrics, evaluate_pair
+from headfield.evaluate.observe import Observed, ScanKind, observe
+from headfield.evaluate.protocols import Protocol
+from headfield.evaluate.truth import Truth, millimetres, scalp_mask, test_person, truth_of
+from headfield.evaluate.visibility import visible_triangles
+from headfield.fit.evidence import FACE_PARTS, refuse_unless_head
+from headfield.fit.normal_equations import codes_of, model_anchors
+from headfield.fit.result import Fit
+from headfield.fit.run import fit
+from headfield.models.release import load
+from headfield.surface.mesh_head import mesh_of
+from headfield.synth.identities import IdentityKey, frozen
+from headfield.synth.person import Person
+from headfield.synth.solid import Solid
+from headfield.types import ARKIT, Mesh, Similarity
+
+FALSE_HAIR_MM = 5.0
+"""A bald head got false hair when its scalp lies this far outside the true one (median): hair is 5 mm thick or more."""
+
+RIGHT_MM = 5.0
+"""A placement is right when the face anchors lie this near to the true ones on average."""
+
+SMILE = {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5}
+
+Values = dict[str, dict[str, float]]
+"""Column -> method -> number."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How cases are run.
+
+    Attributes:
+        model: Name or folder.
+        split: ``dev`` or ``test``.
+        resolution: Of the meshes that are measured, samples along the longest side of the box.
+        samples: Surface samples per side and head.
+        pca_heads: Training heads of the PCA; None = as many as the released model's.
+    """
+
+    model: str = "imhead-open-small"
+    split: str = "dev"
+    resolution: int = 192
+    samples: int = 50_000
+    pca_heads: int | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A head of a protocol with its scan.
+
+    Attributes:
+        name: Such as ``ict-dev-00003``.
+        person: Who.
+        solid: What was scanned, model frame.
+        observed: The scan and where it truly was.
+        expression: (52,) true weights, zeros when neutral.
+    """
+
+    name: str
+    person: Person
+    solid: Solid
+    observed: Observed
+    expression: np.ndarray
+
+
+def make_case(protocol: Protocol, split: str, family: str, index: int) -> Case:
+    """A case, the same whenever it is made: every draw has its own frozen stream."""
+    person = test_person(family, split, index, protocol.hair)
+    key = IdentityKey(family, split, index, frozen()["seed"])
+    expression = np.zeros(len(ARKIT), dtype=np.float32)
+    if protocol.pose == "drawn":
+        expression = person.expressions(20)[1 + index % 20]
+    elif protocol.pose == "smile":
+        expression = np.array([SMILE.get(name, 0.0) for name in ARKIT], dtype=np.float32)
+    solid = person.solid(expression) if expression.any() else person.neutral
+    observed = _scan(
+        protocol, key, person, expression if expression.any() else None, protocol.scan[index % len(protocol.scan)]
+    )
+    return Case(key.id, person, solid, observed, expression)
+
+
+def _scan(protocol: Protocol, key: IdentityKey, person: Person, expression, kind: ScanKind, part: str = "") -> Observed:
+    words = [*key.rng("scan").integers(0, 2**31, 2), zlib.crc32(f"{protocol.name}{part}".encode())]
+    return observe(person, expression, kind, np.random.default_rng(words), key.id)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a case gave.
+
+    Attributes:
+        values: Column -> method -> number.
+        fit: The fit whose head is pictured.
+        facts: More numbers of interest: seconds, whether the fit would have been refused.
+    """
+
+    values: Values
+    fit: Fit
+    facts: dict
+
+
+def run_case(protocol: Protocol, family: str, index: int, settings: Settings) -> Outcome:
+    """Run and measure one case.
+
+    Raises:
+        HeadfieldError: The scan could not be fitted.
+    """
+    if protocol.kind == "outsiders":
+        from headfield.evaluate.outsiders import run_outsider
+
+        return run_outsider(protocol, family, index, settings)
+    case = make_case(protocol, settings.split, family, index)
+    model = load(settings.model)
+    begin = time.perf_counter()
+    found = fit(case.observed.scan, model, expression=protocol.expression, refuse=False)
+    facts = {"fit_seconds": time.perf_counter() - begin} | fit_facts(found)
+    if protocol.kind == "placement":
+        return Outcome(_anchor_values(case, found, model, settings), found, facts)
+    if protocol.kind == "disentangled":
+        return Outcome(_disentangled(protocol, case, found, model, settings), found, facts)
+    pairs = {}
+    truth = truth_of(case.person, case.solid)
+    for method, mesh, visible in heads(case, found, model, settings, protocol.pose == "drawn"):
+        pair = compare(mesh, truth, millimetres(case.person), settings, visible)
+        pairs[method] = numbers(pair) | _scalp(case, mesh)
+    return Outcome(_by_column(protocol, pairs), found, facts)
+
+
+def fit_facts(found: Fit) -> dict:
+    """Seconds by stage, unit, error on the scan, and the refusal that was overruled, if any."""
+    facts = {"seconds": dict(found.seconds), "units": found.units, "component": found.component, "refused": ""}
+    try:
+        refuse_unless_head(found.evidence, "scan")
+    except HeadfieldError as error:
+        facts["refused"] = str(error)
+    return facts | {"scan_to_head_mm": found.errors["scan_to_head_mm"]["median"]}
+
+
+def heads(case: Case, found: Fit, model, settings: Settings, posed: bool):
+    """The fit's head and the baselines' as (method, mesh in the true head's frame, visible triangles)."""
+    points = found.scans[0].points
+    to_true = case.observed.truth.after(found.placement.inverse())
+    mesh = mesh_of(model, found.codes(), settings.resolution)
+    yield "ours", mesh.transformed(to_true), visible_triangles(mesh)
+    place = fit_mean(model, points, found.placement)
+    mesh, visible = mean_mesh(settings.model, settings.resolution)
+    yield "mean", mesh.transformed(case.observed.truth.after(place.inverse())), visible
+    pca = fit_pca(training_pca(case.person.key.family, settings.pca_heads, posed), points, found.placement)
+    mesh = pca.mesh.transformed(case.observed.truth.after(pca.placement.inverse()))
+    yield "pca", mesh, visible_triangles(mesh)
+
+
+@cache
+def mean_mesh(model: str, resolution: int, expression: tuple[float, ...] | None = None) -> tuple[Mesh, np.ndarray]:
+    """The model's mean head (with an expression) and its visible triangles."""
+    net = load(model)
+    mean = net.prior.means[0].double().cpu().numpy()
+    mesh = mesh_of(net, codes_of(net, mean, None if expression is None else np.array(expression)), resolution)
+    return mesh, visible_triangles(mesh)
+
+
+def compare(mesh: Mesh, truth: Truth, mm_per_unit: float, settings: Settings, visible=None) -> PairMetrics:
+    """Metrics of a head against a truth in the same frame."""
+    return evaluate_pair(
+        mesh,
+        truth.mesh,
+        truth.face,
+        truth.cap,
+        truth_visible=truth.visible,
+        predicted_visible=visible,
+        regions=truth.regions,
+        samples=settings.samples,
+        mm_per_unit=mm_per_unit,
+    )
+
+
+def numbers(pair: PairMetrics) -> dict[str, float]:
+    """The numbers of a comparison by column name."""
+    found = {"whole": pair.whole.chamfer_l1_mm, "normals": pair.whole.normal_consistency, "f1_5": pair.whole.f1_5}
+    found["face"] = float("nan") if pair.face is None else pair.face.chamfer_l1_mm
+    return found | {name: region.chamfer_l1_mm for name, region in pair.regions.items()}
+
+
+def _by_column(protocol: Protocol, pairs: dict[str, dict[str, float]]) -> Values:
+    return {
+        column.name: {method: float(found.get(column.name, float("nan"))) for method, found in pairs.items()}
+        for column in protocol.columns
+    }
+
+
+def _scalp(case: Case, mesh: Mesh) -> dict[str, float]:
+    """Median outward offset of a bald head's scalp, mm, and whether it is no false hair."""
+    if case.solid.hair is not None:
+        return {}
+    over = mesh.vertices[scalp_mask(mesh.vertices, case.person.anchors)]
+    if not len(over):
+        return {}
+    offset, _ = case.solid.signed_distance(over[:: max(1, len(over) // 4000)])
+    offset = float(np.median(offset)) * millimetres(case.person)
+    return {"scalp": offset, "true_scalp": float(offset <= FALSE_HAIR_MM)}
+
+
+def _anchor_values(case: Case, found: Fit, model, settings: Settings) -> Values:
+    points = found.scans[0].points
+    place = fit_mean(model, points, found.placement)
+    mean = model.prior.means[0].double().cpu().numpy()
+    pca = training_pca(case.person.key.family, settings.pca_heads)
+    linear = fit_pca(pca, points, found.placement)
+    answers: dict[str, tuple[Similarity, np.ndarray]] = {
+        "ours": (found.placement, model_anchors(model, found.identity)),
+        "mean": (place, model_anchors(model, mean)),
+        "pca": (linear.placement, pca.anchors(linear.mesh.vertices)),
+    }
+    values: Values = {"right": {}, "anchors": {}}
+    for method, (placement, anchors) in answers.items():
+        there = case.observed.truth.apply(placement.inverse().apply(anchors))
+        gap = np.linalg.norm(there - case.person.anchors, axis=1)[FACE_PARTS].mean() * millimetres(case.person)
+        values["anchors"][method], values["right"][method] = float(gap), float(gap <= RIGHT_MM)
+    return values
+
+
+def _disentangled(protocol: Protocol, case: Case, smiling: Fit, model, settings: Settings) -> Values:
+    """Both directions: the neutral head out of a smiling scan, and the smiling head from a neutral scan."""
+    person, mm = case.person, millimetres(case.person)
+    neutral_truth, posed_truth = truth_of(person, person.neutral), truth_of(person, case.solid)
+    linear = training_pca(person.key.family, settings.pca_heads)
+    values: Values = {"neutral": {}, "posed": {}}
+
+    def face(column: str, method: str, mesh: Mesh, back: Similarity, truth: Truth, visible=None) -> None:
+        pair = compare(mesh.transformed(back), truth, mm, settings, visible)
+        values[column][method] = pair.face.chamfer_l1_mm
+
+    points, to_true = smiling.scans[0].points, case.observed.truth
+    mesh = mesh_of(model, smiling.codes(neutral=True), settings.resolution)
+    face("neutral", "ours", mesh, to_true.after(smiling.placement.inverse()), neutral_truth)
+    mesh, visible = mean_mesh(settings.model, settings.resolution)
+    place = fit_mean(model, points, smiling.placement)
+    face("neutral", "mean", mesh, to_true.after(place.inverse()), neutral_truth, visible)
+    answer = fit_pca(linear, points, smiling.placement)
+    face("neutral", "pca", answer.mesh, to_true.after(answer.placement.inverse()), neutral_truth)
+
+    rest = _scan(protocol, person.key, person, None, protocol.scan[0], "rest")
+    calm = fit(rest.scan, model, expression="neutral", refuse=False)
+    points, to_true = calm.scans[0].points, rest.truth
+    mesh = mesh_of(model, codes_of(model, calm.identity, case.expression), settings.resolution)
+    face("posed", "ours", mesh, to_true.after(calm.placement.inverse()), posed_truth)
+    mesh, visible = mean_mesh(settings.model, settings.resolution, tuple(map(float, case.expression)))
+    place = fit_mean(model, points, calm.placement)
+    face("posed", "mean", mesh, to_true.after(place.inverse()), posed_truth, visible)
+    answer = fit_pca(linear, points, calm.placement)
+    head = person.head
+    # the family's own blendshapes on the PCA's neutral: the strongest linear answer there is
+    moved = head.raw_vertices(person.identity, case.expression) - head.raw_vertices(person.identity)
+    offsets = person.placement.scale * person.placement.rotate(moved)
+    mesh = Mesh(answer.mesh.vertices + offsets, answer.mesh.triangles)
+    face("posed", "pca", mesh, to_true.after(answer.placement.inverse()), posed_truth)
+    return values

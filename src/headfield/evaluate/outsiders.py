@@ -1,0 +1,148 @@
+"""Heads of families that no model was trained on: Vitruvian (CC0) and Rocketbox (MIT), scan to head.
+
+Both lie in the ICT frame in centimetres, with eyes in its places. They have no common topology with the training
+families, so the distance is one-sided: from points of the true visible surface to the fitted head.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from headfield.errors import DataError
+from headfield.evaluate.baselines import fit_mean, fit_pca, training_pca
+from headfield.evaluate.cases import Outcome, Settings, fit_facts, mean_mesh
+from headfield.evaluate.metrics import scan_errors
+from headfield.evaluate.nearest import sample_surface
+from headfield.evaluate.observe import Observed, small_pose
+from headfield.evaluate.protocols import Protocol
+from headfield.evaluate.truth import family
+from headfield.evaluate.visibility import visible_triangles
+from headfield.fit.run import fit
+from headfield.models.release import load
+from headfield.surface.mesh_head import mesh_of
+from headfield.synth.identities import frozen
+from headfield.types import Mesh, Scan
+
+FILES = {"vitruvian": "vitruvian_cc0_head.npz", "rocketbox": "rocketbox_mit_verified_parts.npz"}
+
+MORPH = 0.6
+"""Vitruvian's morph weights are uniform in plus and minus this."""
+
+STREAMS = {"vitruvian": {"dev": 21, "test": 22}, "rocketbox": {"dev": 23, "test": 24}}
+"""Random streams, as the identities'. Rocketbox's ten heads are the same in both splits, their scans are not."""
+
+NOISE_MM = 0.12
+FACE_REACH_CM = 1.5
+"""A point belongs to the face when the nearest vertex of ICT's mean head does and lies this near."""
+
+ROCKETBOX_SKIN = 1
+
+
+@dataclass(frozen=True)
+class Outsider:
+    """A head of another family and its scan.
+
+    Attributes:
+        name: Such as ``vitruvian-00003``.
+        mesh: The skin as the artist made it, centimetres.
+        observed: The scan; `truth` takes it to centimetres.
+        held: (M, 3) points of the true visible surface that the fit never saw, centimetres.
+        face: (M,) bool, those of the face.
+    """
+
+    name: str
+    mesh: Mesh
+    observed: Observed
+    held: np.ndarray
+    face: np.ndarray
+
+
+def _read(name: str):
+    place = os.environ.get("HEADFIELD_DATA")
+    path = Path(place or ".") / FILES[name]
+    if not place or not path.exists():
+        raise DataError(
+            f"{FILES[name]} is needed for heads out of family: set the environment variable HEADFIELD_DATA to the "
+            f"folder that holds it (now {place or 'not set'})."
+        )
+    return np.load(path, allow_pickle=False)
+
+
+@cache
+def _arrays(name: str) -> dict[str, np.ndarray]:
+    with _read(name) as file:
+        return {key: file[key] for key in file.files}
+
+
+def outsider_mesh(name: str, index: int, rng: np.random.Generator) -> Mesh:
+    """The skin of one head, centimetres in the ICT frame.
+
+    Raises:
+        DataError: The data file is missing.
+    """
+    arrays = _arrays(name)
+    if name == "rocketbox":
+        who = str(arrays["names"][index])
+        skin = arrays[f"{who}.p"] <= ROCKETBOX_SKIN
+        triangles = arrays[f"{who}.f"].astype(np.int64)
+        return Mesh(arrays[f"{who}.v"].astype(float), triangles[skin])
+    vertices = arrays["template"].astype(float)
+    pointer = arrays["identity_ptr"]
+    for k, weight in enumerate(rng.uniform(-MORPH, MORPH, len(pointer) - 1)):
+        rows = slice(pointer[k], pointer[k + 1])
+        np.add.at(vertices, arrays["identity_index"][rows], weight * arrays["identity_delta"][rows].astype(float))
+    return Mesh(vertices, arrays["triangles"].astype(np.int64))
+
+
+@cache
+def _ict_face() -> tuple[cKDTree, np.ndarray]:
+    head, _ = family("ict")
+    return cKDTree(100.0 * head.raw_vertices(head.mean_identity())), np.asarray(head.face_mask, dtype=bool)
+
+
+def make_outsider(name: str, split: str, index: int) -> Outsider:
+    """A head with its scan of 5,000 points, the same whenever it is made."""
+    rng = np.random.default_rng([frozen()["seed"], STREAMS[name][split], index])
+    mesh = outsider_mesh(name, index, rng)
+    seen = visible_triangles(mesh)
+    scan = sample_surface(mesh, 5000, rng, seen)
+    noise = NOISE_MM / 10 * rng.standard_normal(len(scan.points))
+    points = scan.points + noise[:, None] * scan.normals
+    held = sample_surface(mesh, 20_000, rng, seen).points
+    tree, of_face = _ict_face()
+    gap, nearest = tree.query(held)
+    pose = small_pose(rng, 10.0)
+    observed = Observed(Scan(pose.apply(points), name=f"{name}-{index:05d}", units="mm"), pose.inverse())
+    return Outsider(observed.scan.name, mesh, observed, held, of_face[nearest] & (gap < FACE_REACH_CM))
+
+
+def run_outsider(protocol: Protocol, name: str, index: int, settings: Settings) -> Outcome:
+    """Fit one head and measure from its points to the fitted head, mm."""
+    case, model = make_outsider(name, settings.split, index), load(settings.model)
+    begin = time.perf_counter()
+    found = fit(case.observed.scan, model, expression=protocol.expression, refuse=False)
+    facts = {"fit_seconds": time.perf_counter() - begin} | fit_facts(found)
+    to_scan = case.observed.truth.inverse()
+    held = to_scan.apply(case.held)  # millimetres, as the scan
+    points = found.scans[0].points
+    place = fit_mean(model, points, found.placement)
+    linear = fit_pca(training_pca("ict", settings.pca_heads), points, found.placement)
+    answers = {
+        "ours": mesh_of(model, found.codes(), settings.resolution).transformed(found.placement.inverse()),
+        "mean": mean_mesh(settings.model, settings.resolution)[0].transformed(place.inverse()),
+        "pca": linear.mesh.transformed(linear.placement.inverse()),
+    }
+    values = {"face": {}, "whole": {}}
+    for method, mesh in answers.items():
+        errors = scan_errors(held, mesh, 1.0)
+        above = errors < 25.0  # what lies far from every head is neck and chest below the cut
+        values["face"][method] = float(np.median(errors[case.face]))
+        values["whole"][method] = float(np.median(errors[above]))
+    return Outcome(values, found, facts)

@@ -1,0 +1,191 @@
+"""The frozen tests: which heads, how scanned, what is measured, and what is to be reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from headfield.errors import ConfigError
+from headfield.evaluate.observe import ANYWHERE, DEPTH, FULL, NO_BACK, ScanKind
+from headfield.synth.identities import frozen
+
+METHODS = {"ours": "fit", "mean": "mean head (z = 0)", "pca": "PCA, same training heads"}
+"""Everything is measured three times: the fit, and the two trivial answers to the same points."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of a protocol.
+
+    Attributes:
+        name: Key in results.
+        title: What the table says.
+        reach: The goal: an upper limit on the mean, or, for shares, a limit on the share of heads.
+        share: The number is 0 or 1 per head and the table gives its mean as a share.
+        at_least: More is better.
+    """
+
+    name: str
+    title: str
+    reach: float | None = None
+    share: bool = False
+    at_least: bool = False
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One test.
+
+    Attributes:
+        name: For the command line.
+        title: One line.
+        people: (family, how many in the test split).
+        columns: What is measured; the first one orders the heads from best to worst.
+        kind: How a case is run: ``scan``, ``disentangled``, ``outsiders`` or ``placement``.
+        hair: ``bald``, ``drawn`` or ``all``, see `truth.test_person`.
+        scan: How heads are scanned; placement alternates the first with the second.
+        pose: ``neutral``, ``drawn`` (the person's own random expressions) or ``smile``.
+        expression: What the fit is told: ``neutral`` (known to be), ``auto`` or ``fit``.
+    """
+
+    name: str
+    title: str
+    people: tuple[tuple[str, int], ...]
+    columns: tuple[Column, ...]
+    kind: Literal["scan", "disentangled", "outsiders", "placement"] = "scan"
+    hair: str = "bald"
+    scan: tuple[ScanKind, ...] = (FULL,)
+    pose: str = "neutral"
+    expression: str = "neutral"
+
+    def cases(self, split: str, limit: int | None = None) -> list[tuple[str, int]]:
+        """(family, index) of the split's heads, families in turn.
+
+        Raises:
+            ConfigError: Unknown split.
+        """
+        if split not in ("dev", "test"):
+            raise ConfigError(f"--split {split!r}: choose dev (to tune on) or test (public, run last).")
+        counts = {}
+        for name, count in self.people:
+            held = frozen()["released_counts"].get(name, {}).get(split, count)
+            counts[name] = min(count, held)
+        rows = max(counts.values())
+        listed = [(name, index) for index in range(rows) for name, count in counts.items() if index < count]
+        return listed[:limit]
+
+
+_WHOLE = Column("whole", "whole head, Chamfer L1 mm")
+_FACE = Column("face", "face, Chamfer L1 mm")
+
+
+def _reach(column: Column, reach: float) -> Column:
+    return Column(column.name, column.title, reach, column.share, column.at_least)
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "full-ict",
+            "ICT, full scan of 5,000 points, neutral, bald",
+            (("ict", 100),),
+            (
+                _reach(_WHOLE, 0.5),
+                Column("normals", "whole head, normal consistency", 0.98, at_least=True),
+                _FACE,
+                Column("f1_5", "whole head, F-score at 1.5 mm", at_least=True),
+            ),
+        ),
+        Protocol(
+            "full-anny",
+            "anny, full scan of 5,000 points, neutral, bald",
+            (("anny", 50),),
+            (_reach(_FACE, 0.5), _WHOLE, Column("normals", "whole head, normal consistency", at_least=True)),
+        ),
+        Protocol(
+            "depth-bald",
+            "one frontal depth map, 5,000 points, 0.5 mm noise, bald",
+            (("ict", 50), ("anny", 50)),
+            (
+                _reach(_FACE, 0.8),
+                _reach(_WHOLE, 2.0),
+                Column("true_scalp", "no false hair, share of heads", 0.95, share=True, at_least=True),
+                Column("scalp", "offset of the scalp, outwards, median mm"),
+            ),
+            scan=(DEPTH,),
+        ),
+        Protocol(
+            "depth-mixed",
+            "one frontal depth map, 5,000 points, 0.5 mm noise, 40 % with hair",
+            (("ict", 50), ("anny", 50)),
+            (_reach(_FACE, 1.0), _reach(_WHOLE, 4.0)),
+            hair="drawn",
+            scan=(DEPTH,),
+        ),
+        Protocol(
+            "haired",
+            "heads with hair, full scan of 5,000 points, neutral",
+            (("ict", 25), ("anny", 25)),
+            (_reach(_FACE, 0.8), Column("hair", "hair, Chamfer L1 mm", 2.0), _WHOLE),
+            hair="all",
+        ),
+        Protocol(
+            "posed",
+            "posed full scan of 5,000 points, identity and expression unknown, bald",
+            (("ict", 50), ("anny", 50)),
+            (_reach(_FACE, 1.0), Column("lips", "lips, Chamfer L1 mm", 1.5), _WHOLE),
+            pose="drawn",
+            expression="auto",
+        ),
+        Protocol(
+            "disentangled",
+            "neutral head from a smiling scan; true posed head from a neutral scan and true weights",
+            (("ict", 25), ("anny", 25)),
+            (
+                Column("neutral", "neutral from the smile, face, Chamfer L1 mm", 1.5),
+                Column("posed", "neutral scan + true expression, face, Chamfer L1 mm", 1.0),
+            ),
+            kind="disentangled",
+            pose="smile",
+            expression="fit",
+        ),
+        Protocol(
+            "outsiders",
+            "out of family: 32 Vitruvian heads and 10 Rocketbox skins, scan to head",
+            (("vitruvian", 32), ("rocketbox", 10)),
+            (
+                Column("face", "face, median over points, mm", 1.2),
+                Column("whole", "whole head, median over points, mm"),
+            ),
+            kind="outsiders",
+            expression="auto",
+        ),
+        Protocol(
+            "placement",
+            "placement from nothing: any rotation, translation, unit; half without back of head",
+            (("ict", 50), ("anny", 50)),
+            (
+                Column("right", "right (face anchors within 5 mm), share of scans", 0.92, share=True, at_least=True),
+                Column("anchors", "mean distance of face anchors, mm"),
+            ),
+            kind="placement",
+            hair="drawn",
+            scan=(ANYWHERE, NO_BACK),
+            expression="auto",
+        ),
+    )
+}
+"""All tests by name. Frozen before the first training; the test split runs last."""
+
+
+def protocol_named(name: str) -> Protocol:
+    """A protocol by name.
+
+    Raises:
+        ConfigError: There is none; the message lists them.
+    """
+    try:
+        return PROTOCOLS[name]
+    except KeyError:
+        raise ConfigError(f"unknown protocol {name!r}: choose one of {', '.join(PROTOCOLS)}.") from None

@@ -1,0 +1,171 @@
+"""Running a protocol: cases in a process pool, each kept as soon as it is done, so that a stopped run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from headfield.errors import ConfigError, DataError, HeadfieldError, MissingExtra, WeightsError
+from headfield.evaluate.options import Options
+from headfield.evaluate.protocols import Protocol, protocol_named
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, the case just done)."""
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """A case that is done.
+
+    Attributes:
+        name: Such as ``ict-00003``.
+        values: Column -> method -> number; empty when it failed.
+        facts: Seconds, unit, whether the fit would have been refused.
+        error: Why it failed, empty when it did not.
+    """
+
+    name: str
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
+    facts: dict = field(default_factory=dict)
+    error: str = ""
+
+
+def evaluate(
+    protocol: str | Protocol, out: str | Path, options: Options | None = None, progress: Progress | None = None
+) -> list[CaseResult]:
+    """Run a protocol and write its table, numbers and pictures.
+
+    Args:
+        protocol: Name, see `PROTOCOLS`.
+        out: Folder; ``results.json``, ``table.md``, ``worst.png``, ``typical.png`` and ``cases/``. Cases found there
+            are kept: run again to resume.
+        options: See Options.
+        progress: Called after each case.
+    Returns:
+        The cases in the protocol's order.
+    Raises:
+        ConfigError: Unknown protocol or split, or `out` holds another run.
+        DataError, MissingExtra, WeightsError: What every case needs is missing.
+    """
+    from headfield.evaluate.report import write_report
+
+    protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
+    options = Options() if options is None else options
+    out = Path(out)
+    cases = protocol.cases(options.split, options.limit)
+    begin = time.perf_counter()
+    _claim(out, protocol, options)
+    found = {case: _read(_place(out, case)) for case in cases}
+    jobs = [(protocol.name, case, options, str(_place(out, case))) for case in cases if found[case] is None]
+    done = len(cases) - len(jobs)
+    for case, result in _run(jobs, options.workers):
+        found[case] = result
+        done += 1
+        if progress is not None:
+            progress(done, len(cases), result.name)
+    results = [found[case] for case in cases]
+    write_report(protocol, options, cases, results, out, time.perf_counter() - begin)
+    return results
+
+
+def case_name(case: tuple[str, int]) -> str:
+    """File name of a case."""
+    return f"{case[0]}-{case[1]:05d}"
+
+
+def _place(out: Path, case: tuple[str, int]) -> Path:
+    return out / "cases" / f"{case_name(case)}.json"
+
+
+def _run(jobs: list[tuple], workers: int):
+    if workers <= 0 or len(jobs) <= 1:
+        for job in jobs:
+            yield job[1], _work(*job)
+        return
+    import multiprocessing
+
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
+        futures = {pool.submit(_work, *job): job[1] for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    """One thread for each worker, or they fight for the cores."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _work(name: str, case: tuple[str, int], options: Options, place: str) -> CaseResult:
+    from headfield.evaluate.cases import Settings, run_case
+
+    settings = Settings(options.model, options.split, options.resolution, options.samples, options.pca_heads)
+    begin = time.perf_counter()
+    try:
+        outcome = run_case(protocol_named(name), *case, settings)
+    except (ConfigError, DataError, MissingExtra, WeightsError):
+        raise  # nothing of the scan: the whole run is impossible
+    except HeadfieldError as error:
+        result = CaseResult(case_name(case), error=str(error))
+    except Exception as error:  # a case that breaks must not lose the others, and must be seen
+        traceback.print_exc()
+        result = CaseResult(case_name(case), error=f"{type(error).__name__}: {error}")
+    else:
+        outcome.fit.save(Path(place).with_suffix(".npz"))
+        facts = outcome.facts | {"case_seconds": time.perf_counter() - begin}
+        result = CaseResult(case_name(case), outcome.values, facts)
+    _write(Path(place), asdict(result))
+    return result
+
+
+def _write(path: Path, content: dict) -> None:
+    from headfield.io.mesh import write_bytes
+
+    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _read(path: Path) -> CaseResult | None:
+    if not path.exists():
+        return None
+    return CaseResult(**json.loads(path.read_text()))
+
+
+def _claim(out: Path, protocol: Protocol, options: Options) -> None:
+    """A run's folder belongs to its protocol, split and model."""
+    from headfield.evaluate.report import fingerprint
+
+    mine = {
+        "protocol": protocol.name,
+        "model": options.model,
+        "weights": fingerprint(options.model),
+        "split": options.split,
+        "resolution": options.resolution,
+        "samples": options.samples,
+        "pca_heads": options.pca_heads,
+    }
+    path = out / "settings.json"
+    if path.exists():
+        theirs = json.loads(path.read_text())
+        different = sorted(key for key in mine if theirs.get(key) != mine[key])
+        if different:
+            raise ConfigError(
+                f"{out} holds a run with other settings ({', '.join(different)}): choose another --out or delete it."
+            )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"{out} is not empty and holds no run of evaluate: choose another --out.")
+    (out / "cases").mkdir(parents=True, exist_ok=True)
+    _write(path, mine)

@@ -1,0 +1,188 @@
+"""Test people with their hidden truth: what a fitted head is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+
+from headfield.frames import ANCHOR_NAMES
+from headfield.synth.identities import IdentityKey, frozen
+from headfield.synth.person import Person, dress, make_person, make_sheet
+from headfield.synth.solid import Solid
+from headfield.types import Mesh
+
+LIPS_MM = 6.0
+"""Skin within this distance of the lip landmarks' contours (on the neutral head) is the region *lips*."""
+
+SCALP = ("forehead_top", "crown_front", "head_back")
+"""Anchors whose surroundings are the scalp, where hair would stand."""
+
+BEARD_UNITS = 0.004
+"""Skin under a beard thicker than this (1 mm) belongs to the region *hair*."""
+
+_STEPS = [(i, j) for i in range(5) for j in range(5 - i)]
+_SIXTEEN = np.array([(4 - i - j, i, j) for i, j in _STEPS]) / 4.0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One head as it truly is, in its own model frame.
+
+    Attributes:
+        mesh: The visible outer surface and the neck's cap.
+        visible: (F,) bool, triangles that count; the cap counts as visible.
+        cap: (F,) bool, the neck's cap.
+        face: (V,) bool.
+        regions: Further vertex masks by name: ``lips``, and ``hair`` when there is any.
+    """
+
+    mesh: Mesh
+    visible: np.ndarray
+    cap: np.ndarray
+    face: np.ndarray
+    regions: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@cache
+def family(name: str):
+    """A head family and its sheet, loaded once."""
+    from headfield.parametric import load_family
+
+    head = load_family(name)
+    return head, make_sheet(head)
+
+
+def test_person(name: str, split: str, index: int, hair: str) -> Person:
+    """A person of the frozen population.
+
+    Args:
+        name: Family.
+        split: ``dev`` or ``test``.
+        index: Number in the split.
+        hair: ``bald`` takes it off, ``drawn`` as the population has it (40 % wear some), ``all`` gives hair to
+            everyone by going on drawing.
+    """
+    head, sheet = family(name)
+    key = IdentityKey(name, split, index, frozen()["seed"])
+    if hair == "bald":
+        return make_person(key, head, sheet, hair_share=0.0)
+    if hair == "drawn":
+        return make_person(key, head, sheet)
+    person = make_person(key, head, sheet, hair_share=1.0)
+    rng = np.random.default_rng([*key.rng("hair").integers(0, 2**31, 2)])
+    while person.hair is None:
+        bare = make_person(key, head, sheet, hair_share=0.0)
+        names, weights = zip(*frozen()["hair"]["classes"].items())
+        drawn = str(rng.choice(names, p=np.array(weights) / np.sum(weights)))
+        person = dress(bare, drawn, "none", rng)
+    return person
+
+
+def truth_of(person: Person, solid: Solid) -> Truth:
+    """The truth of a person at one instant (`solid` is one of the person's)."""
+    head, skin = person.head, solid.vertices
+    triangles = solid.sheet.triangles
+    face = np.asarray(head.face_mask, dtype=bool)
+    lips = lip_mask(person)
+    worn = np.zeros(len(skin), dtype=bool)
+    if person.beard is not None:
+        worn = np.asarray(person.beard.thickness) > BEARD_UNITS
+    shown = (solid.shown[triangles] > 0.5).sum(1) >= 2
+    visible = shown | solid.sheet.cap
+    parts = [_Part(skin, triangles, visible, solid.sheet.cap, face, lips, worn)]
+    if solid.hair is not None:
+        hair = solid.hair
+        buried = hair.contains(skin)[triangles]
+        crossed = buried.any(1) & ~buried.all(1)
+        whole = parts[0].pick(~buried.any(1))
+        pieces = parts[0].split(crossed & visible)
+        under = hair.contains(pieces.centres())
+        parts = [whole, pieces.pick(~under)]
+        every = np.ones(len(hair.vertices), dtype=bool)
+        none = np.zeros(len(hair.triangles), dtype=bool)
+        coat = _Part(hair.vertices, hair.triangles, ~none, none, ~every, ~every, every)
+        parts.append(coat.pick(hair.visible & ~hair.mixed))
+        pieces = coat.split(hair.mixed)
+        owner = np.repeat(hair.owner[hair.mixed], 16)
+        centres = pieces.centres()
+        parts.append(pieces.pick(~solid.inside_skin(centres) & ~hair.contains(centres, but=owner)))
+    joined = _join(parts)
+    regions = {"lips": joined.lips}
+    if joined.worn.any():
+        regions["hair"] = joined.worn
+    return Truth(Mesh(joined.vertices, joined.triangles), joined.visible, joined.cap, joined.face, regions)
+
+
+def lip_mask(person: Person) -> np.ndarray:
+    """Skin vertices (V,) of the lips: near the contours through landmarks 48-59 and 60-67 of the neutral head."""
+    from scipy.spatial import cKDTree
+
+    bare = person.placement.apply(person.head.raw_vertices(person.identity))
+    landmarks = person.head.landmarks68(bare)
+    share = np.linspace(0, 1, 5)[:-1, None, None]
+    contours = []
+    for ring in (landmarks[48:60], landmarks[60:68]):
+        contours.append((ring * (1 - share) + np.roll(ring, -1, axis=0) * share).reshape(-1, 3))
+    reach = LIPS_MM / millimetres(person)
+    return cKDTree(np.concatenate(contours)).query(bare, distance_upper_bound=reach)[0] < reach
+
+
+def millimetres(person: Person) -> float:
+    """True millimetres of one model unit on this person."""
+    return 1000.0 / person.placement.scale
+
+
+def scalp_mask(vertices: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Vertices (V,) of a head whose nearest anchor (of anchors (39, 3)) is one of the scalp's."""
+    from scipy.spatial import cKDTree
+
+    of_scalp = np.array([name.startswith(SCALP) for name in ANCHOR_NAMES])
+    return of_scalp[cKDTree(anchors).query(vertices)[1]]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some triangles with what is known about them."""
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    visible: np.ndarray
+    cap: np.ndarray
+    face: np.ndarray
+    lips: np.ndarray
+    worn: np.ndarray
+
+    def pick(self, which: np.ndarray) -> _Part:
+        return _Part(
+            self.vertices, self.triangles[which], self.visible[which], self.cap[which], self.face, self.lips, self.worn
+        )
+
+    def centres(self) -> np.ndarray:
+        return self.vertices[self.triangles].mean(1)
+
+    def split(self, which: np.ndarray) -> _Part:
+        """Those triangles, each in sixteen: where hair meets skin, part of a triangle is inside the other."""
+        corners = self.triangles[which]
+        number = {step: k for k, step in enumerate(_STEPS)}
+        pieces = [(number[i, j], number[i + 1, j], number[i, j + 1]) for i in range(4) for j in range(4 - i)]
+        pieces += [(number[i + 1, j], number[i + 1, j + 1], number[i, j + 1]) for i in range(3) for j in range(3 - i)]
+
+        def spread(values: np.ndarray) -> np.ndarray:
+            mixed = np.einsum("kc,tc...->tk...", _SIXTEEN, np.asarray(values, float)[corners])
+            return mixed.reshape(-1, *mixed.shape[2:])
+
+        triangles = (np.arange(len(corners))[:, None, None] * len(_STEPS) + np.array(pieces)).reshape(-1, 3)
+        masks = [spread(mask) > 0.5 for mask in (self.face, self.lips, self.worn)]
+        flags = [np.repeat(flag[which], 16) for flag in (self.visible, self.cap)]
+        return _Part(spread(self.vertices), triangles, *flags, *masks)
+
+
+def _join(parts: list[_Part]) -> _Part:
+    offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
+    triangles = np.concatenate([part.triangles + offset for part, offset in zip(parts, offsets)])
+    rest = [
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("visible", "cap", "face", "lips", "worn")
+    ]
+    return _Part(np.concatenate([part.vertices for part in parts]), triangles, *rest)
