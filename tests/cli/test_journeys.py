@@ -76,11 +76,14 @@ def test_depth_map(headfield, head, model, tmp_path):
     depth[ray] = eye[2] - place[:, 2]
     np.save(tmp_path / "depth.npy", np.round(depth.reshape(256, 256)).astype(np.uint16))
     (tmp_path / "camera.json").write_text(json.dumps(camera))
-    status, text, err = headfield("fit", "depth.npy", "--intrinsics", "camera.json", "--out", "out", *QUICK)
+    words = ("--intrinsics", "camera.json", "--metres", "--out", "out")
+    status, text, err = headfield("fit", "depth.npy", *words, *QUICK)
     assert status == 0, err
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
     assert fit["units"] == "mm" and fit["errors"]["scan_to_head_mm"]["median"] < 1.5
     mesh = trimesh.load(tmp_path / "out" / "head.ply")
+    glb = trimesh.load(tmp_path / "out" / "head.glb", force="mesh")
+    np.testing.assert_allclose(glb.bounds * 1000, mesh.bounds, rtol=1e-4, atol=0.05)  # --metres
     nose = mesh.vertices[:, 2].max()  # towards the camera, which is at 0 and looks along -z
     assert abs(nose - (place[:, 2].max() - eye[2])) < 8
 

@@ -44,6 +44,8 @@ class FitCommand:
     """Write the head without its expression, mouth closed."""
     detail: bool = False
     """Add what the scan shows beyond the model back onto the seen surface."""
+    metres: bool = False
+    """Write head.glb in metres, as viewers of glTF expect, not in the scan's own unit."""
     resolution: int = 256
     """Samples along the longest side of the model's box: 256 is 1.5 mm, 512 is 0.7 mm."""
     model: str = "imhead-open-small"

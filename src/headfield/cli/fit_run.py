@@ -14,6 +14,7 @@ from headfield.cli.output import output_folder, resumable_folder
 from headfield.cli.report import summary, table, working
 from headfield.cli.scans import is_depth_map, read_any, scans_in
 from headfield.errors import ConfigError, HeadfieldError, OutputError
+from headfield.frames import UNITS_IN_METRES
 from headfield.types import ARKIT
 
 SUMMARY = "summary.csv"
@@ -100,9 +101,10 @@ def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
         options = {"neutral": command.neutral, "detail": command.detail, "scan": index}
         head = fit.mesh(command.resolution, model_frame=True, **options)
         placed = head.transformed(found.placement.inverse())
-        for kind in ("ply", "glb"):
-            # unit m writes the numbers as they are: both files stay in the scan's own frame and unit
-            write_mesh(placed, folder / f"head{suffix}.{kind}")
+        # unit m writes the numbers as they are: both files stay in the scan's own frame and unit
+        write_mesh(placed, folder / f"head{suffix}.ply")
+        known = command.metres and found.units in UNITS_IN_METRES
+        write_mesh(placed, folder / f"head{suffix}.glb", unit=found.units if known else "m")
         normals = None if scan.normals is None else found.placement.rotate(scan.normals)
         in_model = replace(scan, points=found.placement.apply(scan.points), normals=normals)
         if command.neutral and found.expression.any():

@@ -19,7 +19,7 @@ def fit_preview(
     *,
     error_points: np.ndarray | None = None,
     title: str | None = None,
-    size: int = 340,
+    size: int = 300,
     max_mm: float = 3.0,
 ) -> np.ndarray:
     """Scan, head and error map from three sides, all with the same cameras.
@@ -76,7 +76,11 @@ def errors_on_head(points: np.ndarray, head: Mesh, errors_mm: np.ndarray) -> np.
 
 def _scan_picture(scan: Scan, view: str, size: int, frame: np.ndarray) -> np.ndarray:
     if scan.triangles is None:
-        return render_points(scan.points, view=view, size=size, normals=scan.normals, frame_on=frame)
+        # discs large enough to close the surface: a cloud full of gaps is hard to judge
+        some = scan.points[:: max(1, len(scan.points) // 2000)]
+        spacing = float(np.median(cKDTree(scan.points).query(some, k=2)[0][:, 1]))
+        options = {"normals": scan.normals, "frame_on": frame, "radius": 1.7 * spacing}
+        return render_points(scan.points, view=view, size=size, **options)
     triangles = scan.triangles
     corner = scan.points[triangles]
     faces = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
