@@ -73,12 +73,13 @@ class HeadTruth:
         skin = np.asarray(truth["vertices"][row], dtype=float)
         triangles = np.asarray(truth["triangles"], dtype=np.int64)
         hair = np.asarray(truth["hair_triangles"], dtype=np.int64)
+        cut = triangles[truth["cap"]]
         return HeadTruth(
             vertices=np.concatenate([skin, np.asarray(truth["hair_vertices"], dtype=float)]),
             triangles=np.concatenate([triangles, hair + len(skin)]),
             surface=np.concatenate([truth["seen"][row] & ~truth["cap"], truth["hair_seen"]]),
             hair=np.arange(len(triangles) + len(hair)) >= len(triangles),
-            neck=skin[triangles[truth["cap"]]].reshape(-1, 3).mean(0),
+            neck=skin[cut].reshape(-1, 3).mean(0) if len(cut) else skin[np.argmin(skin[:, 1])],
             metres_per_unit=1.0 / Similarity.from_matrix(truth["placement"]).scale,
             name=name,
         )
