@@ -13,7 +13,8 @@ from headfield.synth import generate as room
 from headfield.synth.config import SynthConfig
 from headfield.synth.generate import generate, require_room
 from headfield.synth.identities import frozen
-from headfield.synth.person import box, make_sheet
+from headfield.synth.person import box
+from headfield.synth.sheet import make_sheet
 
 SMALL = {"family": "ict", "expressions": 2, "hair": 0.0, "points": 256, "samples": 128}
 

@@ -9,10 +9,12 @@ from trimesh.creation import icosphere
 
 from headfield.frames import BOX
 from headfield.io.store import SDF_LIMIT, dequantise, dequantise_normals
+from headfield.synth.hair_parts import Hair, StarPart
 from headfield.synth.identities import IdentityKey
-from headfield.synth.person import dress, make_person, make_sheet
+from headfield.synth.person import dress, make_person
 from headfield.synth.sampling import canonical_points, sample_row, signed_samples
-from headfield.synth.solid import Hair, Sheet, Solid, StarPart
+from headfield.synth.sheet import Sheet, make_sheet
+from headfield.synth.solid import Solid
 from headfield.types import ARKIT
 
 QUANTUM = 1.5 / 65535

@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from headfield.synth.hair import mesh_averaging, reference_warp
 from headfield.synth.identities import frozen
 from headfield.synth.noise import relief, smoothstep
-from headfield.synth.solid import Sheet, vertex_normals
+from headfield.synth.sheet import Sheet, vertex_normals
 
 BEARD_CLASSES = ("none", "moustache", "full")
 

@@ -14,8 +14,9 @@ from headfield.errors import ConfigError, StoreError
 from headfield.io.store import Record, StoreWriter, write_identity
 from headfield.synth.config import SynthConfig
 from headfield.synth.identities import IdentityKey, frozen, identity_keys
-from headfield.synth.person import MARGIN, Person, box, make_person, make_sheet
+from headfield.synth.person import MARGIN, Person, box, make_person
 from headfield.synth.sampling import sample_row
+from headfield.synth.sheet import make_sheet
 
 Progress = Callable[[int, int, str], None]
 """Called with (finished, total, id of the one just finished)."""

@@ -17,11 +17,12 @@ from scipy.interpolate import PchipInterpolator, RBFInterpolator
 from scipy.sparse import coo_matrix, csr_matrix, diags
 
 from headfield import frames
+from headfield.synth.hair_parts import StarPart
 from headfield.synth.hairstyle import HairStyle, draw_style
 from headfield.synth.identities import frozen
 from headfield.synth.noise import relief, smoothstep, strands
 from headfield.synth.occlusion import Occluder
-from headfield.synth.solid import Sheet, StarPart
+from headfield.synth.sheet import Sheet
 
 CENTRE = np.array([0.0, 0.15, -0.2])
 """Middle of the skull on the reference head."""

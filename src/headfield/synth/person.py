@@ -6,17 +6,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from headfield.frames import MM_PER_UNIT
 from headfield.parametric.normalise import log_size, normalising_similarity
 from headfield.synth.beard import Beard, draw_beard_class, make_beard
 from headfield.synth.expressions import draw_expressions
 from headfield.synth.hair import draw_hair, draw_hair_class
+from headfield.synth.hair_parts import Hair
 from headfield.synth.identities import IdentityKey, frozen
-from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
-from headfield.synth.solid import CLOSED_MOUTH_SHARE, OPEN_LIPS, Hair, Sheet, Solid, vertex_normals
+from headfield.synth.sheet import Sheet, lip_gap, make_sheet
+from headfield.synth.solid import OPEN_LIPS, Solid
 from headfield.types import ARKIT, Similarity
 
 MARGIN = 15.0 / MM_PER_UNIT
@@ -95,53 +94,6 @@ def has_room(vertices: np.ndarray) -> bool:
     """Whether vertices (V, 3) stay 15 mm inside the box."""
     low, high = box()
     return bool((vertices.min(0) >= low + MARGIN).all() and (vertices.max(0) <= high - MARGIN).all())
-
-
-def lip_gap(head, vertices: np.ndarray) -> float:
-    """Widest gap between the inner lips of vertices (V, 3), by the three inner pairs of the 68 landmarks."""
-    landmarks = head.landmarks68(vertices)
-    return float(np.linalg.norm(landmarks[[61, 62, 63]] - landmarks[[67, 66, 65]], axis=1).max())
-
-
-def make_sheet(head) -> Sheet:
-    """The skin's topology of a family, with the face sampled more densely."""
-    triangles = np.ascontiguousarray(head.triangles, dtype=np.int64)
-    face = np.asarray(head.face_mask)[triangles].all(1)
-    density = np.where(face, frozen()["surface"]["face_density"], 1.0)
-    interior, cap = np.asarray(head.interior, dtype=bool), np.asarray(head.cap, dtype=bool)
-    return Sheet(triangles, interior, cap, density, *_mouth_bag(head, triangles, interior))
-
-
-def _mouth_bag(head, triangles: np.ndarray, interior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The triangles (F,) that little light reaches in a head at rest and that hang together with the inner lips, and
-    the vertices (V,) of them that none reaches."""
-    bag, deep = np.zeros(len(triangles), dtype=bool), np.zeros(int(triangles.max()) + 1, dtype=bool)
-    if not interior.any():
-        return bag, deep
-    vertices = head.raw_vertices(head.draw_identity(np.random.default_rng(0)))
-    vertices = normalising_similarity(head.anchors(vertices)).apply(vertices)
-    normals = vertex_normals(vertices, triangles)
-    asked = np.unique(triangles[interior])
-    light = np.full(len(vertices), 0.5)
-    light[asked] = escaping_share(
-        [Occluder(vertices, triangles)], vertices[asked] + 4e-4 * normals[asked], sphere_directions(128), normals[asked]
-    )
-    dark = light < CLOSED_MOUTH_SHARE
-    chosen = np.flatnonzero(interior & dark[triangles].all(1))
-    corners = triangles[chosen]
-    links = coo_matrix(
-        (np.ones(2 * len(corners)), (np.r_[corners[:, 0], corners[:, 1]], np.r_[corners[:, 1], corners[:, 2]])),
-        shape=(len(vertices),) * 2,
-    )
-    label = connected_components(links, directed=False)[1][corners[:, 0]]
-    lips = head.landmarks68(vertices)[60:68].mean(0)
-    near = np.linalg.norm(vertices[corners].mean(1) - lips, axis=1) < 0.1  # 25 mm: reaches the bag, not eyes or nose
-    bag[chosen[label == np.bincount(label[near]).argmax()]] = True
-    deep[triangles[bag]] = True
-    deep[triangles[~bag]] = False
-    distance = np.linalg.norm(vertices[: len(deep)] - lips, axis=1)
-    # 12 mm behind the lips and unlit in this head: nearly so in all, and closed mouths hide all but a lit rim
-    return bag, deep & (light[: len(deep)] < 0.01) & (distance > 0.048)
 
 
 def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: float | None = None) -> Person:

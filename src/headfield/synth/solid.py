@@ -18,14 +18,12 @@ from functools import cached_property
 import numpy as np
 
 from headfield.errors import need
+from headfield.synth.hair_parts import Hair
 from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
+from headfield.synth.sheet import CLOSED_MOUTH_SHARE, Sheet, vertex_normals
 
 SEEN_SHARE = 0.02
 """A surface point is visible when at least this share of all directions escapes from it (8 of 256 would be 0.03)."""
-
-CLOSED_MOUTH_SHARE = 0.08
-"""In a closed mouth this share must escape, from surface and void alike: a slit of width g is free to a depth near 2 g.
-Many people's lips stay a few millimetres apart at rest; the bag behind them is no shape worth learning."""
 
 OPEN_LIPS = 0.012
 """The mouth is open when the inner lips are this much further apart than at rest, model units (3 mm)."""
@@ -35,166 +33,6 @@ _LIFT = 4e-4
 
 _SURFACE_DIRECTIONS = sphere_directions(64)
 _VOID_DIRECTIONS = sphere_directions(128)
-
-
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals (V, 3); zero where a vertex has no triangle."""
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    face = np.cross(b - a, c - a)
-    normals = np.stack(
-        [np.bincount(triangles.ravel(), np.repeat(face[:, k], 3), minlength=len(vertices)) for k in range(3)], 1
-    )
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
-
-
-@dataclass(frozen=True)
-class StarPart:
-    """A closed part that is star-shaped about a centre and does not move with the expression: hair, a bun.
-
-    Attributes:
-        centre: (3,) every ray from here leaves the part exactly once.
-        vertices: (V, 3) model frame.
-        triangles: (F, 3) outward.
-    """
-
-    centre: np.ndarray
-    vertices: np.ndarray
-    triangles: np.ndarray
-
-    @cached_property
-    def occluder(self) -> Occluder:
-        """The part's mesh for rays."""
-        return Occluder(self.vertices, self.triangles)
-
-    @cached_property
-    def normals(self) -> np.ndarray:
-        """Unit normals (V, 3)."""
-        return vertex_normals(self.vertices, self.triangles)
-
-    def contains(self, points: np.ndarray) -> np.ndarray:
-        """Whether points (N, 3) lie inside (N,): a point does exactly if the part's skin lies further out."""
-        return self.occluder.occluded(points, points - self.centre)
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """The topology that all instants of one head share.
-
-    Attributes:
-        triangles: (F, 3), closed components, outward.
-        interior: (F,) bool, may be hidden.
-        cap: (F,) bool, the planar neck cap, whose rim is sharp.
-        density: (F,) relative sampling density per area.
-        bag: (F,) bool, the mouth bag and inner lips, a part of the interior.
-        deep: (V,) bool, vertices of the bag that a mouth at rest never shows.
-    """
-
-    triangles: np.ndarray
-    interior: np.ndarray
-    cap: np.ndarray
-    density: np.ndarray
-    bag: np.ndarray
-    deep: np.ndarray
-
-    @cached_property
-    def interior_vertices(self) -> np.ndarray:
-        """Vertices (n,) of interior triangles."""
-        return np.unique(self.triangles[self.interior])
-
-    @cached_property
-    def bag_vertices(self) -> np.ndarray:
-        """Mask (V,) of the vertices that only bag triangles use."""
-        mask = np.zeros(int(self.triangles.max()) + 1, dtype=bool)
-        mask[self.triangles[self.bag]] = True
-        mask[self.triangles[~self.bag]] = False
-        return mask
-
-
-class Hair:
-    """The static parts of one head, classified once against the neutral skin.
-
-    Args:
-        parts: Star-shaped parts.
-        sheet, vertices: The neutral skin.
-    """
-
-    def __init__(self, parts: tuple[StarPart, ...], sheet: Sheet, vertices: np.ndarray):
-        igl = need("igl", "synth", "Signed distances")
-        self.parts = parts
-        offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
-        self.vertices = np.concatenate([part.vertices for part in parts])
-        self.normals = np.concatenate([part.normals for part in parts])
-        self.triangles = np.concatenate([part.triangles + offset for part, offset in zip(parts, offsets)])
-        self.owner = np.repeat(np.arange(len(parts)), [len(part.triangles) for part in parts])
-        buried = igl.fast_winding_number(vertices, sheet.triangles, self.vertices) > 0.5
-        owner = np.repeat(np.arange(len(parts)), np.diff(offsets))
-        for k, part in enumerate(parts):
-            others = owner != k
-            buried[others] |= part.contains(self.vertices[others])
-        self.visible = ~buried[self.triangles].all(1)
-        self.mixed = buried[self.triangles].any(1) & self.visible
-        head = Occluder(vertices, sheet.triangles)
-        self._places, self._shown = _clipped(self.vertices, self.triangles, buried, self.visible, self.mixed, head)
-        self._tree = igl.AABB()
-        self._tree.init(self._places, self._shown)
-
-    def contains(self, points: np.ndarray, but: np.ndarray | None = None) -> np.ndarray:
-        """Whether points (N, 3) lie inside any part, not counting part `but` (N,) of each point."""
-        inside = np.zeros(len(points), dtype=bool)
-        for k, part in enumerate(self.parts):
-            answer = part.contains(points)
-            inside |= answer if but is None else answer & (but != k)
-        return inside
-
-    def squared_distance(self, points: np.ndarray) -> np.ndarray:
-        """Squared distance (N,) from points (N, 3) to the visible hair."""
-        return self._tree.squared_distance(self._places, self._shown, points)[0]
-
-
-def _clipped(
-    vertices: np.ndarray,
-    triangles: np.ndarray,
-    buried: np.ndarray,
-    visible: np.ndarray,
-    mixed: np.ndarray,
-    head: Occluder,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Visible hair for distances: triangles that dive into the head end where they enter it.
-
-    Some are long, and what of them lies deep inside must not pass for skin.
-
-    Args:
-        vertices, triangles: All hair.
-        buried: (V,) bool, vertices inside the head or another part.
-        visible, mixed: (F,) bool, not wholly buried; partly buried.
-        head: The skin.
-    Returns:
-        vertices (W, 3) and triangles (G, 3), a soup.
-    """
-    corners = triangles[mixed]
-    places, pieces = [vertices], [triangles[visible & ~mixed]]
-    count = len(vertices)
-    for turn in range(3):
-        a, b, c = np.roll(corners, -turn, axis=1).T
-        lone = ~buried[a] & buried[b] & buried[c]  # one corner outside: the tip stays
-        n, a1, b1, c1 = int(lone.sum()), a[lone], b[lone], c[lone]
-        places += [_entry(vertices[a1], vertices[b1], head), _entry(vertices[a1], vertices[c1], head)]
-        new = count + np.arange(2 * n)
-        pieces.append(np.stack([a1, new[:n], new[n:]], 1))
-        count += 2 * n
-        pair = ~buried[a] & ~buried[b] & buried[c]  # one corner inside: a quad stays
-        n, a2, b2, c2 = int(pair.sum()), a[pair], b[pair], c[pair]
-        places += [_entry(vertices[a2], vertices[c2], head), _entry(vertices[b2], vertices[c2], head)]
-        new = count + np.arange(2 * n)
-        pieces += [np.stack([a2, b2, new[n:]], 1), np.stack([a2, new[n:], new[:n]], 1)]
-        count += 2 * n
-    return np.concatenate(places), np.ascontiguousarray(np.concatenate(pieces))
-
-
-def _entry(outside: np.ndarray, inside: np.ndarray, head: Occluder) -> np.ndarray:
-    """Where segments (N, 3) to (N, 3) enter the head; their whole length where another part buries the end."""
-    _, share = head.first_hit(outside, inside - outside)
-    return outside + np.minimum(share, 1.0)[:, None] * (inside - outside)
 
 
 @dataclass(frozen=True)
