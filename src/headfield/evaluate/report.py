@@ -18,6 +18,9 @@ WORST, TYPICAL = 5, 6
 
 PICTURE_RESOLUTION = 160
 
+ERROR_MM = 3.0
+"""Dark end of the error maps."""
+
 
 def summary_of(results, column: Column, method: str) -> dict[str, float]:
     """n, mean, median and p90 over heads of one number.
@@ -183,7 +186,7 @@ def _sheet(protocol: Protocol, options, cases, results, chosen, path: Path, kind
         value = results[k].values[column.name]["ours"]
         images += case_pictures(protocol, options, cases[k], path.parent)
         labels += [f"{results[k].name}: scan", "truth", "head", f"error; {column.title}: {value:.2f}"]
-    legend = error_legend(4 * images[0].shape[1], 5.0, "distance from the head to the true surface (mm)")
+    legend = error_legend(4 * images[0].shape[1], ERROR_MM, "distance from the head to the true surface (mm)")
     title = f"{protocol.name}: {kind} {len(chosen)} of {len(results)}"
     write_png(contact_sheet(images, 4, labels, title, legend), path)
 
@@ -203,7 +206,7 @@ def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path,
     observed, truth, visible, mm = _true_head(protocol, options, case)
     head = mesh_of(model, found.codes(), PICTURE_RESOLUTION)
     head = head.transformed(observed.truth.after(found.placement.inverse()))
-    colours = error_colours(Target(truth, visible).closest(head.vertices)[0] * mm, 5.0)
+    colours = error_colours(Target(truth, visible).closest(head.vertices)[0] * mm, ERROR_MM)
     points = observed.truth.apply(observed.scan.points)
     view = {"view": "three_quarter", "size": size, "frame_on": truth.vertices}
     near = np.abs(points - truth.vertices.mean(0)).max(1) < 1.2 * np.ptp(truth.vertices, axis=0).max()
