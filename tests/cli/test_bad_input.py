@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import trimesh
 
-QUICK = ("--resolution", "48")
+QUICK = ("--resolution", "48", "--expression", "neutral")
 
 
 def _ply(path, points, triangles=None):

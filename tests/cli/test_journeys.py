@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from headfield.types import Similarity
 
-QUICK = ("--resolution", "64")
+QUICK = ("--resolution", "48", "--expression", "neutral")
 FILES = ["fit.json", "fit.npz", "head.glb", "head.ply", "preview.png"]
 
 
@@ -33,7 +33,7 @@ def _names(folder):
 def test_fit_and_export(headfield, head, tmp_path):
     """Fit -> files in the scan's frame and unit -> export at another resolution, format and unit."""
     _write(tmp_path / "scan.obj", head)
-    status, text, err = headfield("fit", "scan.obj", "--out", "out", *QUICK)
+    status, text, err = headfield("fit", "scan.obj", "--out", "out", "--resolution", 64)
     assert status == 0, err
     assert _names(tmp_path) == ["out", "scan.obj"] and _names(tmp_path / "out") == FILES
     assert "mm" in text and "head.ply" in text
