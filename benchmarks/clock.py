@@ -1,4 +1,4 @@
-"""Time two ways: wall clock, which is what a user waits for, and CPU seconds, which other work on the machine spares."""
+"""Time two ways: wall clock, which is what a user waits for, and CPU seconds, which busy neighbours disturb less."""
 
 from __future__ import annotations
 

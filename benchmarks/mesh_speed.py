@@ -117,11 +117,9 @@ def paper(shape: ImHead, resolution: int, batches: int) -> None:
 
     # slices through the middle of the head, spread over the grid: sparse parts depend on where points are
     slices = _slices(grid, batches)
-    switch = getattr(torch.backends.mkldnn.matmul, "fp32_precision", None)
-    for name in ["as torch comes"] if switch in (None, "none") else ["as torch comes", "our product setting"]:
-        if switch is not None:
-            torch.backends.mkldnn.matmul.fp32_precision = "none" if name == "as torch comes" else switch
-        loop = _loop_seconds(lambda p: published.signed_distance(model, p, codes), slices, published.BATCH)
+    for setting, name in (("none", "as torch comes"), (None, "our product setting")):
+        with published.product_setting(setting):
+            loop = _loop_seconds(lambda p: published.signed_distance(model, p, codes), slices, published.BATCH)
         whole = loop * everything
         print(f"published loop (batched products over all parts, {published.BATCH:,} points a batch), {name}:")
         print(f"   {whole}, scaled from {batches} slices -> {whole.over(ours)}", flush=True)

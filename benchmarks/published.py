@@ -7,6 +7,8 @@ softplus, gradients by autograd), but with the weights of one of our models, so 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch.nn.functional import softplus
@@ -16,6 +18,21 @@ from headfield.types import Codes
 
 BATCH = 25_000
 """Points a batch in NPHM's extraction loop."""
+
+
+@contextmanager
+def product_setting(name: str | None) -> Iterator[None]:
+    """Run a block with torch's fp32 product setting `name` (``none``: as torch comes), then put ours back."""
+    switch = torch.backends.mkldnn.matmul
+    before = getattr(switch, "fp32_precision", None)
+    if name is None or before is None:
+        yield
+        return
+    switch.fp32_precision = name
+    try:
+        yield
+    finally:
+        switch.fp32_precision = before
 
 
 def plain_encoding(x: torch.Tensor, frequencies: int) -> torch.Tensor:

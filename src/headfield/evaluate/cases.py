@@ -14,7 +14,7 @@ from headfield.evaluate.baselines import fit_mean, fit_pca, training_pca
 from headfield.evaluate.metrics import PairMetrics, evaluate_pair
 from headfield.evaluate.observe import Observed, ScanKind, observe
 from headfield.evaluate.protocols import Protocol
-from headfield.evaluate.truth import Truth, millimetres, scalp_mask, test_person, truth_of
+from headfield.evaluate.truth import Truth, frozen_person, millimetres, scalp_mask, truth_of
 from headfield.evaluate.visibility import visible_triangles
 from headfield.fit.evidence import FACE_PARTS, refuse_unless_head
 from headfield.fit.normal_equations import codes_of, model_anchors
@@ -79,7 +79,7 @@ class Case:
 
 def make_case(protocol: Protocol, split: str, family: str, index: int) -> Case:
     """A case, the same whenever it is made: every draw has its own frozen stream."""
-    person = test_person(family, split, index, protocol.hair)
+    person = frozen_person(family, split, index, protocol.hair)
     key = IdentityKey(family, split, index, frozen()["seed"])
     expression = np.zeros(len(ARKIT), dtype=np.float32)
     if protocol.pose == "drawn":

@@ -43,6 +43,11 @@ FACE_REACH_CM = 1.5
 """A point belongs to the face when the nearest vertex of ICT's mean head does and lies this near."""
 
 ROCKETBOX_SKIN = 1
+"""Parts 0 and 1 are skin; 2 is hair cards, 3 headgear."""
+
+TAIL_Z, TAIL_BELOW = (-10.5, -8.5), 2.0
+"""Three heads have a pony tail modelled in the skin. No skull reaches behind z = -10.5 cm, nor behind -8.5 below
+y = 2 cm: what does is dropped. One wears a cap that is part of the skin; it stays, as clutter over the forehead."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +95,10 @@ def outsider_mesh(name: str, index: int, rng: np.random.Generator) -> Mesh:
     arrays = _arrays(name)
     if name == "rocketbox":
         who = str(arrays["names"][index])
-        skin = arrays[f"{who}.p"] <= ROCKETBOX_SKIN
-        triangles = arrays[f"{who}.f"].astype(np.int64)
-        return Mesh(arrays[f"{who}.v"].astype(float), triangles[skin])
+        vertices, triangles = arrays[f"{who}.v"].astype(float), arrays[f"{who}.f"].astype(np.int64)
+        y, z = vertices[triangles].mean(1)[:, 1:].T
+        tail = (z < TAIL_Z[0]) | ((z < TAIL_Z[1]) & (y < TAIL_BELOW))
+        return Mesh(vertices, triangles[(arrays[f"{who}.p"] <= ROCKETBOX_SKIN) & ~tail])
     vertices = arrays["template"].astype(float)
     pointer = arrays["identity_ptr"]
     for k, weight in enumerate(rng.uniform(-MORPH, MORPH, len(pointer) - 1)):

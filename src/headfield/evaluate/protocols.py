@@ -42,7 +42,7 @@ class Protocol:
         people: (family, how many in the test split).
         columns: What is measured; the first one orders the heads from best to worst.
         kind: How a case is run: ``scan``, ``disentangled``, ``outsiders`` or ``placement``.
-        hair: ``bald``, ``drawn`` or ``all``, see `truth.test_person`.
+        hair: ``bald``, ``drawn`` or ``all``, see `truth.frozen_person`.
         scan: How heads are scanned; placement alternates the first with the second.
         pose: ``neutral``, ``drawn`` (the person's own random expressions) or ``smile``.
         expression: What the fit is told: ``neutral`` (known to be), ``auto`` or ``fit``.

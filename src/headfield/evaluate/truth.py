@@ -54,7 +54,7 @@ def family(name: str):
     return head, make_sheet(head)
 
 
-def test_person(name: str, split: str, index: int, hair: str) -> Person:
+def frozen_person(name: str, split: str, index: int, hair: str) -> Person:
     """A person of the frozen population.
 
     Args:
