@@ -62,6 +62,8 @@ class Batches:
         self.heads, self.mirror = heads, mirror
         self.points, self.samples = min(points, store.points), min(samples, store.samples)
         self.arrays = [store.open(record) for record in records]
+        posable = [index for index, record in enumerate(records) if record.expressions > 1]
+        self._posable = np.array(posable + [index + len(records) for index in posable if mirror], dtype=int)
 
     @property
     def codes(self) -> int:
@@ -73,14 +75,15 @@ class Batches:
 
         Args:
             step: Step number.
-            posed_share: Share of heads that wear an expression.
+            posed_share: Share of heads that wear an expression, drawn from the identities that have any.
             micro: Heads per micro-batch at most.
         """
         rng = np.random.default_rng([self.seed, step])
-        rows = rng.choice(self.codes, size=min(self.heads, self.codes), replace=False)
-        posed = int(round(posed_share * len(rows)))
+        heads = min(self.heads, self.codes)
+        posed = min(int(round(posed_share * heads)), len(self._posable))
+        drawn = (rng.choice(self.codes, heads - posed, replace=False), rng.choice(self._posable, posed, replace=False))
         batches = []
-        for kind, chosen in (("neutral", rows[posed:]), ("posed", rows[:posed])):
+        for kind, chosen in zip(("neutral", "posed"), drawn):
             for start in range(0, len(chosen), micro):
                 batches.append(self._collect(chosen[start : start + micro], kind == "posed", rng))
         return batches
@@ -103,8 +106,7 @@ class Batches:
 
 
 def _read_head(arrays, box, posed: bool, points: int, samples: int, rng: np.random.Generator) -> dict:
-    available = len(arrays["expressions"])
-    row = int(rng.integers(1, available)) if posed and available > 1 else 0
+    row = int(rng.integers(1, len(arrays["expressions"]))) if posed else 0
     a = int(rng.integers(0, arrays["points"].shape[1] - points + 1))
     b = int(rng.integers(0, arrays["samples"].shape[1] - samples + 1))
     return {
