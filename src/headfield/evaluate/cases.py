@@ -128,6 +128,8 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
     begin = time.perf_counter()
     found = fit(case.observed.scan, model, expression=protocol.expression, refuse=False)
     facts = {"fit_seconds": time.perf_counter() - begin} | fit_facts(found)
+    person = case.person
+    facts["person"] = person.head.describe(person.identity) | {"hair": person.hair_class, "beard": person.beard_class}
     if protocol.kind == "placement":
         return Outcome(_anchor_values(case, found, model, settings), found, facts)
     if protocol.kind == "disentangled":

@@ -127,6 +127,7 @@ def write_report(protocol: Protocol, options, cases, results, out: Path, seconds
             for column in protocol.columns
         },
         "by_family": _by_family(protocol, cases, results),
+        "by_group": _by_group(protocol, results),
         "median_fit_seconds": float(np.median([f["fit_seconds"] for f in facts])) if facts else None,
         "median_case_seconds": float(np.median([f["case_seconds"] for f in facts])) if facts else None,
         "machine": machine(),
@@ -163,6 +164,20 @@ def _by_family(protocol: Protocol, cases, results) -> dict:
         if own:
             found[name] = {c.name: summary_of(own, c, "ours") for c in protocol.columns}
     return found
+
+
+def _by_group(protocol: Protocol, results) -> dict:
+    """Our first number by what is known about the people: age, gender, group, weight, hair."""
+    column = next(c for c in protocol.columns if not c.share)
+    groups: dict = {}
+    for result in results:
+        for what, value in result.facts.get("person", {}).items():
+            if isinstance(value, str):
+                groups.setdefault(what, {}).setdefault(value, []).append(result)
+    return {
+        what: {value: summary_of(own, column, "ours") for value, own in sorted(values.items())}
+        for what, values in groups.items()
+    }
 
 
 def _worst_first(protocol: Protocol, results) -> list[int]:
@@ -203,23 +218,24 @@ def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path,
 
     model = load(options.model)
     found = Fit.load(_place(out, case).with_suffix(".npz"), model)
-    observed, truth, visible, mm = _true_head(protocol, options, case)
+    observed, shown, truth, mm = _true_head(protocol, options, case)
+    target = Target(shown) if truth is None else Target(truth.mesh, truth.visible)
     head = mesh_of(model, found.codes(), PICTURE_RESOLUTION)
     head = head.transformed(observed.truth.after(found.placement.inverse()))
-    colours = error_colours(Target(truth, visible).closest(head.vertices)[0] * mm, ERROR_MM)
+    colours = error_colours(target.closest(head.vertices)[0] * mm, ERROR_MM)
     points = observed.truth.apply(observed.scan.points)
-    view = {"view": "three_quarter", "size": size, "frame_on": truth.vertices}
-    near = np.abs(points - truth.vertices.mean(0)).max(1) < 1.2 * np.ptp(truth.vertices, axis=0).max()
+    view = {"view": "three_quarter", "size": size, "frame_on": shown.vertices}
+    near = np.abs(points - shown.vertices.mean(0)).max(1) < 1.2 * np.ptp(shown.vertices, axis=0).max()
     return [
         render_points(points[near], **view),
-        render(Mesh(truth.vertices, truth.triangles), occlusion_rays=4, **view),
+        render(shown, occlusion_rays=4, **view),
         render(head, occlusion_rays=4, **view),
         render(head, colours=colours, occlusion_rays=0, **view),
     ]
 
 
 def _true_head(protocol: Protocol, options, case: tuple[str, int]):
-    """Scan, true mesh, its visible triangles, and millimetres per unit of the truth's frame."""
+    """Scan, mesh to show, truth to measure to (None: the mesh itself), millimetres per unit of the truth's frame."""
     if protocol.kind == "outsiders":
         from headfield.evaluate.outsiders import make_outsider
 
@@ -230,4 +246,12 @@ def _true_head(protocol: Protocol, options, case: tuple[str, int]):
 
     made = make_case(protocol, options.split, *case)
     truth = truth_of(made.person, made.solid)
-    return made.observed, truth.mesh, truth.visible, millimetres(made.person)
+    return made.observed, _whole(made.solid), truth, millimetres(made.person)
+
+
+def _whole(solid) -> Mesh:
+    """Skin and hair as they are, overlapping: for pictures."""
+    if solid.hair is None:
+        return Mesh(solid.vertices, solid.sheet.triangles)
+    triangles = np.concatenate([solid.sheet.triangles, solid.hair.triangles + len(solid.vertices)])
+    return Mesh(np.concatenate([solid.vertices, solid.hair.vertices]), triangles)
