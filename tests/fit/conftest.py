@@ -12,7 +12,7 @@ from headfield.types import Similarity
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from stub_head import StubHead  # noqa: E402
+from stub_head import StubHead
 
 
 @pytest.fixture(scope="session")

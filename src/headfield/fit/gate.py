@@ -45,7 +45,7 @@ class Gate:
 
     start: float = 0.1
     end: float = 0.008
-    steps: int = 12
+    steps: int = 10
 
     def scale(self, step: int) -> float:
         """Robust scale (model units) of a step, 0-based."""

@@ -19,7 +19,10 @@ POSE = 7
 """Pose unknowns: rotation vector (3), translation (3), log-scale (1), steps in the model frame about CENTRE."""
 
 RIM = 0.01
-"""Points are used from this far above the neck's cut (model units), clear of the cap's edge."""
+"""Points are used from this far above the neck's cut (model units) while the gate is wide."""
+
+LATE, BELOW = 0.03, 0.05
+"""Below this gate, points down to this far below the cut may speak (model units)."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +144,13 @@ def robust_scales(
         scales = hair_scale(line.residual, line.placed, line.gradient, anchors, cloud.tree, back, scale, cloud.spacing)
     else:
         scales = np.full(len(line.residual), scale)
-    cut = neck_plane(anchors, above=RIM)
+    # once the gate is narrow the residual itself tells the body from the neck, which may be longer than it looked
+    cut = neck_plane(anchors, above=RIM if scale > LATE else -BELOW)
     below = line.placed @ cut[:3] + cut[3] < 0
     return np.where(below, 0.0, scales)
 
 
-def weigh(line: Linearised, scales: np.ndarray, sigma: float, trust: float) -> tuple[np.ndarray, float, float]:
+def weigh(line: Linearised, scales: np.ndarray, sigma: float, trust: float, floor: float = 0.0) -> tuple[np.ndarray, float, float]:
     """Weights of the points in the normal equations.
 
     Args:
@@ -154,13 +158,14 @@ def weigh(line: Linearised, scales: np.ndarray, sigma: float, trust: float) -> t
         scales: (N,) robust scales, 0 to leave a point out.
         sigma: Least standard deviation of residuals (model error), model units.
         trust: Independent observations per point.
+        floor: Least standard deviation at this step, model units.
     Returns:
         Weights (N,), the standard deviation used (estimated from the inliers), and the robust cost.
     """
     safe = np.maximum(scales, 1e-9)
     _, weight = geman_mcclure(line.residual, safe)
     weight = np.where(scales > 0, weight, 0.0)
-    strength = max(sigma, min(noise_of(line.residual, weight), float(safe.max())))
+    strength = max(sigma, noise_of(line.residual, weight), floor)
     return weight * (trust / strength**2), strength, robust_cost(line.residual, scales, strength, trust)
 
 

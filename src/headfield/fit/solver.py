@@ -35,7 +35,7 @@ from headfield.types import Similarity
 class SolverOptions:
     """How the solver works."""
 
-    iterations: int = 20
+    iterations: int = 18
     """Most steps of each phase."""
     gate: Gate = field(default_factory=Gate)
     """Schedule of the outlier gate."""
@@ -43,6 +43,9 @@ class SolverOptions:
     """Least residual of a perfect fit, model units (0.4 mm): the model's own error."""
     trust: float = 0.25
     """Independent observations per scan point; neighbours see the same model error."""
+    reserve: float = 0.6
+    """Residuals are taken for at least this share of the gate's excess over its end, which holds the code back until
+    the placement has settled."""
     prior: float = 1.0
     """Strength of the prior on the identity code."""
     expression: str = "auto"
@@ -173,10 +176,10 @@ class _Run:
             anchors = model_anchors(self.model, identity)
             held = self._assemble(identity, states, lines, anchors, scale)
             new_identity, new_states = self._step(held, damping)
-            moved = float(np.abs(new_identity - identity).max())
+            settled = before is not None and abs(held["cost"] - before["cost"]) < 3e-3 * before["cost"]
             before, identity, states = held, new_identity, new_states
             self._tell(held["cost"])
-            if not early and step + k >= options.gate.steps and moved < 2e-3:
+            if settled and not early and step + k > options.gate.steps:
                 break
         return self._finish(identity, states, step + iterations)
 
@@ -209,10 +212,12 @@ class _Run:
         """Weights, cost and the normal equations in the order identity, poses, expressions."""
         options, d = self.options, len(identity)
         scales, strengths, weights, costs = [], [], [], []
+        # while the gate is wide the placement is still off, so residuals are not noise: hold the code back
+        floor = options.reserve * (scale - options.gate.end)
         for line, state, view in zip(lines, states, self.views):
             gates = robust_scales(line, anchors, state, view.cloud, scale, options.hair)
             trust = options.trust * len(view.cloud.points) / max(1, len(line.residual))
-            weight, strength, cost = weigh(line, gates, options.sigma, trust)
+            weight, strength, cost = weigh(line, gates, options.sigma, trust, floor)
             scales.append(gates)
             strengths.append(strength)
             weights.append(weight)
