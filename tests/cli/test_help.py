@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 
@@ -47,13 +46,3 @@ def test_import_headfield_is_light():
 def test_wrong_words_are_explained():
     done = _run("from headfield.cli import main; main(['fit', 'a.ply', '--unit', 'mm'])")
     assert done.returncode == 2 and "--units" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_train_options_are_the_trainers():
-    """`headfield train` repeats TrainConfig because help must not import torch; the two may not drift apart."""
-    loop = pytest.importorskip("headfield.train.loop")
-    from headfield.cli.train import TrainCommand
-
-    ours = {each.name: each.default for each in dataclasses.fields(TrainCommand)}
-    theirs = {each.name: each.default for each in dataclasses.fields(loop.TrainConfig)}
-    assert ours == theirs

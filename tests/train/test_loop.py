@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+import headfield
 from headfield import frames
 from headfield.errors import ConfigError, WeightsError
 from headfield.io.store import Record, Store, StoreWriter, quantise, quantise_normals
 from headfield.train import checkpoint
 from headfield.train.batches import Batches
 from headfield.train.code_start import starting_codes
-from headfield.train.loop import TrainConfig, one_step, run, save, start
+from headfield.train.config import TrainConfig
+from headfield.train.loop import one_step, run, save, start
+from headfield.train.release import load_run, release_run
+from headfield.types import Codes
 
 POINTS, SAMPLES, ROWS = 512, 256, 3
 
@@ -148,3 +152,17 @@ def test_refusals(toy_store, tmp_path):
     (tmp_path / "x" / "last.safetensors").write_bytes(b"\x80\x04not safetensors")
     with pytest.raises(WeightsError, match="never as pickles"):
         start(config(toy_store, tmp_path / "x"))
+
+
+def test_a_run_becomes_a_release(toy_store, tmp_path):
+    trainer = start(config(toy_store, tmp_path / "run"))
+    run(trainer)
+    release_run(tmp_path / "run", toy_store, tmp_path / "release")
+    model = headfield.load(tmp_path / "release")
+    names = {name for name, _ in model.named_parameters()}
+    assert not any("codes" in name for name in names)  # the training codes stay behind
+    raw, codes, _ = load_run(tmp_path / "run")
+    points = torch.rand(1, 60, 3) - 0.5
+    mean_head = raw.signed_distance(points, Codes(codes.mean(0, keepdim=True)))
+    assert torch.allclose(model.signed_distance(points, model.mean_codes()), mean_head, atol=1e-4)
+    assert json.loads((tmp_path / "release" / "config.json").read_text())["training"]["step"] == 12

@@ -7,10 +7,11 @@ import torch
 
 from headfield.cli.report import duration, summary
 from headfield.train import loop
+from headfield.train.config import TrainConfig
 from headfield.types import Codes
 
 
-def run(config: loop.TrainConfig) -> int:
+def run(config: TrainConfig) -> int:
     """Train to the end or until stopped; the exit status."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -45,6 +46,17 @@ def run(config: loop.TrainConfig) -> int:
         notes = ("stopped early: run the same command again to go on.",) if stopped else ()
         summary(f"run {config.out}", rows, notes)
     return 0 if trainer.step >= config.steps else 130
+
+
+def release(command) -> None:
+    """Write the release folder of a complete run (the process of rank 0 only)."""
+    import os
+
+    from headfield.train.release import release_run
+
+    if int(os.environ.get("RANK", 0)) == 0:
+        release_run(command.out, command.store, command.release)
+        print(f"release written: {command.release}")
 
 
 def preview(trainer: loop.Trainer) -> None:

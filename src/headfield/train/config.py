@@ -1,0 +1,64 @@
+"""How to train: the one dataclass behind `headfield train` and :func:`headfield.train.loop.start`.
+
+It imports no torch, so that the command line can show its help at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; the model's sizes come from the preset."""
+
+    store: Path
+    """Folder of the training store (made by `headfield synth`)."""
+    out: Path
+    """Folder of the run: checkpoints, metrics.jsonl, previews. An existing run is resumed."""
+    preset: Literal["small", "paper", "tiny"] = "small"
+    """Model sizes: small trains on a laptop, paper has the paper's, tiny is for tests."""
+    steps: int = 40_000
+    """Length of the whole run; a larger number given later extends it."""
+    heads: int = 12
+    """Heads per step, over all processes."""
+    points: int = 384
+    """Surface points per head."""
+    samples: int = 160
+    """Signed off-surface points per head."""
+    micro: int = 2
+    """Heads per micro-batch: small ones stay in the CPU's cache; on a GPU use all heads at once."""
+    rate: float = 1e-3
+    """Learning rate of the networks (AdamW)."""
+    code_rate: float = 2e-3
+    """Learning rate of the codes (Adam on the rows that a step touches)."""
+    warm_up: int = 300
+    """Steps of linear warm-up."""
+    decay_from: float = 0.6
+    """Share of the run after which both rates fall along a half cosine to 2 percent."""
+    expressions_from: float = 0.33
+    """Share of the run after which posed heads join."""
+    posed_share: float = 0.5
+    """Share of posed heads from then on."""
+    weight_decay: float = 1e-4
+    """Of the networks."""
+    clip: float = 1.0
+    """Gradient norm at most."""
+    mirror: bool = True
+    """Also train mirrored copies of every head."""
+    losses: Literal["default", "paper"] = "default"
+    """default is the stabilised recipe; paper is Eqs. 9-12 as printed."""
+    seed: int = 0
+    """Of everything random."""
+    save_minutes: float = 4.0
+    """Minutes between checkpoints."""
+    preview_every: int = 2_000
+    """Steps between previews."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (extra `train`)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    threads: int = 0
+    """CPU threads; 0 keeps torch's choice. Exact resume needs the same number."""
