@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from headfield.evaluate.nearest import Target
 from headfield.evaluate.truth import family
+from headfield.fit.clean import thin
 from headfield.fit.gate import Gate, geman_mcclure, noise_of
 from headfield.fit.normal_equations import CENTRE, Cloud
 from headfield.fit.solver import SolverOptions, View, solve
@@ -17,10 +18,13 @@ from headfield.parametric.normalise import normalising_similarity
 from headfield.parametric.pca import LinearPCA
 from headfield.synth.expressions import draw_expressions
 from headfield.synth.identities import IdentityKey, frozen
-from headfield.types import Mesh, Similarity
+from headfield.types import Mesh, Scan, Similarity
 
 COMPONENTS = 150
 """Components of the PCA: beyond ICT-FaceKit's 100 modes, nearly all variance of anny's heads."""
+
+MEAN_GATE = 0.04
+"""Last robust scale of the mean head's placement, model units (10 mm)."""
 
 POSED_COMPONENTS = 200
 """Components of the PCA that is trained on posed heads too."""
@@ -36,9 +40,18 @@ def fit_mean(model, points: np.ndarray, start: Similarity, log_scale_sd: float =
         log_scale_sd: Freedom of the size.
     """
     mean = model.prior.means[0].double().cpu().numpy()
-    options = SolverOptions(prior=1e9, expression="neutral")
+    # the gate stays as wide as the mean head is wrong: narrowed to 2 mm it would keep whatever happens to agree
+    options = SolverOptions(prior=1e9, expression="neutral", gate=Gate(0.1, MEAN_GATE, 10), hair=False)
     view = View(Cloud.of(points), start, float(np.log(start.scale)), log_scale_sd)
     return solve(model, [view], mean, options).views[0].similarity
+
+
+def points_near(scan: Scan, start: Similarity, box: np.ndarray, count: int = 5000) -> np.ndarray:
+    """The points (M, 3) that baselines see: those of a scan in the model's box under a placement, thinned evenly."""
+    placed = start.apply(scan.points)
+    inside = ((placed > box[0]) & (placed < box[1])).all(1)
+    points = np.asarray(scan.points, dtype=float)[inside]
+    return points[thin(points, count)]
 
 
 @cache

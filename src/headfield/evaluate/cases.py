@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from headfield.errors import HeadfieldError
-from headfield.evaluate.baselines import fit_mean, fit_pca, training_pca
+from headfield.evaluate.baselines import fit_mean, fit_pca, points_near, training_pca
 from headfield.evaluate.metrics import PairMetrics, evaluate_pair
 from headfield.evaluate.observe import Observed, ScanKind, observe
 from headfield.evaluate.protocols import Protocol
@@ -153,15 +153,19 @@ def fit_facts(found: Fit) -> dict:
 
 
 def heads(case: Case, found: Fit, model, settings: Settings, posed: bool):
-    """The fit's head and the baselines' as (method, mesh in the true head's frame, visible triangles)."""
-    points = found.scans[0].points
+    """The fit's head and the baselines' as (method, mesh in the true head's frame, visible triangles).
+
+    Baselines start from the true placement, which the fit never sees: their numbers do not hang on the fit's.
+    """
+    start = case.observed.truth
+    points = points_near(case.observed.scan, start, model.box)
     to_true = case.observed.truth.after(found.placement.inverse())
     mesh = mesh_of(model, found.codes(), settings.resolution)
     yield "ours", mesh.transformed(to_true), visible_triangles(mesh)
-    place = fit_mean(model, points, found.placement)
+    place = fit_mean(model, points, start)
     mesh, visible = mean_mesh(settings.model, settings.resolution)
     yield "mean", mesh.transformed(case.observed.truth.after(place.inverse())), visible
-    pca = fit_pca(training_pca(case.person.key.family, settings.pca_heads, posed), points, found.placement)
+    pca = fit_pca(training_pca(case.person.key.family, settings.pca_heads, posed), points, start)
     mesh = pca.mesh.transformed(case.observed.truth.after(pca.placement.inverse()))
     yield "pca", mesh, visible_triangles(mesh)
 
@@ -217,6 +221,7 @@ def _scalp(case: Case, mesh: Mesh) -> dict[str, float]:
 
 
 def _anchor_values(case: Case, found: Fit, model, settings: Settings) -> Values:
+    """Where the face is; here the baselines start where the fit ended, since finding the head is the question."""
     points = found.scans[0].points
     place = fit_mean(model, points, found.placement)
     mean = model.prior.means[0].double().cpu().numpy()
@@ -246,24 +251,26 @@ def _disentangled(protocol: Protocol, case: Case, smiling: Fit, model, settings:
         pair = compare(mesh.transformed(back), truth, mm, settings, visible)
         values[column][method] = pair.face.chamfer_l1_mm
 
-    points, to_true = smiling.scans[0].points, case.observed.truth
+    to_true = case.observed.truth
+    points = points_near(case.observed.scan, to_true, model.box)
     mesh = mesh_of(model, smiling.codes(neutral=True), settings.resolution)
     face("neutral", "ours", mesh, to_true.after(smiling.placement.inverse()), neutral_truth)
     mesh, visible = mean_mesh(settings.model, settings.resolution)
-    place = fit_mean(model, points, smiling.placement)
+    place = fit_mean(model, points, to_true)
     face("neutral", "mean", mesh, to_true.after(place.inverse()), neutral_truth, visible)
-    answer = fit_pca(linear, points, smiling.placement)
+    answer = fit_pca(linear, points, to_true)
     face("neutral", "pca", answer.mesh, to_true.after(answer.placement.inverse()), neutral_truth)
 
     rest = _scan(protocol, person.key, person, None, protocol.scan[0], "rest")
     calm = fit(rest.scan, model, expression="neutral", refuse=False)
-    points, to_true = calm.scans[0].points, rest.truth
+    to_true = rest.truth
+    points = points_near(rest.scan, to_true, model.box)
     mesh = mesh_of(model, codes_of(model, calm.identity, case.expression), settings.resolution)
     face("posed", "ours", mesh, to_true.after(calm.placement.inverse()), posed_truth)
     mesh, visible = mean_mesh(settings.model, settings.resolution, tuple(map(float, case.expression)))
-    place = fit_mean(model, points, calm.placement)
+    place = fit_mean(model, points, to_true)
     face("posed", "mean", mesh, to_true.after(place.inverse()), posed_truth, visible)
-    answer = fit_pca(linear, points, calm.placement)
+    answer = fit_pca(linear, points, to_true)
     head = person.head
     # the family's own blendshapes on the PCA's neutral: the strongest linear answer there is
     moved = head.raw_vertices(person.identity, case.expression) - head.raw_vertices(person.identity)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.errors import DataError
-from headfield.evaluate.baselines import fit_mean, fit_pca, training_pca
+from headfield.evaluate.baselines import fit_mean, fit_pca, points_near, training_pca
 from headfield.evaluate.cases import Outcome, Settings, fit_facts, mean_mesh
 from headfield.evaluate.metrics import scan_errors
 from headfield.evaluate.nearest import sample_surface
@@ -26,9 +26,10 @@ from headfield.evaluate.truth import family
 from headfield.evaluate.visibility import visible_triangles
 from headfield.fit.run import fit
 from headfield.models.release import load
+from headfield.parametric.normalise import normalising_similarity
 from headfield.surface.mesh_head import mesh_of
 from headfield.synth.identities import frozen
-from headfield.types import Mesh, Scan
+from headfield.types import Mesh, Scan, Similarity
 
 FILES = {"vitruvian": "vitruvian_cc0_head.npz", "rocketbox": "rocketbox_mit_verified_parts.npz"}
 
@@ -113,6 +114,14 @@ def _ict_face() -> tuple[cKDTree, np.ndarray]:
     return cKDTree(100.0 * head.raw_vertices(head.mean_identity())), np.asarray(head.face_mask, dtype=bool)
 
 
+@cache
+def _model_from_cm() -> Similarity:
+    """Centimetres of the ICT frame -> model frame, by ICT's mean head."""
+    head, _ = family("ict")
+    metres = normalising_similarity(head.anchors(head.raw_vertices(head.mean_identity())))
+    return metres.after(Similarity(scale=0.01))
+
+
 def make_outsider(name: str, split: str, index: int) -> Outsider:
     """A head with its scan of 5,000 points, the same whenever it is made."""
     rng = np.random.default_rng([frozen()["seed"], STREAMS[name][split], index])
@@ -137,9 +146,10 @@ def run_outsider(protocol: Protocol, name: str, index: int, settings: Settings) 
     facts = {"fit_seconds": time.perf_counter() - begin} | fit_facts(found)
     to_scan = case.observed.truth.inverse()
     held = to_scan.apply(case.held)  # millimetres, as the scan
-    points = found.scans[0].points
-    place = fit_mean(model, points, found.placement)
-    linear = fit_pca(training_pca("ict", settings.pca_heads), points, found.placement)
+    start = _model_from_cm().after(case.observed.truth)
+    points = points_near(case.observed.scan, start, model.box)
+    place = fit_mean(model, points, start)
+    linear = fit_pca(training_pca("ict", settings.pca_heads), points, start)
     answers = {
         "ours": mesh_of(model, found.codes(), settings.resolution).transformed(found.placement.inverse()),
         "mean": mean_mesh(settings.model, settings.resolution)[0].transformed(place.inverse()),
