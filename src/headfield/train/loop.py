@@ -193,6 +193,7 @@ def save(trainer: Trainer) -> None:
         "step": trainer.step,
         "seconds": trainer.seconds,
         "threads": torch.get_num_threads(),
+        "processes": trainer.world,
         "config": asdict(trainer.model.config),
         "train": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(trainer.config).items()},
         "box": trainer.model.box.tolist(),

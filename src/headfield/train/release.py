@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from headfield.models.config import ImHeadConfig
 from headfield.models.imhead import ImHead
 from headfield.models.whiten import whiten
 from headfield.train import checkpoint
+from headfield.train.card import model_card
 from headfield.train.loop import CHECKPOINT
 
 
@@ -45,7 +45,7 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
         run: Folder of the run.
         store: Its store, for hair classes and head sizes.
         out: Release folder, must not exist.
-        card: Model card; a plain one is written when empty.
+        card: Model card; empty writes that of :func:`headfield.train.card.model_card`.
         half: Store weights in float16.
     """
     model, codes, meta = load_run(run)
@@ -57,15 +57,8 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
     whiten(model, codes, classes, sizes)
     # heads outside the training families vary more in size than the families do
     model.prior = replace(model.prior, size_sd=max(model.prior.size_sd, 0.08))
-    facts = {"training": meta["train"] | {"step": meta["step"], "seconds": round(meta["seconds"]),
+    settings = {key: value for key, value in meta["train"].items() if key not in ("store", "out", "release")}
+    facts = {"training": settings | {"step": meta["step"], "seconds": round(meta["seconds"]),
                                           "identities": len(chosen)}}
-    release.write(out, model, card or _plain_card(meta, chosen), facts, half=half)
+    release.write(out, model, card or model_card(out.name, meta, chosen, model.prior.names), facts, half=half)
     return model
-
-
-def _plain_card(meta: dict, records: list) -> str:
-    families = {family: sum(r.family == family for r in records) for family in sorted({r.family for r in records})}
-    return (
-        f"# {Path(meta['train']['out']).name}\n\nimHead, preset `{meta['train']['preset']}`, "
-        f"{meta['step']} steps on {json.dumps(families)} identities.\n"
-    )

