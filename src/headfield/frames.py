@@ -13,7 +13,7 @@ MM_PER_UNIT = 250.0
 
 METRES_PER_UNIT = MM_PER_UNIT / 1000.0
 
-BOX = np.array([[-0.65, -0.62, -0.95], [0.65, 0.85, 0.50]])
+BOX = np.array([[-0.65, -0.68, -0.95], [0.65, 0.85, 0.50]])
 """Default model box (2, 3): lower and upper corner in model units. A released model stores its own."""
 
 UNITS_IN_METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "inch": 0.0254}

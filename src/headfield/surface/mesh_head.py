@@ -17,6 +17,9 @@ from .topology import component_areas, components, keep_vertices, vertex_normals
 if TYPE_CHECKING:
     from ..models.imhead import ImHead
 
+FLOATING = 0.05
+"""Pieces with less than this share of a head's area are no part of it: buns and beards hang together with the head."""
+
 
 @dataclass(frozen=True)
 class MeshReport:
@@ -48,15 +51,10 @@ def mesh_of(
     codes: Codes,
     resolution: int = 256,
     normals: bool = True,
-    *,
-    drop_floating: float = 1e-3,
-    slack: float = 1.3,
-    chunk: int | None = None,
+    **options,
 ) -> Mesh:
     """Watertight, outward mesh of one head; the arguments and errors of `mesh_with_report`."""
-    return mesh_with_report(
-        model, codes, resolution, normals, drop_floating=drop_floating, slack=slack, chunk=chunk
-    )[0]
+    return mesh_with_report(model, codes, resolution, normals, **options)[0]
 
 
 def mesh_with_report(
@@ -65,7 +63,7 @@ def mesh_with_report(
     resolution: int = 256,
     normals: bool = True,
     *,
-    drop_floating: float = 1e-3,
+    drop_floating: float = FLOATING,
     slack: float = 1.3,
     chunk: int | None = None,
 ) -> tuple[Mesh, MeshReport]:
@@ -78,8 +76,9 @@ def mesh_with_report(
         resolution: Samples along the longest side of the model's box: 256 is 1.4 mm, 512 is 0.7 mm.
         normals: Project the vertices onto the level set and take their normals from the gradient; without it vertices
             are where marching cubes put them and carry no normals.
-        drop_floating: Components with less than this share of the whole area are dropped (a network may leave crumbs
-            in empty space); 0 keeps everything. Cavities inside the head are components too.
+        drop_floating: Components with less than this share of the whole area are dropped (a head is one solid, but a
+            network may leave crumbs and sheets in empty space); 0 keeps everything. Cavities inside the
+            head are components too.
         slack: See `extract_full`.
         chunk: Points per call of the network; default 16,384 on a CPU (its caches) and 262,144 on a GPU.
 
