@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
 from headfield.errors import NotAHeadError
@@ -22,7 +23,7 @@ FACE_PARTS = np.array(
 NEAR = 0.12
 """Points within this distance of the head (model units, 30 mm) are what the head should explain."""
 
-LIMITS = {"median_mm": 3.0, "inliers": 0.62, "covered_anchors": 0.4, "deviation": 2.0}
+LIMITS = {"median_mm": 3.0, "inliers": 0.62, "covered_anchors": 0.4, "deviation": 2.0, "relief_mm": 2.5}
 """Beyond these a fit is refused; set between scans of heads and of other things (benchmarks/placement.py)."""
 
 
@@ -40,7 +41,8 @@ def evidence_of(
     Returns:
         ``median_mm``: median distance of points near the head; ``inliers``: share of those within 5 mm;
         ``explained``: share of all points within 5 mm; ``covered_anchors``: share of the 39 anchors with a scan point
-        within 15 mm; ``covered_face``: the same of the face's; ``deviation``: rms of the code, standard deviations.
+        within 15 mm; ``covered_face``: the same of the face's; ``deviation``: rms of the code, standard deviations;
+        ``relief_mm``: 90th percentile of those points' distances to the quadric that fits them best.
     """
     cut = neck_plane(anchors, above=RIM)
     above = placed @ cut[:3] + cut[3] > 0
@@ -54,7 +56,42 @@ def evidence_of(
         "covered_anchors": float((gap < 15.0).mean()),
         "covered_face": float((gap[FACE_PARTS] < 15.0).mean()),
         "deviation": float(np.sqrt(np.mean(np.square(identity)))),
+        "relief_mm": quadric_relief(placed[near]) * mm_per_unit,
     }
+
+
+def quadric_relief(points: np.ndarray) -> float:
+    """How far points (N, 3) are from any ball, egg, tube or plane, in their own unit.
+
+    A flexible head can hug a ball to half a millimetre; what tells a face is that no quadric explains it. The quadric
+    is Taubin's (1991, mean squared value over mean squared gradient), fitted twice, the second time without the worst
+    tenth; distances are first order, value over gradient.
+
+    Returns:
+        The 90th percentile of the distances; infinity for fewer than 20 points.
+    """
+    if len(points) < 20:
+        return float("inf")
+    centred = points - points.mean(0)
+    scale = np.sqrt((centred**2).sum(1).mean()) + 1e-12
+    x, y, z = (centred / scale).T
+    zero, one = np.zeros_like(x), np.ones_like(x)
+    terms = np.stack([x * x, y * y, z * z, x * y, x * z, y * z, x, y, z, one], axis=1)
+    slopes = np.stack(
+        [
+            np.stack([2 * x, zero, zero, y, z, zero, one, zero, zero, zero], axis=1),
+            np.stack([zero, 2 * y, zero, x, zero, z, zero, one, zero, zero], axis=1),
+            np.stack([zero, zero, 2 * z, zero, x, y, zero, zero, one, zero], axis=1),
+        ]
+    )
+    kept = np.ones(len(x), dtype=bool)
+    for _ in range(2):
+        moments = terms[kept].T @ terms[kept]
+        gradients = np.einsum("cni,cnj->ij", slopes[:, kept], slopes[:, kept]) + 1e-9 * np.eye(10)
+        quadric = eigh(moments, gradients, subset_by_index=(0, 0))[1][:, 0]
+        distance = np.abs(terms @ quadric) / (np.linalg.norm(slopes @ quadric, axis=0) + 1e-9)
+        kept = distance <= np.quantile(distance, 0.9)
+    return float(np.quantile(distance, 0.9)) * scale
 
 
 def refuse_unless_head(evidence: dict[str, float], name: str) -> None:
@@ -76,6 +113,11 @@ def refuse_unless_head(evidence: dict[str, float], name: str) -> None:
     if evidence["deviation"] > LIMITS["deviation"]:
         failed.append(
             f"shape {evidence['deviation']:.1f} standard deviations off (heads: below {LIMITS['deviation']:g})"
+        )
+    if evidence["relief_mm"] < LIMITS["relief_mm"]:
+        failed.append(
+            f"as smooth as a ball or an egg, relief {evidence['relief_mm']:.1f} mm (heads: above "
+            f"{LIMITS['relief_mm']:g} mm)"
         )
     if failed:
         raise NotAHeadError(
