@@ -68,14 +68,16 @@ def signed_samples(value: torch.Tensor, truth: torch.Tensor, limit: float) -> to
 
 
 def correspondence(canonical: torch.Tensor, neutral: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """MonoNPHM's registration term: squared distance of warped surface points to their neutral places.
+    """MonoNPHM's registration term: distance of warped surface points to their neutral places.
+
+    MonoNPHM squares it. Squared, a lid that closes or a brow that rises (millimetres on a small patch) hardly counts
+    beside an opening jaw, and is learned last; the plain distance pulls all alike.
 
     Args:
         canonical, neutral: (B, N, 3).
         valid: (B, N) False where the point is hidden on the neutral head (inside the closed mouth).
     """
-    square = ((canonical - neutral) ** 2).sum(-1)
-    return (square * valid).sum() / valid.sum().clamp_min(1)
+    return (safe_norm(canonical - neutral) * valid).sum() / valid.sum().clamp_min(1)
 
 
 def ambient_size(ambient: torch.Tensor) -> torch.Tensor:

@@ -34,7 +34,7 @@ class LossWeights:
     """Known signed distances in free space and inside."""
     off_surface: float = 0.01
     """exp(-10 |f|) at the signed samples away from the surface."""
-    correspondence: float = 200.0
+    correspondence: float = 20.0
     """Warped surface points to their neutral places."""
     ambient: float = 0.02
     """|omega|."""
