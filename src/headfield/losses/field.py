@@ -33,11 +33,6 @@ def landmark_norm(anchors: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return safe_norm(anchors - truth).mean()
 
 
-def landmark_square(anchors: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """NPHM's variant of Eq. 11: mean squared coordinate error."""
-    return ((anchors - truth) ** 2).mean()
-
-
 def code_symmetry(parts: torch.Tensor, mirror: torch.Tensor) -> torch.Tensor:
     """L_sym of Eq. 12: mean ||z_j - z_j*|| over mirrored pairs; parts (B, K, d), mirror (K,) an involution."""
     difference = parts - parts[:, mirror]

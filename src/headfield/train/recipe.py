@@ -24,8 +24,8 @@ class LossWeights:
     """||grad f - n|| on the surface (Eq. 9)."""
     eikonal: float = 0.1
     """Unit gradient (Eq. 10), absolute as NPHM; squared in the literal mode."""
-    landmark: float = 7.5
-    """Anchors (Eq. 11), squared error as NPHM; the norm in the literal mode."""
+    landmark: float = 2.0
+    """Anchors (Eq. 11). NPHM squares the error, with weight 7.5: then millimetres no longer count."""
     symmetry: float = 0.002
     """Mirrored part codes alike (Eq. 12)."""
     code: float = 0.002
@@ -41,7 +41,7 @@ class LossWeights:
     displacement: float = 0.05
     """||Delta x||^2 off the surface."""
     literal: bool = False
-    """Use Eq. 10 squared and Eq. 11 as a norm, as printed."""
+    """Use Eq. 10 squared, as printed."""
 
 
 def literal_weights() -> LossWeights:
@@ -69,14 +69,13 @@ def total_loss(
     points = torch.cat([batch.surface, batch.samples], dim=1)
     value, gradient, (canonical, ambient) = model.trace(points, condition)
     eikonal = losses.eikonal_square if weights.literal else losses.eikonal_absolute
-    landmark = losses.landmark_norm if weights.literal else losses.landmark_square
     away = batch.sdf.abs() > 0.02
     mirror = torch.as_tensor(frames.MIRROR_PART, device=identity.device)
     terms = {
         "surface": losses.surface_distance(value[:, :count]),
         "normal": losses.normal_alignment(gradient[:, :count], batch.normals),
         "eikonal": eikonal(gradient),
-        "landmark": landmark(condition.blend_anchors, batch.anchors),
+        "landmark": losses.landmark_norm(condition.blend_anchors, batch.anchors),
         "symmetry": losses.code_symmetry(parts, mirror),
         "code": losses.code_size(identity),
         "signed": losses.signed_samples(value[:, count:], batch.sdf, SDF_LIMIT),
