@@ -53,9 +53,9 @@ class StubHead:
         anchors = torch.from_numpy(reference_anchors()).float()
         self._bumps = _project(anchors[_MOVED] - _MIDDLE)
         self._features = torch.tensor(  # nose, chin, two ears, brow, occiput: what makes the pose unambiguous
-            [[0.0, -0.06, 0.26], [0, -0.33, 0.1], [0.3, 0.0, -0.18], [-0.3, 0.0, -0.18], [0, 0.16, 0.22], [0, 0.2, -0.5]]
+            [[0, -0.06, 0.26], [0, -0.33, 0.1], [0.3, 0, -0.18], [-0.3, 0, -0.18], [0, 0.16, 0.22], [0, 0.2, -0.5]]
         )
-        self._heights = torch.tensor([0.10, 0.05, 0.05, 0.05, 0.02, 0.03])
+        self._heights = torch.tensor([0.12, 0.08, 0.06, 0.06, 0.03, 0.03])
         self._mouth = _project(_MOUTH - _MIDDLE)
 
     def mean_codes(self, component: int = 0, batch: int = 1) -> Codes:

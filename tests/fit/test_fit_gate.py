@@ -44,7 +44,9 @@ def _flat_patch(part: str, height: float, with_skin: bool):
         skin = centre + np.c_[grid[:, 0], grid[:, 1] * 0, grid[:, 1]]
         points, residual = np.concatenate([above, skin]), np.concatenate([residual, np.zeros(len(skin))])
     gradient = np.tile([0.0, 1.0, 0.0], (len(points), 1))
-    scales = hair_scale(residual, points, gradient, anchors, cKDTree(points), lambda x: x, 0.008, 0.1 / 14)
+    everywhere = np.ones(len(points), bool)
+    tree = cKDTree(points)
+    scales = hair_scale(residual, points, gradient, everywhere, anchors, tree, lambda x: x, 0.008, 0.1 / 14)
     return scales[: len(above)]
 
 

@@ -12,11 +12,10 @@ from headfield.fit.mean_field import mean_field_of
 from headfield.fit.placement import (
     PlacementOptions,
     millimetres_per_unit,
-    place,
     similarity_of_size,
     size_log_of,
-    units_for_extent,
 )
+from headfield.fit.search import place, units_for_extent
 from headfield.frames import ANCHOR_NAMES, UNITS_IN_METRES, reference_anchors
 from headfield.types import Scan, Similarity
 

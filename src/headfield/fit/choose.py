@@ -9,7 +9,7 @@ import numpy as np
 
 from headfield.fit.clean import thin
 from headfield.fit.gate import Gate
-from headfield.fit.mean_field import MeanField, neck_plane
+from headfield.fit.mean_field import MeanField, class_fields, neck_plane
 from headfield.fit.normal_equations import RIM, Cloud, model_anchors
 from headfield.fit.placement import Placement, look_back, similarity_of_size, size_log_of
 from headfield.fit.solver import SolverOptions, View, solve
@@ -57,7 +57,7 @@ def _tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int
     else:
         expected, sd = np.log(placement.similarity.scale), 0.3
     view = View(Cloud.of(near, seed), placement.similarity, float(expected), sd)
-    mean = prior.means[0].double().cpu().numpy()
+    mean = prior.means[placement.component].double().cpu().numpy()
     solution = solve(model, [view], mean, _SHORT)
     similarity = solution.views[0].similarity
     residual = solution.residuals[0]
@@ -67,7 +67,8 @@ def _tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int
     square = residual[around] ** 2
     good = float((0.012**2 / (square + 0.012**2)).mean()) if around.sum() >= 30 else 0.0
     everything = scan.points[thin(scan.points, 2000, seed)]
-    evidence = look_back(similarity, everything, field_)
+    mean_head = field_ if placement.component == 0 else class_fields(model)[placement.component - 1]()
+    evidence = look_back(similarity, everything, mean_head)
     inside = float((residual[above] < -0.03).mean()) if above.any() else 1.0
     away = (np.log(similarity.scale) - expected) / sd
     trust = evidence["support"] * good - inside - 0.5 * evidence["contradiction"] - 0.01 * away**2

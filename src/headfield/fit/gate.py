@@ -15,15 +15,13 @@ from headfield.frames import ANCHOR_NAMES
 
 HAIR_PARTS = np.array(
     [
-        any(key in name for key in ("forehead_top", "crown", "head_back", "nape", "ear_back", "temple", "neck_side"))
+        any(key in name for key in ("forehead_top", "crown", "head_back", "nape", "ear_back", "temple"))
         for name in ANCHOR_NAMES
     ]
 )
 """Anchors (39,) whose surroundings may wear hair."""
 
-BEARD_PARTS = np.array(
-    [any(key in name for key in ("chin", "jaw", "lip", "mouth_corner", "throat")) for name in ANCHOR_NAMES]
-)
+BEARD_PARTS = np.array([any(key in name for key in ("chin", "jaw", "lip", "mouth_corner")) for name in ANCHOR_NAMES])
 """Anchors (39,) whose surroundings may wear a beard or moustache."""
 
 HAIR_REACH = 0.20
@@ -73,6 +71,7 @@ def hair_scale(
     residual: np.ndarray,
     points: np.ndarray,
     gradient: np.ndarray,
+    above: np.ndarray,
     anchors: np.ndarray,
     tree: cKDTree,
     to_tree,
@@ -88,6 +87,7 @@ def hair_scale(
         residual: (N,) signed distance, model units.
         points: (N, 3) placed points.
         gradient: (N, 3) field gradient there.
+        above: (N,) points well above the neck's cut; below, whatever lies outside is clothes.
         anchors: (39, 3) anchors of the current head.
         tree: Tree over the scan's points in some frame.
         to_tree: Maps model-frame points (M, 3) to the tree's frame.
@@ -95,7 +95,7 @@ def hair_scale(
         spacing: Typical distance between scan points, in the tree's frame.
     """
     scales = np.full(len(residual), scale)
-    out = np.flatnonzero((residual > 1.5 * scale) & (residual < HAIR_REACH))
+    out = np.flatnonzero((residual > 1.5 * scale) & (residual < HAIR_REACH) & above)
     if len(out) == 0:
         return scales
     nearest = cKDTree(anchors).query(points[out])[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -212,3 +213,8 @@ def mean_field_of(model, hair_class: int = 0, resolution: int = 56) -> MeanField
 
             cache[key] = build_mean_field(field, np.asarray(model.box), anchors, resolution)
     return cache[key]
+
+
+def class_fields(model, resolution: int = 44) -> list[Callable[[], MeanField]]:
+    """Makers of the mean fields of the prior's components after the first (hair classes), coarser, made on demand."""
+    return [partial(mean_field_of, model, index, resolution) for index in range(1, len(model.prior.means))]

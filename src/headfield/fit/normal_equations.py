@@ -21,6 +21,9 @@ POSE = 7
 RIM = 0.01
 """Points are used from this far above the neck's cut (model units) while the gate is wide."""
 
+HAIR_ABOVE = 0.06
+"""Hair is looked for from this far above the cut (model units, 15 mm): below hang collars and shoulders."""
+
 LATE, BELOW = 0.03, 0.05
 """Below this gate, points down to this far below the cut may speak (model units)."""
 
@@ -139,18 +142,30 @@ def robust_scales(
         scale: Gate on skin, model units.
         hair: Keep the gate open outward over scalp and jaw.
     """
+    cut = neck_plane(anchors)
+    height = line.placed @ cut[:3] + cut[3]
     if hair:
         back = state.similarity.inverse().apply
-        scales = hair_scale(line.residual, line.placed, line.gradient, anchors, cloud.tree, back, scale, cloud.spacing)
+        scales = hair_scale(
+            line.residual,
+            line.placed,
+            line.gradient,
+            height > HAIR_ABOVE,
+            anchors,
+            cloud.tree,
+            back,
+            scale,
+            cloud.spacing,
+        )
     else:
         scales = np.full(len(line.residual), scale)
     # once the gate is narrow the residual itself tells the body from the neck, which may be longer than it looked
-    cut = neck_plane(anchors, above=RIM if scale > LATE else -BELOW)
-    below = line.placed @ cut[:3] + cut[3] < 0
-    return np.where(below, 0.0, scales)
+    return np.where(height < (RIM if scale > LATE else -BELOW), 0.0, scales)
 
 
-def weigh(line: Linearised, scales: np.ndarray, sigma: float, trust: float, floor: float = 0.0) -> tuple[np.ndarray, float, float]:
+def weigh(
+    line: Linearised, scales: np.ndarray, sigma: float, trust: float, floor: float = 0.0
+) -> tuple[np.ndarray, float, float]:
     """Weights of the points in the normal equations.
 
     Args:

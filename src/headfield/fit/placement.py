@@ -1,8 +1,4 @@
-"""Where the head is in a scan, from nothing: unit, rotation, translation and size.
-
-Unit hypotheses weighted by the prior on head sizes x a grid of rotations x three starts each are scored and refined
-together on the mean head's distance grid, coarse to fine, and pruned; see :mod:`headfield.fit.pose`.
-"""
+"""Where a head is in a scan: the answer, its unit and size, and the evidence for it."""
 
 from __future__ import annotations
 
@@ -12,22 +8,12 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from headfield.errors import ConfigError, ScanError
-from headfield.fit.clean import clean
 from headfield.fit.mean_field import MeanField
-from headfield.fit.pose import Poses, distinct, join, refine, starts, super_fibonacci, two_way_cost
-from headfield.fit.scan_field import build_scan_field
 from headfield.frames import METRES_PER_UNIT, MM_PER_UNIT, UNITS_IN_METRES
-from headfield.types import Scan, Similarity
+from headfield.types import Similarity
 
 SIZE_MEAN, SIZE_SD = -0.03, 0.10
 """Log-size of heads relative to the reference adult, children to adults, when a model's prior does not say."""
-
-_COARSE = [0.16, 0.14, 0.12]
-_MIDDLE = [0.10, 0.09, 0.08, 0.08]
-_FINE = [0.07, 0.06, 0.05, 0.045, 0.04, 0.04]
-_FINAL = [0.035, 0.03, 0.025, 0.025, 0.02, 0.02]
-"""Geman-McClure scales of the four stages, model units (0.02 is 5 mm)."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +28,7 @@ class Placement:
         evidence: Numbers behind the score: ``inliers`` (share of points within 5 mm of the mean head),
             ``coverage`` (share of the mean head that the scan covers), ``contradiction`` (share of the mean head
             that the scan should have seen but did not), ``cost``.
+        component: Which mean head of the prior (hair class) it was found with; 0 is that of all heads.
     """
 
     similarity: Similarity
@@ -49,6 +36,7 @@ class Placement:
     size_log: float
     score: float
     evidence: dict[str, float] = field(default_factory=dict)
+    component: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,153 +79,6 @@ def millimetres_per_unit(scale: float, units: str) -> float:
     if units not in UNITS_IN_METRES:
         return MM_PER_UNIT
     return UNITS_IN_METRES[units] * 1000.0 / scale
-
-
-def units_for_extent(extent: float) -> list[str]:
-    """Units in which a body of this extent (scan units, robust diagonal) may hold a head: 0.13 to 3.5 m."""
-    return [name for name, metres in UNITS_IN_METRES.items() if 0.13 <= extent * metres <= 3.5]
-
-
-def place(scan: Scan, field_: MeanField, options: PlacementOptions = PlacementOptions()) -> list[Placement]:
-    """Find the head in a scan.
-
-    Args:
-        scan: Points in any frame and unit; the head may be partial, with shoulders and strays.
-        field_: The mean head.
-        options: What is known, and how hard to look.
-    Returns:
-        Distinct placements, best first; at least one.
-    Raises:
-        ScanError: Fewer than 30 distinct points.
-        ConfigError: Unknown unit or axis.
-    """
-    _check(options)
-    known = options.units or scan.units
-    cleaned = clean(scan.points, options.points, options.seed)
-    chosen = np.asarray(scan.points, dtype=float)[cleaned.index]
-    distinct_points = len(np.unique(chosen, axis=0))
-    if distinct_points < 30:
-        raise ScanError(
-            f"{scan.name}: {distinct_points} distinct points after clean-up; a head needs at least a few hundred."
-        )
-    centre = np.median(chosen, axis=0)
-    low, high = np.percentile(chosen, [2, 98], axis=0)
-    extent = max(float(np.linalg.norm(high - low)), 1e-12)
-    unit_points = torch.from_numpy(((chosen - centre) / extent).astype(np.float32))
-    rotations = _rotations(options)
-
-    names = [known] if known else units_for_extent(extent)
-    hypotheses = [(name, similarity_of_size(name, options.size_mean)) for name in names]
-    found: list[Placement] = []
-    bodies = [torch.from_numpy(np.flatnonzero(cleaned.body == k)) for k in range(min(cleaned.bodies, 3))]
-    if cleaned.bodies > 1:
-        bodies.append(torch.arange(len(chosen)))
-    context = (unit_points, bodies, centre, extent, rotations, field_, options)
-    if hypotheses:
-        found = _search(hypotheses, options.size_sd, *context)
-    if not known and (not found or not _explains(found[0], options)):
-        free = [("free", scale / extent) for scale in (0.8, 1.15, 1.6, 2.3, 3.3)]
-        found = sorted(found + _search(free, 0.35, *context), key=lambda placement: placement.score)
-    return found[: options.candidates]
-
-
-def _explains(placement: Placement, options: PlacementOptions) -> bool:
-    """Whether a unit's best placement leaves no reason to free the size."""
-    away = abs(placement.size_log - options.size_mean) / options.size_sd
-    return away < 3.0 and placement.evidence["cost"] < -0.15
-
-
-def _check(options: PlacementOptions) -> None:
-    if options.units is not None and options.units not in UNITS_IN_METRES:
-        raise ConfigError(f"unknown unit {options.units!r}: expected one of {', '.join(UNITS_IN_METRES)}.")
-    if options.up is not None and options.up.lower() not in ("x", "y", "z", "-x", "-y", "-z"):
-        raise ConfigError(f"unknown up axis {options.up!r}: expected x, y, z, -x, -y or -z.")
-
-
-def _rotations(options: PlacementOptions) -> torch.Tensor:
-    """The rotation grid; with a known up axis, turns about it with small tilts."""
-    if options.up is None:
-        return super_fibonacci(options.rotations)
-    sign = -1.0 if options.up.startswith("-") else 1.0
-    up = np.zeros(3)
-    up["xyz".index(options.up[-1].lower())] = sign
-    other = np.roll(up, 1)
-    base = np.stack([other, up, np.cross(other, up)])  # scan -> a frame whose y is up
-    turns = []
-    for azimuth in np.arange(24) * (2 * np.pi / 24):
-        for tilt, roll in ((0, 0), (0.35, 0), (-0.35, 0), (0, 0.3), (0, -0.3)):
-            c, s = np.cos(azimuth), np.sin(azimuth)
-            about_y = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-            c, s = np.cos(tilt), np.sin(tilt)
-            about_x = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
-            c, s = np.cos(roll), np.sin(roll)
-            about_z = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-            turns.append(about_z @ about_x @ about_y @ base)
-    return torch.from_numpy(np.stack(turns)).float()
-
-
-def _search(
-    hypotheses: list[tuple[str, float]],
-    size_sd: float,
-    points: torch.Tensor,
-    bodies: list[torch.Tensor],
-    centre: np.ndarray,
-    extent: float,
-    rotations: torch.Tensor,
-    field_: MeanField,
-    options: PlacementOptions,
-) -> list[Placement]:
-    """Coarse-to-fine search over rotations x sizes x starts."""
-    generator = torch.Generator().manual_seed(options.seed)
-    order = torch.randperm(len(points), generator=generator)
-    log_scales = torch.tensor([np.log(scale * extent) for _, scale in hypotheses], dtype=torch.float32)
-    scan_field = build_scan_field(points.numpy())
-    surface = torch.from_numpy(field_.surface.astype(np.float32))
-
-    def cost_of(poses: Poses, count: int, width: float) -> torch.Tensor:
-        return two_way_cost(poses, points[order[:count]], surface[:count], field_, scan_field, width)
-
-    with torch.inference_mode():
-        poses = join([starts(_some(points[body], 300), rotations, log_scales, field_, size_sd) for body in bodies])
-        poses = poses.take(_share(cost_of(poses, 160, 0.12), poses.unit, 0.1))
-        poses = refine(poses, points[order[:160]], field_, _COARSE, size_sd, free_size=False)
-        poses = poses.take(_share(cost_of(poses, 160, 0.08), poses.unit, 0.3))
-        poses = refine(poses, points[order[:300]], field_, _MIDDLE, size_sd)
-        poses = poses.take(distinct(poses, cost_of(poses, 300, 0.05), 24 * len(hypotheses)))
-        poses = refine(poses, points[order[:800]], field_, _FINE, size_sd)
-        poses = poses.take(distinct(poses, cost_of(poses, 800, 0.04), 3 * options.candidates))
-        poses = refine(poses, points, field_, _FINAL, size_sd)
-        cost = cost_of(poses, len(points), 0.04)
-        keep = distinct(poses, cost, 2 * options.candidates)
-        poses, cost = poses.take(keep), cost[keep]
-    answers = []
-    for index in range(len(keep)):
-        name = hypotheses[int(poses.unit[index])][0]
-        inner = poses.similarity(index)
-        outer = Similarity(np.eye(3), -centre / extent, 1.0 / extent)
-        similarity = inner.after(outer)
-        evidence = look_back(inner, points.double().numpy(), field_)
-        evidence["cost"] = float(cost[index])
-        size_log = size_log_of(similarity.scale, name)
-        expected = float(poses.log_scale_prior[index])
-        away = (float(poses.log_scale[index]) - expected) / size_sd
-        answers.append(Placement(similarity, name, size_log, score(evidence, away), evidence))
-    return sorted(answers, key=lambda placement: placement.score)
-
-
-def _some(points: torch.Tensor, count: int) -> torch.Tensor:
-    """About `count` of the points, evenly through their order."""
-    return points[:: max(1, len(points) // count)]
-
-
-def _share(cost: torch.Tensor, unit: torch.Tensor, share: float) -> torch.Tensor:
-    """Indices of the cheapest share of the poses of every size hypothesis: sizes compete only when refined."""
-    kept = []
-    for hypothesis in unit.unique():
-        members = torch.nonzero(unit == hypothesis)[:, 0]
-        count = max(8, int(share * len(members)))
-        kept.append(members[torch.argsort(cost[members], stable=True)[:count]])
-    return torch.cat(kept)
 
 
 def score(evidence: dict[str, float], size_away: float) -> float:

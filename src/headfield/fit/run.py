@@ -14,17 +14,17 @@ from headfield.fit.choose import best_component, best_placement
 from headfield.fit.clean import clean, thin
 from headfield.fit.evidence import evidence_of, refuse_unless_head
 from headfield.fit.landmarks import place_by_landmarks
-from headfield.fit.mean_field import MeanField, mean_field_of
+from headfield.fit.mean_field import MeanField, class_fields, mean_field_of
 from headfield.fit.normal_equations import Cloud, model_anchors
 from headfield.fit.placement import (
     Placement,
     PlacementOptions,
     millimetres_per_unit,
-    place,
     similarity_of_size,
     size_log_of,
 )
 from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
+from headfield.fit.search import place
 from headfield.fit.solver import SolverOptions, View, solve
 from headfield.frames import UNITS_IN_METRES
 from headfield.types import Scan
@@ -205,14 +205,22 @@ def _place(model, field_: MeanField, scan: Scan, options: FitOptions, first: boo
         return _Placed(surface, placement, tuple(notes))
     known = options.units or scan.units
     placement, trust = best_placement(
-        model, field_, cloud, place(cloud, field_, _placement_options(model, options, known)), options
+        model,
+        field_,
+        cloud,
+        place(cloud, field_, _placement_options(model, options, known), class_fields(model)),
+        options,
     )
     if known is not None and (
         trust < 0.25 or abs(placement.size_log - model.prior.size_mean) > 2.5 * model.prior.size_sd
     ):
         free = replace(cloud, units=None)
         other, other_trust = best_placement(
-            model, field_, free, place(free, field_, _placement_options(model, options, None)), options
+            model,
+            field_,
+            free,
+            place(free, field_, _placement_options(model, options, None), class_fields(model)),
+            options,
         )
         if other.units not in (known, "free") and other_trust > trust + 0.08:
             size = 230.0 * np.exp(other.size_log) * UNITS_IN_METRES[known] / UNITS_IN_METRES[other.units]

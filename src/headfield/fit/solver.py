@@ -207,13 +207,13 @@ class _Run:
     # ---- equations -----------------------------------------------------------------------------------------------
 
     def _assemble(
-        self, identity, states, lines: list[Linearised], anchors, scale: float, products: bool = True
+        self, identity, states, lines: list[Linearised], anchors, scale: float, products: bool = True, hold: bool = True
     ) -> dict:
         """Weights, cost and the normal equations in the order identity, poses, expressions."""
         options, d = self.options, len(identity)
         scales, strengths, weights, costs = [], [], [], []
         # while the gate is wide the placement is still off, so residuals are not noise: hold the code back
-        floor = options.reserve * (scale - options.gate.end)
+        floor = options.reserve * (scale - options.gate.end) if hold else 0.0
         for line, state, view in zip(lines, states, self.views):
             gates = robust_scales(line, anchors, state, view.cloud, scale, options.hair)
             trust = options.trust * len(view.cloud.points) / max(1, len(line.residual))
@@ -331,7 +331,7 @@ class _Run:
             linearise(self.model, solution.identity, s, v.cloud.points[:count]) for v, s in zip(self.views, states)
         ]
         anchors = model_anchors(self.model, solution.identity)
-        held = self._assemble(solution.identity, states, lines, anchors, 0.03)
+        held = self._assemble(solution.identity, states, lines, anchors, 0.03, hold=False)
         smooth = held["smooth"]
         damped = held["hessian"][:smooth, :smooth] + 1e-6 * np.eye(smooth)
         factor = cho_factor(damped, check_finite=False)
