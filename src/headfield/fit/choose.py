@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _SHORT = SolverOptions(iterations=6, gate=Gate(0.06, 0.02, 5), expression="neutral", early_iterations=0, hair=False)
 """A short neutral fit: six steps with a gate that goes from 15 to 5 mm."""
 
+_STEPS, _POINTS = 5, 600
+"""Steps and points of the fits that choose a component."""
+
 _CLEAR = 0.15
 """A placement that leads the next by this much in the search needs no short fit."""
 
@@ -90,9 +93,9 @@ def best_component(model, views: list[View], options: SolverOptions) -> tuple[in
     if len(means) == 1:
         return 0, prior.names[0], means[0]
     short = replace(
-        options, iterations=7, gate=Gate(0.1, 0.02, 6), expression="neutral", early_points=1000, early_iterations=7
+        options, iterations=_STEPS, gate=Gate(0.1, 0.02, _STEPS - 1), expression="neutral", early_iterations=0
     )
-    some = [replace(view, cloud=Cloud.of(view.cloud.points[:1000])) for view in views]
+    some = [replace(view, cloud=Cloud.of(view.cloud.points[:_POINTS])) for view in views]
     costs = [solve(model, some, mean, short).cost for mean in means]
     best = int(np.argmin(costs))
     return best, prior.names[best], means[best]

@@ -19,7 +19,11 @@ POSE = 7
 """Pose unknowns: rotation vector (3), translation (3), log-scale (1), steps in the model frame about CENTRE."""
 
 RIM = 0.01
-"""Points are used from this far above the neck's cut (model units) while the gate is wide."""
+"""Points count as the head's from this far above the neck's cut (model units)."""
+
+EARLY_RIM = 0.13
+"""While the gate is wide only points from this far above the cut (33 mm) speak: shoulders and collars may rise above
+the cut at the back, and a code that believes in them bends the neck and drags the face along."""
 
 HAIR_ABOVE = 0.06
 """Hair is looked for from this far above the cut (model units, 15 mm): below hang collars and shoulders."""
@@ -160,7 +164,7 @@ def robust_scales(
     else:
         scales = np.full(len(line.residual), scale)
     # once the gate is narrow the residual itself tells the body from the neck, which may be longer than it looked
-    return np.where(height < (RIM if scale > LATE else -BELOW), 0.0, scales)
+    return np.where(height < (EARLY_RIM if scale > LATE else -BELOW), 0.0, scales)
 
 
 def weigh(
