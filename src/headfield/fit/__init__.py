@@ -10,7 +10,7 @@ from types import ModuleType
 
 
 class _FitRoom(ModuleType):
-    """This package as a function: importing a sub-module binds ``headfield.fit`` to the package, so it answers calls."""
+    """This package as a function: importing a sub-module binds ``headfield.fit`` to it, so it answers calls."""
 
     def __call__(self, *args, **kwargs):
         from headfield.fit.run import fit
