@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
+# threads that spin while they wait starve each other on a shared machine
+export OMP_WAIT_POLICY ?= passive
 
 .PHONY: demo test lint clean
 
