@@ -28,7 +28,7 @@ def random_similarity(rng: np.random.Generator, scale: float) -> Similarity:
     return Similarity(matrix, rng.normal(size=3) * 2 * scale, scale)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def similarity():
     """The maker of random similarities."""
     return random_similarity

@@ -27,10 +27,8 @@ def _scan(stub, similarity, seed=0, expression=None, scale=250.0, count=5000, na
 
 
 @pytest.fixture(scope="module")
-def fitted(stub):
-    from conftest import random_similarity
-
-    scan, truth, identity = _scan(stub, random_similarity, 3, [0.8, 0.7, 0.0])
+def fitted(stub, similarity):
+    scan, truth, identity = _scan(stub, similarity, 3, [0.8, 0.7, 0.0])
     back = truth.inverse().apply(scan.points)[:, 2] < -0.36
     scan = Scan(scan.points[~back], name="scan")  # the back of the head is missing
     return fit(scan, stub), scan, truth, identity

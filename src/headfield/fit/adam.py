@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def solve_adam(
     batch: int | None = 1000,
     prior: float = PRIOR,
     seed: int = 0,
-    callback: Callable[[int, float, np.ndarray], bool] | None = None,
+    callback: Callable[[int, float, Callable[[], Solution]], bool] | None = None,
 ) -> Solution:
     """Fit by Adam; arguments as :func:`headfield.fit.solver.solve`.
 
@@ -52,7 +53,8 @@ def solve_adam(
         batch: Points drawn per view and step; None takes all.
         prior: Weight of the prior.
         seed: Seed of the draws.
-        callback: Called after each step with the step, seconds so far and the code; stops when it returns True.
+        callback: Called after each step with the step, seconds so far and a maker of the solution as it stands; stops
+            when it returns True.
     """
     options = options or SolverOptions()
     generator = np.random.default_rng(seed)
@@ -66,8 +68,9 @@ def solve_adam(
     optimiser = torch.optim.Adam(variables, lr=rate)
     starts = [torch.from_numpy(view.similarity.apply(view.cloud.points).astype(np.float32)) for view in views]
     centre = torch.tensor(CENTRE, dtype=torch.float32)
+    settle = partial(_solution, model, views, identity, poses, expressions if posed else None)
     begin = time.perf_counter()
-    history = []
+    history: list[float] = []
     for step in range(steps):
         progress = step * STEPS / steps
         for group in optimiser.param_groups:
@@ -90,9 +93,9 @@ def solve_adam(
         loss.backward()
         optimiser.step()
         history.append(float(loss.detach()))
-        if callback and callback(step + 1, time.perf_counter() - begin, identity.detach()[0].double().numpy()):
+        if callback and callback(step + 1, time.perf_counter() - begin, partial(settle, history)):
             break
-    return _solution(model, views, identity, poses, expressions if posed else None, history)
+    return settle(history)
 
 
 def _solution(model, views, identity, poses, expressions, history) -> Solution:

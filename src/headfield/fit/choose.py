@@ -25,6 +25,9 @@ _SHORT = SolverOptions(iterations=6, gate=Gate(0.06, 0.02, 5), expression="neutr
 _STEPS, _POINTS = 5, 600
 """Steps and points of the fits that choose a component."""
 
+_MARGIN = 5.0
+"""A component other than the whole population must win by this much (nats)."""
+
 _CLEAR = 0.15
 """A placement that leads the next by this much in the search needs no short fit."""
 
@@ -96,6 +99,7 @@ def best_component(model, views: list[View], options: SolverOptions) -> tuple[in
         options, iterations=_STEPS, gate=Gate(0.1, 0.02, _STEPS - 1), expression="neutral", early_iterations=0
     )
     some = [replace(view, cloud=Cloud.of(view.cloud.points[:_POINTS])) for view in views]
-    costs = [solve(model, some, mean, short).cost for mean in means]
+    costs = np.array([solve(model, some, mean, short).cost for mean in means])
+    costs[1:] += _MARGIN
     best = int(np.argmin(costs))
     return best, prior.names[best], means[best]
