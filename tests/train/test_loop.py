@@ -108,13 +108,17 @@ def test_two_processes_match_one(toy_store, tmp_path):
         "from test_loop import config; from headfield.train.loop import start, run;"
         "run(start(config(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), steps=6)))"
     )
-    out = tmp_path / "two"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     (tmp_path / "script.py").write_text(script.replace(";", "\n").replace("\n ", "\n"))
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-         str(tmp_path / "script.py"), os.path.dirname(__file__), str(toy_store), str(out)],
-        check=True, env=environment, capture_output=True, timeout=180)
+    for attempt in ("first", "second"):  # torchrun's rendezvous itself may fail on a loaded machine
+        out = tmp_path / attempt
+        done = subprocess.run(
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+             str(tmp_path / "script.py"), os.path.dirname(__file__), str(toy_store), str(out)],
+            env=environment, capture_output=True, text=True, timeout=180)
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0, done.stderr[-3000:]
     tensors, meta = checkpoint.read(out / "last.safetensors")
     assert meta["step"] == 6
     for name, value in one.model.state_dict().items():

@@ -139,6 +139,9 @@ def run(trainer: Trainer, on_step: Callable[[Progress], None] | None = None,
                     last_save = time.monotonic()
         if trainer.rank == 0:
             save(trainer)
+        if trainer.world > 1:  # leave together: a process that goes first takes the others' connection with it
+            dist.barrier()
+            dist.destroy_process_group()
     finally:
         for kind, handler in previous.items():
             signal.signal(kind, handler)
