@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stub_head import surface_of
+from stub_head import StubHead, surface_of
 
 from headfield.fit.adam import solve_adam
+from headfield.fit.choose import best_component
 from headfield.fit.normal_equations import CENTRE, Cloud, ViewState, linearise
-from headfield.fit.solver import SolverOptions, View, _moved, solve
+from headfield.fit.solver import SolverOptions, View, _moved, observations, solve
+from headfield.models.prior import Gaussian, Prior
 from headfield.types import Codes, Similarity
 
 NEUTRAL = SolverOptions(expression="neutral")
@@ -26,6 +28,10 @@ def _codes(identity, expression=None):
 
 def _view(points, similarity=None, log_scale=0.0):
     return View(Cloud.of(points), similarity or Similarity(), log_scale)
+
+
+def _standard(size):
+    return Gaussian.of(np.zeros(size))
 
 
 def _nudge(angle=0.06, shift=0.02, scale=1.02):
@@ -81,7 +87,7 @@ def test_identity_and_placement_are_recovered(stub):
     truth = _code(stub, 1)
     points, _ = surface_of(stub, _codes(truth), 4000)
     nudge = _nudge()
-    solution = solve(stub, [_view(nudge.inverse().apply(points), None, 0.0)], np.zeros(len(truth)), NEUTRAL)
+    solution = solve(stub, [_view(nudge.inverse().apply(points), None, 0.0)], _standard(len(truth)), NEUTRAL)
     assert np.abs(solution.residuals[0]).mean() < 0.0004  # 0.1 mm
     assert np.abs(solution.identity - truth).max() < 0.15
     assert solution.iterations <= 20
@@ -91,13 +97,13 @@ def test_unseen_parts_follow_the_prior(stub):
     truth = _code(stub, 2)
     points, normals = surface_of(stub, _codes(truth), 5000)
     front = points[points[:, 2] > 0.08]
-    mean = np.zeros(len(truth))
-    solution = solve(stub, [_view(front)], mean, replace(NEUTRAL, solve_placement=False))
+    mean = np.zeros_like(truth)
+    solution = solve(stub, [_view(front)], Gaussian.of(mean), replace(NEUTRAL, solve_placement=False))
     bumps = stub._bumps.numpy()
     behind, ahead = bumps[:, 2] < -0.2, bumps[:, 2] > 0.12
     assert np.abs(solution.identity[behind]).max() < 0.3  # nothing was seen there
     assert np.abs(solution.identity - truth)[ahead].max() < 0.3
-    shifted = solve(stub, [_view(front)], mean + 1.0, replace(NEUTRAL, solve_placement=False))
+    shifted = solve(stub, [_view(front)], Gaussian.of(mean + 1.0), replace(NEUTRAL, solve_placement=False))
     assert np.abs(shifted.identity[behind] - 1.0).max() < 0.3  # the prior's mean is what is left
 
 
@@ -106,8 +112,8 @@ def test_outliers_are_ignored(stub):
     points, _ = surface_of(stub, _codes(truth), 3000)
     rng = np.random.default_rng(0)
     stray = rng.uniform([-0.6, -0.3, -0.8], [0.6, 0.8, 0.45], (450, 3))
-    clean = solve(stub, [_view(points)], np.zeros(len(truth)), NEUTRAL)
-    dirty = solve(stub, [_view(np.concatenate([points, stray]))], np.zeros(len(truth)), NEUTRAL)
+    clean = solve(stub, [_view(points)], _standard(len(truth)), NEUTRAL)
+    dirty = solve(stub, [_view(np.concatenate([points, stray]))], _standard(len(truth)), NEUTRAL)
     assert np.abs(clean.identity - dirty.identity).max() < 0.25
 
 
@@ -115,9 +121,9 @@ def test_expression_is_found_only_when_there_is_one(stub):
     truth, smile = _code(stub, 4, 0.7), [0.8, 0.6, 0.0]
     neutral, _ = surface_of(stub, _codes(truth), 4000)
     posed, _ = surface_of(stub, _codes(truth, smile), 4000)
-    at_rest = solve(stub, [_view(neutral)], np.zeros(len(truth)), SolverOptions())
+    at_rest = solve(stub, [_view(neutral)], _standard(len(truth)), SolverOptions())
     assert at_rest.views[0].expression is None or at_rest.views[0].expression.max() < 0.1
-    smiling = solve(stub, [_view(posed)], np.zeros(len(truth)), SolverOptions())
+    smiling = solve(stub, [_view(posed)], _standard(len(truth)), SolverOptions())
     assert smiling.views[0].expression == pytest.approx(smile, abs=0.2)
     assert np.abs(smiling.identity - truth).max() < 0.3
 
@@ -125,7 +131,7 @@ def test_expression_is_found_only_when_there_is_one(stub):
 def test_expression_stays_in_its_box(stub):
     """A mouth pushed out farther than any weight can: the weight stops at 1."""
     beyond, _ = surface_of(stub, _codes(_code(stub, 5, 0.3), [1.6, 0.0, 0.0]), 4000)
-    solution = solve(stub, [_view(beyond)], np.zeros(stub.config.identity), SolverOptions(expression="fit"))
+    solution = solve(stub, [_view(beyond)], _standard(stub.config.identity), SolverOptions(expression="fit"))
     expression = solution.views[0].expression
     assert expression.min() >= 0.0 and expression.max() <= 1.0
     assert expression[0] > 0.95
@@ -139,7 +145,7 @@ def test_several_scans_share_one_identity(stub):
         points, normals = surface_of(stub, _codes(truth, weight), 5000, seed=index)
         keep = normals @ np.array([0.7 - 1.4 * index, 0.0, 0.7]) > 0  # one from the left, one from the right
         views.append(_view(_nudge(0.03 * (1 - 2 * index)).inverse().apply(points[keep])))
-    solution = solve(stub, views, np.zeros(len(truth)), SolverOptions())
+    solution = solve(stub, views, _standard(len(truth)), SolverOptions())
     assert len(solution.views) == 2
     front = stub._bumps.numpy()[:, 2] > 0.0
     assert np.abs(solution.identity - truth)[front].max() < 0.3
@@ -148,7 +154,7 @@ def test_several_scans_share_one_identity(stub):
 
 def test_same_input_same_result(stub):
     points, _ = surface_of(stub, _codes(_code(stub, 7)), 2000)
-    first, second = (solve(stub, [_view(points)], np.zeros(stub.config.identity)) for _ in range(2))
+    first, second = (solve(stub, [_view(points)], _standard(stub.config.identity)) for _ in range(2))
     assert (first.identity == second.identity).all()
     assert first.history == second.history
 
@@ -158,7 +164,7 @@ def test_points_below_the_neck_do_not_count(stub):
     points, _ = surface_of(stub, _codes(truth), 3000)
     rng = np.random.default_rng(1)
     chest = rng.uniform([-0.6, -0.62, -0.6], [0.6, -0.52, 0.2], (2000, 3))
-    with_chest = solve(stub, [_view(np.concatenate([points, chest]))], np.zeros(len(truth)), NEUTRAL)
+    with_chest = solve(stub, [_view(np.concatenate([points, chest]))], _standard(len(truth)), NEUTRAL)
     assert np.abs(with_chest.identity - truth).max() < 0.25
     index = np.linalg.norm(with_chest.views[0].similarity.translation)
     assert index < 0.01
@@ -168,7 +174,40 @@ def test_adam_comes_to_the_same_head(stub):
     truth = _code(stub, 9, 0.6)
     points, _ = surface_of(stub, _codes(truth), 2000)
     view = _view(points)
-    fast = solve(stub, [view], np.zeros(len(truth)), NEUTRAL)
-    slow = solve_adam(stub, [view], np.zeros(len(truth)), NEUTRAL, steps=250, rate=0.04)
+    fast = solve(stub, [view], _standard(len(truth)), NEUTRAL)
+    slow = solve_adam(stub, [view], _standard(len(truth)), NEUTRAL, steps=250, rate=0.04)
     assert np.abs(slow.residuals[0]).mean() < 0.004
     assert np.abs(fast.residuals[0]).mean() <= np.abs(slow.residuals[0]).mean() + 1e-4
+
+
+def test_hair_grows_only_where_it_is_seen(stub):
+    """Two classes that agree on faces: without a sight of the scalp the plainer one wins, with one the right one."""
+    size = stub.config.identity
+    scalp = stub._bumps.numpy()[:, 2] < -0.05
+    tight = np.diag(np.where(scalp, 0.1, 1.0))
+    hairy = np.where(scalp, 4.0, 0.0)
+    prior = Prior(
+        ("all", "bald", "long"),
+        torch.from_numpy(np.stack([np.zeros(size), np.zeros(size), hairy])).float(),
+        (0.5, 0.5),
+        spreads=torch.from_numpy(np.stack([np.eye(size), tight, np.diag(np.where(scalp, 2.0, 1.0))])).float(),
+    )
+    model = StubHead()
+    model.prior = prior
+    for truth, name in ((np.where(scalp, 0.0, _code(stub, 11)), "bald"), (hairy + 0.5 * _code(stub, 12), "long")):
+        points, _ = surface_of(stub, _codes(truth), 5000)
+        assert best_component(model, [_view(points)], SolverOptions())[0] == name
+    front = surface_of(stub, _codes(np.where(scalp, 0.0, _code(stub, 13))), 5000)[0]
+    front = front[front[:, 2] > 0.05]
+    label, chosen = best_component(model, [_view(front)], SolverOptions())
+    solution = solve(model, [_view(front)], chosen, NEUTRAL)
+    assert label == "bald" and np.abs(solution.identity[scalp]).max() < 0.3
+
+
+def test_observations_count_surface_not_points(stub):
+    """Ten times the points on the same surface tell hardly more; half the surface tells half."""
+    points, _ = surface_of(stub, _codes(_code(stub, 14)), 20_000)
+    few, many = (observations(_view(points[:count]), 0.1) for count in (2000, 20_000))
+    half = observations(_view(points[points[:, 0] > 0]), 0.1)
+    assert few < many < 1.3 * few
+    assert half == pytest.approx(0.5 * many, rel=0.1)

@@ -13,6 +13,7 @@ from headfield.models import release
 from headfield.models.config import imhead_tiny
 from headfield.models.head import Head
 from headfield.models.imhead import ImHead
+from headfield.models.prior import Prior
 from headfield.models.whiten import shrunk_covariance, whiten
 from headfield.types import Codes
 
@@ -45,6 +46,31 @@ def test_whitening_keeps_every_head():
     assert torch.allclose(model.prior.means[1], new[:120].mean(0), atol=1e-4)
 
 
+def test_classes_keep_their_own_spread():
+    """Bald heads vary little where hair does; after whitening they still do, also when drawn, also on disk."""
+    rng = np.random.default_rng(3)
+    hair = np.zeros(16)
+    hair[0] = 4.0
+    bald = rng.standard_normal((400, 16)) * np.r_[0.05, np.ones(15)]
+    long = rng.standard_normal((400, 16)) * np.r_[1.5, np.ones(15)] + hair
+    mix = np.linalg.qr(rng.standard_normal((16, 16)))[0]
+    codes = torch.as_tensor(np.concatenate([bald, long]) @ mix).float()
+    model = awake()
+    new = whiten(model, codes, ["bald"] * 400 + ["long"] * 400, np.zeros(800)).numpy()
+    for index, members in ((1, new[:400]), (2, new[400:])):
+        one = model.prior.component(index)
+        assert np.allclose(one.spread @ one.spread.T, np.cov(members.T), atol=0.15)
+        assert np.allclose(one.precision @ one.spread @ one.spread.T, np.eye(16), atol=1e-6)
+        # half the squared distance of a class's own heads is half the number of dimensions
+        assert np.mean([one.cost(row) for row in members]) == pytest.approx(8.0, rel=0.15)
+    assert np.mean([model.prior.component(1).cost(row) for row in new[400:]]) > 3 * 8
+    drawn = model.prior.draw(500, np.random.default_rng(0), component=1)
+    assert np.median([model.prior.component(1).cost(row) for row in drawn]) == pytest.approx(8.0, rel=0.2)
+    mixed = model.prior.draw(200, np.random.default_rng(0))
+    kinds = [np.argmin([model.prior.component(k).cost(row) for k in model.prior.classes]) for row in mixed]
+    assert 60 < np.sum(kinds) < 140
+
+
 def test_shrinkage_is_between_sample_and_sphere():
     codes = np.random.default_rng(0).standard_normal((20, 40)) * np.linspace(0.1, 3, 40)
     shrunk = shrunk_covariance(codes)
@@ -60,12 +86,14 @@ def test_shrinkage_is_between_sample_and_sphere():
 @pytest.mark.parametrize("half", [False, True])
 def test_folder_round_trip(tmp_path, half):
     model = awake()
+    model.prior = Prior(("all", "bald"), torch.randn(2, 16), (1.0,), spreads=torch.stack([torch.eye(16)] * 2) * 0.5)
     release.write(tmp_path / "tiny", model, "card", {"training": {"steps": 1}}, half=half)
     again = headfield.load(tmp_path / "tiny")
     points = torch.rand(1, 50, 3) - 0.5
     codes = Codes(torch.ones(1, 16), torch.full((1, 52), 0.3))
     error = (model.signed_distance(points, codes) - again.signed_distance(points, codes)).abs().max()
     assert error < (5e-3 if half else 1e-7)
+    assert torch.equal(again.prior.spreads, model.prior.spreads) and again.prior.names == ("all", "bald")
     assert np.array_equal(again.box, model.box) and again.config == model.config
     assert not again.training and not any(p.requires_grad for p in again.parameters())
     with pytest.raises(OutputError, match="exists"):

@@ -19,7 +19,7 @@ class SampleCommand:
     number: Annotated[int, tyro.conf.arg(name="n", aliases=["-n"])] = 12
     """How many heads."""
     sd: float = 0.8
-    """Spread: 1 is the training heads' own, 0 the mean head."""
+    """Spread: 1 is the training heads' own, 0 the mean of a head's hair class."""
     hair: str | None = None
     """Hair class of the model to draw from; an unknown name lists them. All kinds when not given."""
     expression: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=WEIGHT...")] = ()
@@ -75,12 +75,10 @@ class SampleCommand:
         with working("Loading the model") as say:
             model = load(self.model)
             component = _component(model.prior.names, self.hair)
-            mean = model.prior.means[component].double().cpu().numpy()
-            draws = np.random.default_rng(self.seed).standard_normal((self.number, len(mean)))
-            identity = (mean + self.sd * draws).astype(np.float32)
+            identity = model.prior.draw(self.number, np.random.default_rng(self.seed), self.sd, component)
             expression = torch.tensor(weights, dtype=torch.float32)[None] if weights.any() else None
             # all pictures share one camera, set up for the mean head
-            frame = mesh_of(model, Codes(torch.from_numpy(mean.astype(np.float32))[None]), 64, normals=False).vertices
+            frame = mesh_of(model, model.mean_codes(component or 0), 64, normals=False).vertices
             images, metric = [], Similarity(scale=METRES_PER_UNIT)
             for index, code in enumerate(identity):
                 say(f"Head {index + 1} of {self.number}")
@@ -125,11 +123,11 @@ def parse_expression(words: tuple[str, ...]):
     return weights
 
 
-def _component(names: tuple[str, ...], hair: str | None) -> int:
+def _component(names: tuple[str, ...], hair: str | None) -> int | None:
     from headfield.errors import ConfigError
 
     if hair is None:
-        return 0
+        return None
     if hair not in names:
         raise ConfigError(f"--hair {hair}: this model knows {', '.join(names)}.")
     return names.index(hair)

@@ -39,11 +39,10 @@ def fit_mean(model, points: np.ndarray, start: Similarity, log_scale_sd: float =
         start: Where to start.
         log_scale_sd: Freedom of the size.
     """
-    mean = model.prior.means[0].double().cpu().numpy()
     # the gate stays as wide as the mean head is wrong: narrowed to 2 mm it would keep whatever happens to agree
     options = SolverOptions(prior=1e9, expression="neutral", gate=Gate(0.1, MEAN_GATE, 10), hair=False)
     view = View(Cloud.of(points), start, float(np.log(start.scale)), log_scale_sd)
-    return solve(model, [view], mean, options).views[0].similarity
+    return solve(model, [view], model.prior.component(0), options).views[0].similarity
 
 
 def points_near(scan: Scan, start: Similarity, box: np.ndarray, count: int = 5000) -> np.ndarray:

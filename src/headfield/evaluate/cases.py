@@ -174,7 +174,7 @@ def heads(case: Case, found: Fit, model, settings: Settings, posed: bool):
 def mean_mesh(model: str, resolution: int, expression: tuple[float, ...] | None = None) -> tuple[Mesh, np.ndarray]:
     """The model's mean head (with an expression) and its visible triangles."""
     net = load(model)
-    mean = net.prior.means[0].double().cpu().numpy()
+    mean = net.prior.component(0).mean
     mesh = mesh_of(net, codes_of(net, mean, None if expression is None else np.array(expression)), resolution)
     return mesh, visible_triangles(mesh)
 
@@ -224,7 +224,7 @@ def _anchor_values(case: Case, found: Fit, model, settings: Settings) -> Values:
     """Where the face is; here the baselines start where the fit ended, since finding the head is the question."""
     points = found.scans[0].points
     place = fit_mean(model, points, found.placement)
-    mean = model.prior.means[0].double().cpu().numpy()
+    mean = model.prior.component(0).mean
     pca = training_pca(case.person.key.family, settings.pca_heads)
     linear = fit_pca(pca, points, found.placement)
     answers: dict[str, tuple[Similarity, np.ndarray]] = {

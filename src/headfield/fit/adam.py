@@ -16,6 +16,7 @@ import torch
 from headfield.fit.normal_equations import CENTRE, ViewState, linearise, model_anchors, robust_scales
 from headfield.fit.pose import rotation_exp
 from headfield.fit.solver import Solution, SolverOptions, View
+from headfield.models.prior import Gaussian
 from headfield.types import Codes, Similarity
 
 STEPS = 700
@@ -31,13 +32,13 @@ PRIOR = 0.002
 def solve_adam(
     model,
     views: list[View],
-    mean: np.ndarray,
+    prior: Gaussian,
     options: SolverOptions | None = None,
     *,
     steps: int = STEPS,
     rate: float = RATE,
     batch: int | None = 1000,
-    prior: float = PRIOR,
+    weight: float = PRIOR,
     seed: int = 0,
     callback: Callable[[int, float, Callable[[], Solution]], bool] | None = None,
 ) -> Solution:
@@ -46,12 +47,12 @@ def solve_adam(
     Args:
         model: HeadModel, differentiable in its codes.
         views: The scans of one person.
-        mean: (D,) prior mean, also the start.
+        prior: Distribution of the codes; its mean is also the start.
         options: Only `expression` and `solve_placement` are used.
         steps: Adam steps.
         rate: Learning rate, halved at 200, 350 and 500 of 700 steps (in proportion for other counts).
         batch: Points drawn per view and step; None takes all.
-        prior: Weight of the prior.
+        weight: Weight of the prior.
         seed: Seed of the draws.
         callback: Called after each step with the step, seconds so far and a maker of the solution as it stands; stops
             when it returns True.
@@ -59,8 +60,9 @@ def solve_adam(
     options = options or SolverOptions()
     generator = np.random.default_rng(seed)
     posed = options.expression == "fit"
-    identity = torch.tensor(mean[None].astype(np.float32), requires_grad=True)
-    center = torch.tensor(mean[None].astype(np.float32))
+    center = torch.tensor(prior.mean[None].astype(np.float32))
+    precision = torch.tensor(prior.precision.astype(np.float32))
+    identity = center.clone().requires_grad_()
     channels = int(model.config.expression)
     poses = [torch.zeros(7, requires_grad=True) for _ in views]
     expressions = [torch.full((1, channels), 0.02, requires_grad=posed) for _ in views]
@@ -76,7 +78,8 @@ def solve_adam(
         for group in optimiser.param_groups:
             group["lr"] = rate * 0.5 ** sum(progress >= at for at in HALVE_AT)
         gate = [limit for first, limit in GATES if progress >= first][-1]
-        loss = prior * (identity - center).square().mean() * identity.shape[1] / 256.0
+        away = identity - center
+        loss = weight / 256.0 * ((away @ precision) * away).sum()
         for start, pose, expression in zip(starts, poses, expressions):
             chosen = start
             if batch is not None and batch < len(start):

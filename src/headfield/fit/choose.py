@@ -10,10 +10,11 @@ import numpy as np
 from headfield.fit.clean import thin
 from headfield.fit.gate import Gate
 from headfield.fit.mean_field import MeanField, class_fields, neck_plane
-from headfield.fit.normal_equations import RIM, Cloud, model_anchors
+from headfield.fit.normal_equations import RIM, Cloud, linearise, model_anchors
 from headfield.fit.placement import Placement, look_back, similarity_of_size, size_log_of
-from headfield.fit.solver import SolverOptions, View, solve
+from headfield.fit.solver import Run, Solution, SolverOptions, View, solve
 from headfield.frames import UNITS_IN_METRES
+from headfield.models.prior import BARE, Gaussian
 from headfield.types import Scan
 
 if TYPE_CHECKING:
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
 _SHORT = SolverOptions(iterations=6, gate=Gate(0.06, 0.02, 5), expression="neutral", early_iterations=0, hair=False)
 """A short neutral fit: six steps with a gate that goes from 15 to 5 mm."""
 
-_STEPS, _POINTS = 5, 600
+_STEPS, _POINTS = 7, 600
 """Steps and points of the fits that choose a component."""
-
-_MARGIN = 5.0
-"""A component other than the whole population must win by this much (nats)."""
 
 _CLEAR = 0.15
 """A placement that leads the next by this much in the search needs no short fit."""
@@ -63,8 +61,7 @@ def _tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int
     else:
         expected, sd = np.log(placement.similarity.scale), 0.3
     view = View(Cloud.of(near, seed), placement.similarity, float(expected), sd)
-    mean = prior.means[placement.component].double().cpu().numpy()
-    solution = solve(model, [view], mean, _SHORT)
+    solution = solve(model, [view], prior.component(placement.component), _SHORT)
     similarity = solution.views[0].similarity
     residual = solution.residuals[0]
     cut = neck_plane(model_anchors(model, solution.identity), above=RIM)
@@ -85,21 +82,49 @@ def _tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int
     return settled, float(trust)
 
 
-def best_component(model, views: list[View], options: SolverOptions) -> tuple[int, str, np.ndarray]:
-    """The component of the prior (hair class) that explains the views best, by short fits from each mean.
+def best_component(model, views: list[View], options: SolverOptions) -> tuple[str, Gaussian]:
+    """The component of the prior (hair class) with the best evidence, by short fits from each mean.
+
+    The evidence counts, beside how well a class explains the points, how much of what it could be they rule out: a
+    class that explains the same points with less freedom wins, so hair grows only where the scan shows it.
 
     Returns:
-        Its index, name and mean (D,).
+        Its name and distribution.
     """
     prior = model.prior
-    means = prior.means.double().cpu().numpy()
-    if len(means) == 1:
-        return 0, prior.names[0], means[0]
+    if len(prior.classes) == 1:
+        only = prior.classes[0]
+        return prior.names[only], prior.component(only)
     short = replace(
         options, iterations=_STEPS, gate=Gate(0.1, 0.02, _STEPS - 1), expression="neutral", early_iterations=0
     )
     some = [replace(view, cloud=Cloud.of(view.cloud.points[:_POINTS])) for view in views]
-    costs = np.array([solve(model, some, mean, short).cost for mean in means])
-    costs[1:] += _MARGIN
-    best = int(np.argmin(costs))
-    return best, prior.names[best], means[best]
+    solutions = [
+        solve(model, some, prior.component(index), replace(short, hair=prior.names[index] != BARE))
+        for index in prior.classes
+    ]
+    sigma = min(solution.sigma for solution in solutions)  # one noise for all, or a bad fit excuses itself
+    found = [
+        log_evidence(model, some, prior.component(index), solution, replace(short, hair=False), sigma)
+        for index, solution in zip(prior.classes, solutions)
+    ]
+    best = prior.classes[int(np.argmax(found))]
+    return prior.names[best], prior.component(best)
+
+
+def log_evidence(
+    model, views: list[View], prior: Gaussian, solution: Solution, options: SolverOptions, sigma: float
+) -> float:
+    """Log probability of the scans under a prior component, by Laplace's method at a solution found with it.
+
+    Args:
+        model, views, prior, options: As the solution was found, but the same gate for all.
+        solution: Where the objective is least.
+        sigma: Standard deviation of residuals, model units, the same for all components that are compared.
+    """
+    run = Run(model, views, prior, options, None)
+    lines = [linearise(model, solution.identity, s, v.cloud.points) for v, s in zip(views, solution.views)]
+    anchors = model_anchors(model, solution.identity)
+    held = run.assemble(solution.identity, list(solution.views), lines, anchors, options.gate.end, sigma=sigma)
+    volume = np.linalg.slogdet(held["hessian"][: held["smooth"], : held["smooth"]])[1]
+    return float(prior.log_share - held["cost"] - 0.5 * volume - np.log(np.diag(prior.spread)).sum())

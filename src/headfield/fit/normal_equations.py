@@ -78,12 +78,14 @@ class Linearised:
         placed: (N, 3) points in the model frame.
         gradient: (N, 3) field gradient.
         jacobian: (N, D + 7 + E) derivatives by identity, pose and expression (E absent while neutral), float32.
+        slope: (N,) length of the raw gradient, clipped, that everything above but `placed` was divided by.
     """
 
     residual: np.ndarray
     placed: np.ndarray
     gradient: np.ndarray
     jacobian: np.ndarray
+    slope: np.ndarray
 
 
 def linearise(model, identity: np.ndarray, state: ViewState, points: np.ndarray) -> Linearised:
@@ -99,7 +101,7 @@ def linearise(model, identity: np.ndarray, state: ViewState, points: np.ndarray)
     codes = codes_of(model, identity, state.expression)
     lower, upper = np.asarray(model.box, dtype=float)
     inside_box = np.clip(placed, lower, upper)
-    found = model.value_and_jacobian(_tensor(model, inside_box), codes)
+    found = model.value_and_jacobian(model_points(model, inside_box), codes)
     value = found.value.double().cpu().numpy() + np.linalg.norm(placed - inside_box, axis=1)
     gradient = found.gradient.double().cpu().numpy()
     # a field is trained to be a distance but is not quite: divide by its slope, as one Newton step would
@@ -110,18 +112,19 @@ def linearise(model, identity: np.ndarray, state: ViewState, points: np.ndarray)
     if state.expression is not None:
         parts.append(found.expression.float().cpu().numpy())
     jacobian = np.concatenate(parts, 1) / slope[:, None].astype(np.float32)
-    return Linearised(value / slope, placed, gradient / slope[:, None], jacobian)
+    return Linearised(value / slope, placed, gradient / slope[:, None], jacobian, slope)
 
 
 def codes_of(model, identity: np.ndarray, expression: np.ndarray | None) -> Codes:
     """Codes of one head from arrays."""
     return Codes(
-        identity=_tensor(model, identity)[None],
-        expression=None if expression is None else _tensor(model, expression)[None],
+        identity=model_points(model, identity)[None],
+        expression=None if expression is None else model_points(model, expression)[None],
     )
 
 
-def _tensor(model, array: np.ndarray) -> torch.Tensor:
+def model_points(model, array: np.ndarray) -> torch.Tensor:
+    """An array as a float32 tensor where the model lives."""
     parameter = next(iter(model.parameters()), None) if hasattr(model, "parameters") else None
     device = parameter.device if parameter is not None else None
     return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=device)
@@ -168,23 +171,23 @@ def robust_scales(
 
 
 def weigh(
-    line: Linearised, scales: np.ndarray, sigma: float, trust: float, floor: float = 0.0
+    line: Linearised, scales: np.ndarray, least: float, trust: float, sigma: float | None = None
 ) -> tuple[np.ndarray, float, float]:
     """Weights of the points in the normal equations.
 
     Args:
         line: The view.
         scales: (N,) robust scales, 0 to leave a point out.
-        sigma: Least standard deviation of residuals (model error), model units.
+        least: Least standard deviation of residuals (model error), model units.
         trust: Independent observations per point.
-        floor: Least standard deviation at this step, model units.
+        sigma: Their standard deviation; None estimates it from the inliers.
     Returns:
-        Weights (N,), the standard deviation used (estimated from the inliers), and the robust cost.
+        Weights (N,), the standard deviation used, and the robust cost.
     """
     safe = np.maximum(scales, 1e-9)
     _, weight = geman_mcclure(line.residual, safe)
     weight = np.where(scales > 0, weight, 0.0)
-    strength = max(sigma, noise_of(line.residual, weight), floor)
+    strength = max(least, noise_of(line.residual, weight)) if sigma is None else sigma
     return weight * (trust / strength**2), strength, robust_cost(line.residual, scales, strength, trust)
 
 

@@ -27,6 +27,7 @@ from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
 from headfield.fit.search import place
 from headfield.fit.solver import SolverOptions, View, solve
 from headfield.frames import UNITS_IN_METRES
+from headfield.models.prior import BARE
 from headfield.types import Scan
 
 ScanLike = Scan | str | Path
@@ -267,15 +268,15 @@ def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: 
         views.append(
             view_of(model, Cloud.of(near[thin(near, options.points, options.seed)], options.seed), item.placement)
         )
-    component, label, mean = best_component(model, views, options.solver)
-    solver = replace(options.solver, expression=options.expression)
+    label, prior = best_component(model, views, options.solver)
+    solver = replace(options.solver, expression=options.expression, hair=options.solver.hair and label != BARE)
     if options.method == "adam":
         from headfield.fit.adam import solve_adam
 
-        solution = solve_adam(model, views, mean, solver)
+        solution = solve_adam(model, views, prior, solver)
     else:
         total = 2 * solver.iterations
-        solution = solve(model, views, mean, solver, progress=lambda step, cost: tell(min(1.0, step / total)))
+        solution = solve(model, views, prior, solver, progress=lambda step, cost: tell(min(1.0, step / total)))
     tell(1.0)
     anchors = model_anchors(model, solution.identity)
     fits, notes, evidence = [], [], {}

@@ -1,8 +1,9 @@
 """Levenberg-Marquardt on identity, expression and placement.
 
 Residuals are signed distances f(T x) of scan points; the Jacobian by the code is exact and explicit
-(performance.md section 8), so 15 to 25 steps do what hundreds of Adam steps do. The prior is z ~ N(mean, I), a sparse
-prior with bounds [0, 1] on expression weights, and a normal prior on log-size. Same input and seed, same result.
+(performance.md section 8), so 15 to 25 steps do what hundreds of Adam steps do. The prior on the code is normal (one
+hair class), that on expression weights sparse with bounds [0, 1], that on log-size normal. Same input and seed, same
+result.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.transform import Rotation
 
 from headfield.fit.box_qp import box_minimum
+from headfield.fit.expression import propose
 from headfield.fit.gate import Gate
 from headfield.fit.normal_equations import (
     CENTRE,
@@ -28,6 +30,7 @@ from headfield.fit.normal_equations import (
     robust_scales,
     weigh,
 )
+from headfield.models.prior import Gaussian
 from headfield.types import Similarity
 
 
@@ -41,8 +44,9 @@ class SolverOptions:
     """Schedule of the outlier gate."""
     sigma: float = 0.0016
     """Least residual of a perfect fit, model units (0.4 mm): the model's own error."""
-    trust: float = 0.25
-    """Independent observations per scan point; neighbours see the same model error."""
+    patch: float = 0.048
+    """Side of the patches of surface (model units, 12 mm) that count as one observation each: the model's error is the
+    same all over a patch, so that more points on it tell no more."""
     reserve: float = 0.6
     """Residuals are taken for at least this share of the gate's excess over its end, which holds the code back until
     the placement has settled."""
@@ -50,6 +54,8 @@ class SolverOptions:
     """Strength of the prior on the identity code."""
     expression: str = "auto"
     """``neutral`` leaves it out, ``fit`` always solves it, ``auto`` when the scan asks for it."""
+    proposals: int = 2
+    """Most phases with expression, each begun by a proposal of channels."""
     sparsity: float = 4.0
     """Cost of one full expression channel (the slope of the L1 prior)."""
     expression_gain: float = 30.0
@@ -109,7 +115,7 @@ class Solution:
 def solve(
     model,
     views: list[View],
-    mean: np.ndarray,
+    prior: Gaussian,
     options: SolverOptions = SolverOptions(),
     *,
     identity: np.ndarray | None = None,
@@ -121,36 +127,39 @@ def solve(
     Args:
         model: HeadModel with ``value_and_jacobian``, ``anchors`` and ``box``.
         views: The scans of one person.
-        mean: (D,) mean of the prior on the code.
+        prior: Distribution of the code.
         options: See :class:`SolverOptions`.
-        identity: (D,) start, default the mean.
+        identity: (D,) start, default the prior's mean.
         expressions: Start of every view's expression; None starts neutral.
         progress: Called with the step and the objective.
     """
-    start = np.array(mean if identity is None else identity, dtype=float)
+    start = np.array(prior.mean if identity is None else identity, dtype=float)
     states = [ViewState(view.similarity, None) for view in views]
     if expressions is not None:
         states = [ViewState(view.similarity, e) for view, e in zip(views, expressions)]
-    run = _Run(model, views, np.asarray(mean, dtype=float), options, progress)
+    run = Run(model, views, prior, options, progress)
     if options.expression == "neutral" or expressions is not None:
         return run.phase(start, states, options.iterations, 0)
     early = min(options.early_iterations, options.iterations)
     solution = run.phase(start, states, early, 0)
-    if options.expression == "fit" or run.asks_for_expression(solution):
-        states = run.with_expression(solution)
-        return run.phase(solution.identity, states, options.iterations, max(0, early - 3))
-    solution = run.phase(solution.identity, list(solution.views), options.iterations - early, early)
-    if run.asks_for_expression(solution):
-        states = run.with_expression(solution)
-        solution = run.phase(solution.identity, states, options.iterations // 2, early)
+    proposed = propose(run, solution, always=options.expression == "fit")
+    if proposed is None:
+        solution = run.phase(solution.identity, list(solution.views), options.iterations - early, early)
+        proposed = propose(run, solution)
+    for _ in range(options.proposals):
+        if proposed is None:
+            break
+        solution = run.phase(*proposed, options.iterations * 2 // 3, max(0, early - 3))
+        proposed = propose(run, solution)
     return solution
 
 
-class _Run:
+class Run:
     """The state shared by the phases of one solve."""
 
-    def __init__(self, model, views, mean, options, progress) -> None:
-        self.model, self.views, self.mean, self.options, self.progress = model, views, mean, options, progress
+    def __init__(self, model, views, prior, options, progress) -> None:
+        self.model, self.views, self.prior, self.options, self.progress = model, views, prior, options, progress
+        self.observed = [observations(view, options.patch) for view in views]
         self.taken = 0
         self.history: list[float] = []
 
@@ -174,7 +183,7 @@ class _Run:
                     continue
                 damping = max(damping / 4.0, 1e-5)
             anchors = model_anchors(self.model, identity)
-            held = self._assemble(identity, states, lines, anchors, scale)
+            held = self.assemble(identity, states, lines, anchors, scale)
             new_identity, new_states = self._step(held, damping)
             settled = before is not None and abs(held["cost"] - before["cost"]) < 3e-3 * before["cost"]
             before, identity, states = held, new_identity, new_states
@@ -192,7 +201,7 @@ class _Run:
     def _finish(self, identity: np.ndarray, states: list[ViewState], step: int) -> Solution:
         lines = [linearise(self.model, identity, s, v.cloud.points) for v, s in zip(self.views, states)]
         anchors = model_anchors(self.model, identity)
-        held = self._assemble(identity, states, lines, anchors, self.options.gate.scale(step), products=False)
+        held = self.assemble(identity, states, lines, anchors, self.options.gate.scale(step), products=False)
         return Solution(
             identity,
             tuple(states),
@@ -206,18 +215,28 @@ class _Run:
 
     # ---- equations -----------------------------------------------------------------------------------------------
 
-    def _assemble(
-        self, identity, states, lines: list[Linearised], anchors, scale: float, products: bool = True, hold: bool = True
+    def assemble(
+        self,
+        identity,
+        states,
+        lines: list[Linearised],
+        anchors,
+        scale: float,
+        products: bool = True,
+        hold: bool = True,
+        sigma: float | None = None,
     ) -> dict:
-        """Weights, cost and the normal equations in the order identity, poses, expressions."""
+        """Weights, cost and the normal equations in the order identity, poses, expressions; `sigma` overrules the
+        residuals' own standard deviation."""
         options, d = self.options, len(identity)
         scales, strengths, weights, costs = [], [], [], []
         # while the gate is wide the placement is still off, so residuals are not noise: hold the code back
         floor = options.reserve * (scale - options.gate.end) if hold else 0.0
-        for line, state, view in zip(lines, states, self.views):
+        for line, state, view, observed in zip(lines, states, self.views, self.observed):
             gates = robust_scales(line, anchors, state, view.cloud, scale, options.hair)
-            trust = options.trust * len(view.cloud.points) / max(1, len(line.residual))
-            weight, strength, cost = weigh(line, gates, options.sigma, trust, floor)
+            trust = observed / max(1, len(line.residual))
+            least = max(options.sigma, floor)
+            weight, strength, cost = weigh(line, gates, least, trust, sigma)
             scales.append(gates)
             strengths.append(strength)
             weights.append(weight)
@@ -251,13 +270,13 @@ class _Run:
             size = d + POSE * index + POSE - 1
             hessian[size, size] += 1.0 / view.log_scale_sd**2
             slope[size] += (np.log(state.similarity.scale) - view.log_scale) / view.log_scale_sd**2
-        hessian[np.arange(d), np.arange(d)] += options.prior
-        slope[:d] += options.prior * (identity - self.mean)
+        hessian[:d, :d] += options.prior * self.prior.precision
+        slope[:d] += options.prior * (self.prior.precision @ (identity - self.prior.mean))
         held |= {"hessian": hessian, "slope": slope, "channels": channels, "smooth": smooth}
         return held
 
     def _prior_cost(self, identity: np.ndarray, states: list[ViewState]) -> float:
-        cost = 0.5 * self.options.prior * float(((identity - self.mean) ** 2).sum())
+        cost = self.options.prior * self.prior.cost(identity)
         for view, state in zip(self.views, states):
             cost += 0.5 * ((np.log(state.similarity.scale) - view.log_scale) / view.log_scale_sd) ** 2
             if state.expression is not None:
@@ -267,9 +286,8 @@ class _Run:
     def _worse(self, before: dict, identity, states, lines: list[Linearised]) -> bool:
         """Whether a step raised the objective, judged by the scales under which it was taken."""
         cost = self._prior_cost(identity, states)
-        for line, scales, strength, view in zip(lines, before["scales"], before["strengths"], self.views):
-            trust = self.options.trust * len(view.cloud.points) / max(1, len(line.residual))
-            cost += robust_cost(line.residual, scales, strength, trust)
+        for line, scales, strength, observed in zip(lines, before["scales"], before["strengths"], self.observed):
+            cost += robust_cost(line.residual, scales, strength, observed / max(1, len(line.residual)))
         return cost > before["cost"] * (1.0 + 1e-4) + 1e-9
 
     def _step(self, held: dict, damping: float) -> tuple[np.ndarray, list[ViewState]]:
@@ -286,7 +304,7 @@ class _Run:
         step = -cho_solve(factor, slope[:smooth], check_finite=False)
         if len(slope) > smooth:
             start = np.concatenate([s.expression for s in states if s.expression is not None])
-            target = self._expression(held, factor, start, damping)
+            target = self.expression_minimum(held, factor, start, damping)
             step = -cho_solve(factor, slope[:smooth] + hessian[:smooth, smooth:] @ (target - start), check_finite=False)
         else:
             target = np.zeros(0)
@@ -299,7 +317,9 @@ class _Run:
             moved.append(ViewState(_moved(state.similarity, limit * pose), expression))
         return identity + limit * step[:d], moved
 
-    def _expression(self, held: dict, factor, start: np.ndarray, damping: float) -> np.ndarray:
+    def expression_minimum(
+        self, held: dict, factor, start: np.ndarray, damping: float, reach: float = 0.5
+    ) -> np.ndarray:
         """Expression weights (all views) that minimise the quadratic model, the smooth unknowns eliminated."""
         smooth, hessian, slope = held["smooth"], held["hessian"], held["slope"]
         cross = hessian[:smooth, smooth:]
@@ -310,40 +330,14 @@ class _Run:
         sparsity = self.options.sparsity
         reduced[np.diag_indices_from(reduced)] += sparsity
         linear = pull - (reduced - sparsity * np.eye(len(start))) @ start + sparsity
-        lower, upper = np.maximum(0.0, start - 0.5), np.minimum(1.0, start + 0.5)
+        lower, upper = np.maximum(0.0, start - reach), np.minimum(1.0, start + reach)
         return box_minimum(reduced, linear, start, lower, upper)
 
-    # ---- expression ----------------------------------------------------------------------------------------------
 
-    def with_expression(self, solution: Solution) -> list[ViewState]:
-        """The views with expression switched on, at zero."""
-        channels = int(self.model.config.expression)
-        return [
-            ViewState(s.similarity, np.zeros(channels) if s.expression is None else s.expression)
-            for s in solution.views
-        ]
-
-    def asks_for_expression(self, solution: Solution) -> bool:
-        """Whether one linearised step with expression promises a decrease worth the trouble."""
-        states = self.with_expression(solution)
-        count = self.options.early_points
-        lines = [
-            linearise(self.model, solution.identity, s, v.cloud.points[:count]) for v, s in zip(self.views, states)
-        ]
-        anchors = model_anchors(self.model, solution.identity)
-        held = self._assemble(solution.identity, states, lines, anchors, 0.03, hold=False)
-        smooth = held["smooth"]
-        damped = held["hessian"][:smooth, :smooth] + 1e-6 * np.eye(smooth)
-        factor = cho_factor(damped, check_finite=False)
-        start = np.zeros(len(held["slope"]) - smooth)
-        target = self._expression(held, factor, start, 0.0)
-        if not target.any():
-            return False
-        cross, slope = held["hessian"][:smooth, smooth:], held["slope"]
-        reduced = held["hessian"][smooth:, smooth:] - cross.T @ cho_solve(factor, cross, check_finite=False)
-        pull = slope[smooth:] - cross.T @ cho_solve(factor, slope[:smooth], check_finite=False)
-        gain = -(0.5 * target @ reduced @ target + pull @ target)
-        return bool(gain > self.options.expression_gain)
+def observations(view: View, patch: float) -> int:
+    """Independent observations in a view: the patches (cubes of a side in model units) that its points touch."""
+    cells = np.floor(view.similarity.apply(view.cloud.points) / patch).astype(np.int64)
+    return len(np.unique(cells, axis=0))
 
 
 def _moved(similarity: Similarity, step: np.ndarray) -> Similarity:

@@ -67,10 +67,17 @@ def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file
     if unknown := sorted(set(stored["config"]) - known):
         raise WeightsError(f"{config_file} has unknown settings {unknown}: if a newer headfield made it, update.")
     tensors = _read_tensors(weights_file)
-    prior = Prior(tuple(stored["prior"]["names"]), tensors.pop("prior.means", torch.zeros(1)).float(),
-                  tuple(stored["prior"]["weights"]), stored["prior"]["size_mean"], stored["prior"]["size_sd"])
-    model = ImHead(ImHeadConfig(**stored["config"]), box=np.array(stored["box"]), prior=prior)
     tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+    facts = stored["prior"]
+    prior = Prior(
+        tuple(facts["names"]),
+        tensors.pop("prior.means", torch.zeros(1)),
+        tuple(facts["weights"]),
+        facts["size_mean"],
+        facts["size_sd"],
+        tensors.pop("prior.spreads", None),
+    )
+    model = ImHead(ImHeadConfig(**stored["config"]), box=np.array(stored["box"]), prior=prior)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -136,6 +143,8 @@ def write(folder: Path, model: ImHead, card: str, extra: dict | None = None, hal
     kind = torch.float16 if half else torch.float32
     tensors = {name: value.to(kind).contiguous() for name, value in model.state_dict().items()}
     tensors["prior.means"] = model.prior.means.float().contiguous()
+    if model.prior.spreads is not None:
+        tensors["prior.spreads"] = model.prior.spreads.to(kind).contiguous()
     tensors["mean_anchors"] = model.mean_anchors.float()
     save_file(tensors, temporary / WEIGHTS)
     prior = model.prior

@@ -8,6 +8,9 @@ import torch
 from headfield.models.imhead import ImHead
 from headfield.models.prior import Prior
 
+LEAST = 8
+"""Heads that make a class of their own."""
+
 
 def shrunk_covariance(codes: np.ndarray) -> np.ndarray:
     """Covariance (D, D) of codes (n, D) shrunk towards a multiple of the identity (Ledoit and Wolf 2004)."""
@@ -21,6 +24,20 @@ def shrunk_covariance(codes: np.ndarray) -> np.ndarray:
     return (1.0 - share) * sample + share * target * np.eye(size)
 
 
+def class_covariances(codes: np.ndarray, labels: np.ndarray, names: list[str]) -> list[np.ndarray]:
+    """Covariance (D, D) within each class; classes of fewer than 2 D heads share one, pooled about their own means.
+
+    Args:
+        codes: (n, D) codes.
+        labels: (n,) class of each.
+        names: The classes wanted.
+    """
+    own = {name: codes[labels == name] - codes[labels == name].mean(0) for name in names}
+    small = [rows for rows in own.values() if len(rows) < 2 * codes.shape[1]]
+    pooled = shrunk_covariance(np.concatenate(small)) if small else None
+    return [pooled if len(rows) < 2 * codes.shape[1] else shrunk_covariance(rows) for rows in own.values()]
+
+
 @torch.no_grad()
 def whiten(model: ImHead, codes: torch.Tensor, classes: list[str], log_sizes: np.ndarray) -> torch.Tensor:
     """Change the model's code space in place: z_old = mean + L z_new, with L L^T the shrunk covariance.
@@ -30,7 +47,8 @@ def whiten(model: ImHead, codes: torch.Tensor, classes: list[str], log_sizes: np
     Args:
         model: The trained model; DecNet and the deformer's projection of z_id absorb mean and L, exactly.
         codes: (n, D) training codes.
-        classes: (n) a class of each head, e.g. its hair; every class with 8 or more heads becomes a component.
+        classes: (n) a class of each head, e.g. its hair; every class with 8 or more heads becomes a component
+            with its own mean and covariance.
         log_sizes: (n,) log head sizes.
     Returns:
         The training codes in the new space (n, D): mean zero, covariance near the identity.
@@ -45,14 +63,20 @@ def whiten(model: ImHead, codes: torch.Tensor, classes: list[str], log_sizes: np
         bias = layer.bias.double().cpu().numpy()
         layer.weight.copy_(torch.as_tensor(weight @ spread))
         layer.bias.copy_(torch.as_tensor(bias + weight @ mean))
-    new = (table - mean) @ direction[:, order] / np.sqrt(variance[order])
-    names, means, weights = ["all"], [np.zeros(len(mean))], []
-    for name in sorted(set(classes)):
-        members = np.array([c == name for c in classes])
-        if members.sum() >= 8:
-            names.append(name)
-            means.append(new[members].mean(0))
-            weights.append(float(members.mean()))
-    model.prior = Prior(tuple(names), torch.as_tensor(np.stack(means)).float(), tuple(weights),
-                        float(np.mean(log_sizes)), float(np.std(log_sizes)))
+    whitening = direction[:, order] / np.sqrt(variance[order])
+    new = (table - mean) @ whitening
+    labels = np.array(classes)
+    names = [name for name in sorted(set(classes)) if (labels == name).sum() >= LEAST]
+    spreads = [np.eye(len(mean))]
+    for covariance in class_covariances(table, labels, names):  # shrunk where the spectrum is the codes' own
+        spreads.append(np.linalg.cholesky(whitening.T @ covariance @ whitening))
+    means = [np.zeros(len(mean)), *(new[labels == name].mean(0) for name in names)]
+    model.prior = Prior(
+        ("all", *names),
+        torch.as_tensor(np.stack(means)).float(),
+        tuple(float((labels == name).mean()) for name in names),
+        float(np.mean(log_sizes)),
+        float(np.std(log_sizes)),
+        torch.as_tensor(np.stack(spreads)).float(),
+    )
     return torch.as_tensor(new).float()

@@ -22,25 +22,25 @@ class TrainConfig:
     """Model sizes: small trains on a laptop, paper has the paper's, tiny is for tests."""
     steps: int = 40_000
     """Length of the whole run; a larger number given later extends it."""
-    heads: int = 12
+    heads: int = 16
     """Heads per step, over all processes."""
-    points: int = 384
+    points: int = 320
     """Surface points per head."""
-    samples: int = 160
+    samples: int = 128
     """Signed off-surface points per head."""
-    micro: int = 2
+    micro: int = 4
     """Heads per micro-batch: small ones stay in the CPU's cache; on a GPU use all heads at once."""
-    rate: float = 1e-3
+    rate: float = 1.5e-3
     """Learning rate of the networks (AdamW)."""
-    code_rate: float = 2e-3
+    code_rate: float = 1e-3
     """Learning rate of the codes (Adam on the rows that a step touches)."""
     warm_up: int = 300
     """Steps of linear warm-up."""
-    decay_from: float = 0.6
+    decay_from: float = 0.45
     """Share of the run after which both rates fall along a half cosine to 2 percent."""
     expressions_from: float = 0.33
     """Share of the run after which posed heads join."""
-    posed_share: float = 0.5
+    posed_share: float = 0.6
     """Share of posed heads from then on."""
     weight_decay: float = 1e-4
     """Of the networks."""

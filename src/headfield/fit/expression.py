@@ -1,0 +1,100 @@
+"""Which expression channels a scan asks for.
+
+At rest a trained deformer hardly feels a channel: it learned weights from 0.5 up, so the derivative at zero says little
+about what the channel does. Channels are therefore proposed by secants, the field's change by half of each channel,
+with identity and placement free to give way; the solver's steps, with good derivatives away from zero, do the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.linalg import cho_factor, cho_solve
+
+from headfield.fit.normal_equations import Linearised, ViewState, codes_of, linearise, model_anchors, model_points
+from headfield.types import Codes
+
+if TYPE_CHECKING:
+    from headfield.fit.solver import Run, Solution
+
+STRIDE = 0.5
+"""Length of a secant in weight."""
+
+OPEN_GATE = 0.03
+"""Robust scale (model units, 7.5 mm) at which proposals are weighed: a smile moves skin by millimetres."""
+
+POINTS = 1200
+"""Points on which proposals are weighed."""
+
+
+def secants(model, identity: np.ndarray, state: ViewState, line: Linearised, points: np.ndarray) -> np.ndarray:
+    """Change of the residuals per unit weight of each channel, over a stride instead of at a point.
+
+    Args:
+        model: The head model.
+        identity: (D,) code.
+        state: Placement and current expression.
+        line: The view at this state.
+        points: (N, 3) scan points.
+    Returns:
+        (N, E); the stride goes up from the current weight, or down where there is no room above.
+    """
+    now = np.zeros(int(model.config.expression)) if state.expression is None else state.expression
+    sign = np.where(now + STRIDE <= 1.0, 1.0, -1.0)
+    rows = now + STRIDE * np.diag(sign)
+    placed = model_points(model, np.clip(state.similarity.apply(points), *np.asarray(model.box, dtype=float)))
+    here = codes_of(model, identity, now)
+    with torch.no_grad():
+        base = model.signed_distance(placed[None], here)[0]
+        weights = model_points(model, rows)
+        moved = [
+            model.signed_distance(placed[None].repeat(len(part), 1, 1), Codes(here.identity.repeat(len(part), 1), part))
+            for part in weights.split(8)
+        ]
+        change = (torch.cat(moved) - base).double().cpu().numpy()
+    return (change * (sign / STRIDE)[:, None]).T / line.slope[:, None]
+
+
+def propose(run: Run, solution: Solution, always: bool = False) -> tuple[np.ndarray, list[ViewState]] | None:
+    """A start with expression, or None when it does not promise a decrease of the cost that is worth the trouble.
+
+    Args:
+        run: The solve in progress.
+        solution: Where it stands.
+        always: Propose whatever it promises.
+    Returns:
+        Identity (D,) and the views' states, with the proposed expressions.
+    """
+    model, options = run.model, run.options
+    channels = int(model.config.expression)
+    states, lines = [], []
+    for view, state in zip(run.views, solution.views):
+        points = view.cloud.points[:POINTS]
+        now = np.zeros(channels) if state.expression is None else state.expression
+        state = ViewState(state.similarity, now)
+        line = linearise(model, solution.identity, state, points)
+        jacobian = line.jacobian.copy()
+        jacobian[:, -channels:] = secants(model, solution.identity, state, line, points)
+        states.append(state)
+        lines.append(replace(line, jacobian=jacobian))
+    anchors = model_anchors(model, solution.identity)
+    held = run.assemble(solution.identity, states, lines, anchors, OPEN_GATE, hold=False)
+    smooth, hessian, slope = held["smooth"], held["hessian"], held["slope"]
+    factor = cho_factor(hessian[:smooth, :smooth] + 1e-6 * np.eye(smooth), check_finite=False)
+    start = np.concatenate([state.expression for state in states])
+    target = run.expression_minimum(held, factor, start, 0.0, reach=1.0)
+    change = target - start
+    cross = hessian[:smooth, smooth:]
+    reduced = hessian[smooth:, smooth:] - cross.T @ cho_solve(factor, cross, check_finite=False)
+    pull = slope[smooth:] - cross.T @ cho_solve(factor, slope[:smooth], check_finite=False)
+    gain = -(0.5 * change @ reduced @ change + pull @ change)
+    gain -= options.sparsity * float((target + 0.5 * target**2 - start - 0.5 * start**2).sum())
+    if not always and gain < options.expression_gain:
+        return None
+    step = -cho_solve(factor, cross @ change, check_finite=False)  # what the code gives up for the expression
+    identity = solution.identity + step[: len(solution.identity)]
+    split = target.reshape(len(states), channels)
+    return identity, [ViewState(state.similarity, weights) for state, weights in zip(states, split)]
