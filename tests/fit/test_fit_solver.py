@@ -83,6 +83,34 @@ def test_pose_steps_and_the_jacobian_agree_on_the_neural_model():
         assert line.jacobian[:, d + 7 + k] == pytest.approx(factor * numeric, abs=2e-3), k
 
 
+def test_noise_does_not_shrink_the_scan(stub):
+    """Size and code free, the size hardly known: noise of 1 mm must not make the head larger or smaller."""
+    truth = _code(stub, 10, 0.5)
+    points, _ = surface_of(stub, _codes(truth), 6000)
+    front = points[points[:, 2] > 0.0]
+    found = []
+    for seed in range(3):
+        noisy = front + 0.004 * np.random.default_rng(seed).standard_normal(front.shape)
+        view = View(Cloud.of(noisy), Similarity(), 0.0, 0.1)
+        solution = solve(stub, [view], Gaussian.of(truth), NEUTRAL)
+        found.append(np.log(solution.views[0].similarity.scale))
+    assert abs(np.mean(found)) < 0.005
+
+
+def test_a_reference_scale_measures_in_the_scan(stub):
+    """Residuals with a reference are those without, in scan units; the size column is their derivative."""
+    state, z, step = ViewState(_nudge(), None), _code(stub, 20), np.eye(7)[6] * 1e-3
+    points = surface_of(stub, _codes(z), 50)[0] + 0.01
+    plain, line = (linearise(stub, z, state, points, reference) for reference in (None, 2.0))
+    assert line.residual == pytest.approx(plain.residual * 2.0 / state.similarity.scale)
+    ahead, behind = (ViewState(_moved(state.similarity, sign * step), None) for sign in (1, -1))
+    values = [linearise(stub, z, s, points, 2.0) for s in (ahead, behind)]
+    numeric = (values[0].residual * values[0].slope - values[1].residual * values[1].slope) / 2e-3
+    stretch = 2.0 / state.similarity.scale
+    raw = (values[0].residual * values[0].slope + values[1].residual * values[1].slope) / 2
+    assert line.jacobian[:, -1] * line.slope == pytest.approx(numeric - raw, abs=2e-3 * stretch)
+
+
 def test_identity_and_placement_are_recovered(stub):
     truth = _code(stub, 1)
     points, _ = surface_of(stub, _codes(truth), 4000)

@@ -10,7 +10,7 @@ import numpy as np
 from headfield.fit.clean import thin
 from headfield.fit.gate import Gate
 from headfield.fit.mean_field import MeanField, class_fields, neck_plane
-from headfield.fit.normal_equations import RIM, Cloud, linearise, model_anchors
+from headfield.fit.normal_equations import RIM, Cloud, model_anchors
 from headfield.fit.placement import Placement, look_back, similarity_of_size, size_log_of
 from headfield.fit.solver import Run, Solution, SolverOptions, View, solve
 from headfield.frames import UNITS_IN_METRES
@@ -123,7 +123,7 @@ def log_evidence(
         sigma: Standard deviation of residuals, model units, the same for all components that are compared.
     """
     run = Run(model, views, prior, options, None)
-    lines = [linearise(model, solution.identity, s, v.cloud.points) for v, s in zip(views, solution.views)]
+    lines = run.linearised(solution.identity, list(solution.views))
     anchors = model_anchors(model, solution.identity)
     held = run.assemble(solution.identity, list(solution.views), lines, anchors, options.gate.end, sigma=sigma)
     volume = np.linalg.slogdet(held["hessian"][: held["smooth"], : held["smooth"]])[1]

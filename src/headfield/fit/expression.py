@@ -75,7 +75,7 @@ def propose(run: Run, solution: Solution, always: bool = False) -> tuple[np.ndar
         points = view.cloud.points[:POINTS]
         now = np.zeros(channels) if state.expression is None else state.expression
         state = ViewState(state.similarity, now)
-        line = linearise(model, solution.identity, state, points)
+        line = linearise(model, solution.identity, state, points, float(np.exp(view.log_scale)))
         jacobian = line.jacobian.copy()
         jacobian[:, -channels:] = secants(model, solution.identity, state, line, points)
         states.append(state)

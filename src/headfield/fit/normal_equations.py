@@ -74,11 +74,12 @@ class Linearised:
     """A view at one state.
 
     Attributes:
-        residual: (N,) signed distance, model units.
+        residual: (N,) signed distance, model units (of the reference scale, if there is one).
         placed: (N, 3) points in the model frame.
         gradient: (N, 3) field gradient.
         jacobian: (N, D + 7 + E) derivatives by identity, pose and expression (E absent while neutral), float32.
-        slope: (N,) length of the raw gradient, clipped, that everything above but `placed` was divided by.
+        slope: (N,) what raw derivatives are divided by: the length of the raw gradient, clipped, over the stretch of
+            the reference scale.
     """
 
     residual: np.ndarray
@@ -88,14 +89,20 @@ class Linearised:
     slope: np.ndarray
 
 
-def linearise(model, identity: np.ndarray, state: ViewState, points: np.ndarray) -> Linearised:
+def linearise(
+    model, identity: np.ndarray, state: ViewState, points: np.ndarray, reference: float | None = None
+) -> Linearised:
     """Residuals and Jacobian of one view.
+
+    A scan that is made smaller has smaller residuals, noise and all: measured in the model frame, every noisy scan
+    would come out too small. With a reference scale residuals are lengths in the scan, times that constant.
 
     Args:
         model: A HeadModel with ``value_and_jacobian``.
         identity: (D,) code.
         state: Placement and expression.
         points: (N, 3) scan points.
+        reference: Model units per scan unit in which residuals are measured; None = the state's own.
     """
     placed = state.similarity.apply(points)
     codes = codes_of(model, identity, state.expression)
@@ -112,7 +119,13 @@ def linearise(model, identity: np.ndarray, state: ViewState, points: np.ndarray)
     if state.expression is not None:
         parts.append(found.expression.float().cpu().numpy())
     jacobian = np.concatenate(parts, 1) / slope[:, None].astype(np.float32)
-    return Linearised(value / slope, placed, gradient / slope[:, None], jacobian, slope)
+    residual = value / slope
+    if reference is not None:
+        stretch = reference / state.similarity.scale
+        jacobian[:, len(identity) + POSE - 1] -= residual
+        residual, jacobian = stretch * residual, np.float32(stretch) * jacobian
+        return Linearised(residual, placed, gradient / slope[:, None], jacobian, slope / stretch)
+    return Linearised(residual, placed, gradient / slope[:, None], jacobian, slope)
 
 
 def codes_of(model, identity: np.ndarray, expression: np.ndarray | None) -> Codes:

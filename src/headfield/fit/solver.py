@@ -44,8 +44,8 @@ class SolverOptions:
     """Schedule of the outlier gate."""
     sigma: float = 0.0016
     """Least residual of a perfect fit, model units (0.4 mm): the model's own error."""
-    patch: float = 0.048
-    """Side of the patches of surface (model units, 12 mm) that count as one observation each: the model's error is the
+    patch: float = 0.064
+    """Side of the patches of surface (model units, 16 mm) that count as one observation each: the model's error is the
     same all over a patch, so that more points on it tell no more."""
     reserve: float = 0.6
     """Residuals are taken for at least this share of the gate's excess over its end, which holds the code back until
@@ -172,7 +172,7 @@ class Run:
         for k in range(iterations):
             early = step + k < options.early_iterations
             count = options.early_points if early else None
-            lines = [linearise(self.model, identity, s, v.cloud.points[:count]) for v, s in zip(self.views, states)]
+            lines = self.linearised(identity, states, count)
             scale = options.gate.scale(step + k)
             if before is not None and len(before["lines"][0].residual) == len(lines[0].residual):
                 worse = self._worse(before, identity, states, lines)
@@ -199,19 +199,26 @@ class Run:
             self.progress(self.taken, cost)
 
     def _finish(self, identity: np.ndarray, states: list[ViewState], step: int) -> Solution:
-        lines = [linearise(self.model, identity, s, v.cloud.points) for v, s in zip(self.views, states)]
+        lines = self.linearised(identity, states)
         anchors = model_anchors(self.model, identity)
         held = self.assemble(identity, states, lines, anchors, self.options.gate.scale(step), products=False)
         return Solution(
             identity,
             tuple(states),
-            tuple(line.residual for line in lines),
+            tuple(line.residual * s.similarity.scale / np.exp(v.log_scale) for line, s, v in zip(lines, states, self.views)),
             tuple(held["scales"]),
             held["cost"],
             float(np.mean(held["strengths"])),
             self.taken,
             tuple(self.history),
         )
+
+    def linearised(self, identity: np.ndarray, states: list[ViewState], count: int | None = None) -> list[Linearised]:
+        """Every view (its first `count` points) at a state, residuals at the scale that its unit lets expect."""
+        return [
+            linearise(self.model, identity, state, view.cloud.points[:count], float(np.exp(view.log_scale)))
+            for view, state in zip(self.views, states)
+        ]
 
     # ---- equations -----------------------------------------------------------------------------------------------
 
