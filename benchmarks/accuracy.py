@@ -19,6 +19,10 @@ from headfield.evaluate.protocols import PROTOCOLS
 from headfield.evaluate.run import evaluate
 
 
+BY_GROUP = ("full-anny", "depth-bald", "haired")
+"""Tests that the model card splits by what the people are."""
+
+
 def number(row: dict, share: bool) -> str:
     """mean / median / p90, or a share."""
     if not row["n"]:
@@ -41,6 +45,37 @@ def lines_of(folder: Path) -> list[str]:
     return rows
 
 
+def group_lines(folder: Path) -> list[str]:
+    """Rows of the table by age, gender, group and so on, from one finished protocol."""
+    content = json.loads((folder / "results.json").read_text())
+    rows = []
+    for what, values in content["by_group"].items():
+        for value, row in values.items():
+            if row["n"]:
+                rows.append(f"| {content['protocol']} | {what} | {value} | {row['n']} | {number(row, False)} |")
+    return rows
+
+
+def card_section(out: Path, split: str) -> str:
+    """The model card's results: every protocol's numbers, and the first number of each by what the people are."""
+    done = [out / name for name in PROTOCOLS if (out / name / "results.json").exists()]
+    lines = [
+        "## Results",
+        "",
+        f"Held-out heads of the {split} split; mm where nothing else is said; mean / median / p90.",
+    ]
+    lines += [f"Command: `python benchmarks/accuracy.py --split {split}`. What is measured: `docs/results.md`.", ""]
+    lines += ["| what | reach | n | fit | mean head | PCA | date |", "|---" * 7 + "|"]
+    lines += [row for folder in done for row in lines_of(folder)]
+    lines += [
+        "",
+        "By age, gender, group and hair (anny's phenotypes; ICT-FaceKit tells none), first number of each test:",
+    ]
+    lines += ["", "| test | by | | n | fit: mean / median / p90 |", "|---" * 5 + "|"]
+    lines += [row for folder in done if folder.name in BY_GROUP for row in group_lines(folder)]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="imhead-open-small")
@@ -50,6 +85,7 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=192)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=list(PROTOCOLS), choices=list(PROTOCOLS))
+    parser.add_argument("--card", type=Path, help="model card whose results section is replaced")
     options = parser.parse_args()
     for name in options.only:
         begin = time.perf_counter()
@@ -71,6 +107,9 @@ def main() -> None:
     for name in PROTOCOLS:
         if (options.out / name / "results.json").exists():
             print("\n".join(lines_of(options.out / name)))
+    if options.card:
+        text = options.card.read_text().split("## Results")[0].rstrip()
+        options.card.write_text(f"{text}\n\n{card_section(options.out, options.split)}")
 
 
 if __name__ == "__main__":
