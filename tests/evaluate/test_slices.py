@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from headfield.evaluate.slices import plane_segments, slice_picture
+from headfield.evaluate.slices import plane_points, plane_segments, slice_picture
 from headfield.types import Mesh
 
 BOX = np.array([[-1, -0.5, -1], [1, 0.5, 1.0]])
@@ -35,6 +35,12 @@ def test_truth_outline_lies_on_the_skin():
     red = slice_picture(ball, BOX, "z", size=200, truth=mesh).astype(int)
     assert ((red[..., 0] - red[..., 1]) > 120).sum() > 100
     assert len(plane_segments(mesh, "z", 5.0)) == 0
+
+
+def test_pixels_lie_on_the_plane():
+    points, pixel = plane_points(BOX, "z", 0.25, 200)
+    assert points.shape == (100, 200, 3) and pixel == pytest.approx(0.01) and (points[..., 2] == 0.25).all()
+    assert np.allclose(points[0, 0, :2], [-0.995, 0.495]) and np.allclose(points[-1, -1, :2], [0.995, -0.495])
 
 
 def test_unknown_axis():

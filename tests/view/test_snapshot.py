@@ -135,6 +135,9 @@ def test_png_is_whole_or_absent(tmp_path):
     write_png(picture, tmp_path / "deep" / "a.png")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "deep" / "a.png")), picture)
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["a.png"]
+    write_png(picture, tmp_path / "deep" / "a.png", colours=16)
+    few = np.asarray(Image.open(tmp_path / "deep" / "a.png").convert("RGB")).astype(int)
+    assert 8 <= len(np.unique(few.reshape(-1, 3), axis=0)) <= 16 and np.abs(few - picture).mean() < 12
     (tmp_path / "taken").mkdir()
     with pytest.raises(OutputError, match="taken"):
         write_png(picture, tmp_path / "taken")

@@ -51,17 +51,9 @@ def slice_picture(
     Returns:
         (H, W, 3) uint8.
     """
-    if axis not in AXES:
-        raise ValueError(f"axis {axis!r} is unknown: choose x, y or z")
     box = np.asarray(box, dtype=float)
-    right, up = AXES[axis]
-    side = box[1] - box[0]
-    pixel = max(side[right], side[up]) / size
-    width, height = int(round(side[right] / pixel)), int(round(side[up] / pixel))
-    points = np.empty((height, width, 3), dtype=np.float32)
-    points[..., "xyz".index(axis)] = at
-    points[..., right] = box[0, right] + (np.arange(width) + 0.5) * pixel
-    points[..., up] = (box[1, up] - (np.arange(height) + 0.5) * pixel)[:, None]
+    points, pixel = plane_points(box, axis, at, size)
+    (right, up), (height, width) = AXES[axis], points.shape[:2]
     flat = points.reshape(-1, 3)
     values = np.concatenate([_call(field, flat[i : i + chunk]) for i in range(0, len(flat), chunk)])
     mm = values.reshape(height, width) * mm_per_unit
@@ -84,6 +76,28 @@ def slice_picture(
             draw.line([*ends[0], *ends[1]], fill=255, width=scale + 1)
         picture.paste(_TRUTH, mask=large.resize((width, height), Image.Resampling.LANCZOS))
     return np.asarray(picture)
+
+
+def plane_points(box: np.ndarray, axis: str, at: float, size: int) -> tuple[np.ndarray, float]:
+    """Where the pixels of a slice lie.
+
+    Args:
+        box, axis, at, size: As in `slice_picture`.
+
+    Returns:
+        Points (H, W, 3) float32, first row on top, and the side of a pixel.
+    """
+    if axis not in AXES:
+        raise ValueError(f"axis {axis!r} is unknown: choose x, y or z")
+    right, up = AXES[axis]
+    side = np.asarray(box[1], dtype=float) - box[0]
+    pixel = max(side[right], side[up]) / size
+    width, height = int(round(side[right] / pixel)), int(round(side[up] / pixel))
+    points = np.empty((height, width, 3), dtype=np.float32)
+    points[..., "xyz".index(axis)] = at
+    points[..., right] = box[0][right] + (np.arange(width) + 0.5) * pixel
+    points[..., up] = (box[1][up] - (np.arange(height) + 0.5) * pixel)[:, None]
+    return points, pixel
 
 
 def _call(field: Callable, points: np.ndarray) -> np.ndarray:

@@ -117,8 +117,13 @@ def contact_sheet(
     return np.asarray(sheet)
 
 
-def write_png(image: np.ndarray, path: str | Path) -> None:
+def write_png(image: np.ndarray, path: str | Path, colours: int | None = None) -> None:
     """Write a picture (H, W, 3 or 4) uint8 as PNG, whole or not at all.
+
+    Args:
+        image: The picture.
+        path: Where to.
+        colours: Keep so many colours at most (2..256), which makes the file a third as large; None keeps all.
 
     Raises:
         OutputError: The place cannot be written.
@@ -129,7 +134,9 @@ def write_png(image: np.ndarray, path: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(handle, "wb") as stream:
-            Image.fromarray(np.ascontiguousarray(image)).save(stream, format="PNG")
+            picture = Image.fromarray(np.ascontiguousarray(image))
+            picture = picture if colours is None else picture.quantize(colours)
+            picture.save(stream, format="PNG", optimize=colours is not None)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
