@@ -24,7 +24,8 @@ from scipy.spatial.transform import Rotation
 from headfield.fit.adam import solve_adam
 from headfield.fit.normal_equations import Cloud, codes_of
 from headfield.fit.placement import similarity_of_size
-from headfield.fit.solver import Solution, SolverOptions, View, solve
+from headfield.fit.problem import SolverOptions, View
+from headfield.fit.solver import Solution, solve
 from headfield.models.prior import Gaussian
 from headfield.models.release import load
 from headfield.parametric import load_family

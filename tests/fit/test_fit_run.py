@@ -11,8 +11,9 @@ from stub_head import surface_of
 from headfield.errors import ConfigError, NotAHeadError, ScanError
 from headfield.fit.batch import fit_folder
 from headfield.fit.evidence import evidence_of, refuse_unless_head
+from headfield.fit.options import FitOptions
 from headfield.fit.result import Fit
-from headfield.fit.run import FitOptions, fit, surface_points
+from headfield.fit.run import fit, surface_points
 from headfield.frames import reference_anchors
 from headfield.types import Codes, Scan, Similarity
 
@@ -207,8 +208,14 @@ def test_a_writer_that_fails_leaves_nothing_behind(stub, similarity, tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        fit_folder([tmp_path / "a.ply"], tmp_path / "out", stub, FitOptions(expression="neutral"), read=lambda p: scan,
-                   write=write)
+        fit_folder(
+            [tmp_path / "a.ply"],
+            tmp_path / "out",
+            stub,
+            FitOptions(expression="neutral"),
+            read=lambda p: scan,
+            write=write,
+        )
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -10,7 +10,8 @@ from stub_head import StubHead, surface_of
 from headfield.fit.adam import solve_adam
 from headfield.fit.choose import best_component
 from headfield.fit.normal_equations import CENTRE, Cloud, ViewState, linearise
-from headfield.fit.solver import SolverOptions, View, _moved, observations, solve
+from headfield.fit.problem import SolverOptions, View, observations
+from headfield.fit.solver import _moved, solve
 from headfield.models.prior import Gaussian, Prior
 from headfield.types import Codes, Similarity
 

@@ -51,7 +51,8 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
     scans = [_read(command, path) for path in paths]
     read = time.perf_counter() - begin
     say("Loading the model")
-    from headfield.fit.run import FitOptions, fit
+    from headfield.fit.options import FitOptions
+    from headfield.fit.run import fit
     from headfield.models.release import load
 
     options = FitOptions(
@@ -101,10 +102,10 @@ def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
         options = {"neutral": command.neutral, "detail": command.detail, "scan": index}
         head = fit.mesh(command.resolution, model_frame=True, **options)
         placed = head.transformed(found.placement.inverse())
-        # unit m writes the numbers as they are: both files stay in the scan's own frame and unit
-        write_mesh(placed, folder / f"head{suffix}.ply")
-        known = command.metres and found.units in UNITS_IN_METRES
-        write_mesh(placed, folder / f"head{suffix}.glb", unit=found.units if known else "m")
+        # both files stay in the scan's own frame and unit; only a PLY names it
+        unit = found.units if found.units in UNITS_IN_METRES else None
+        write_mesh(placed, folder / f"head{suffix}.ply", unit=unit)
+        write_mesh(placed, folder / f"head{suffix}.glb", unit=unit if command.metres else None)
         normals = None if scan.normals is None else found.placement.rotate(scan.normals)
         in_model = replace(scan, points=found.placement.apply(scan.points), normals=normals)
         if command.neutral and found.expression.any():

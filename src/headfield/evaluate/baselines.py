@@ -13,7 +13,8 @@ from headfield.evaluate.truth import family
 from headfield.fit.clean import thin
 from headfield.fit.gate import Gate, geman_mcclure, noise_of
 from headfield.fit.normal_equations import CENTRE, Cloud
-from headfield.fit.solver import SolverOptions, View, solve
+from headfield.fit.problem import SolverOptions, View
+from headfield.fit.solver import solve
 from headfield.parametric.normalise import normalising_similarity
 from headfield.parametric.pca import LinearPCA
 from headfield.synth.expressions import draw_expressions

@@ -15,7 +15,8 @@ import torch
 
 from headfield.fit.normal_equations import CENTRE, ViewState, linearise, model_anchors, robust_scales
 from headfield.fit.pose import rotation_exp
-from headfield.fit.solver import Solution, SolverOptions, View
+from headfield.fit.problem import SolverOptions, View
+from headfield.fit.solver import Solution
 from headfield.models.prior import Gaussian
 from headfield.types import Codes, Similarity
 

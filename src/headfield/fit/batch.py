@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headfield.errors import HeadfieldError
+from headfield.fit.options import FitOptions
 from headfield.fit.result import Fit
-from headfield.fit.run import FitOptions, fit
+from headfield.fit.run import fit
 
 COLUMNS = (
     "scan",

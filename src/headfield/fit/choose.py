@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,14 +10,13 @@ from headfield.fit.clean import thin
 from headfield.fit.gate import Gate
 from headfield.fit.mean_field import MeanField, class_fields, neck_plane
 from headfield.fit.normal_equations import RIM, Cloud, model_anchors
+from headfield.fit.options import FitOptions
 from headfield.fit.placement import Placement, look_back, similarity_of_size, size_log_of
-from headfield.fit.solver import Run, Solution, SolverOptions, View, solve
+from headfield.fit.problem import Problem, SolverOptions, View
+from headfield.fit.solver import Solution, solve
 from headfield.frames import UNITS_IN_METRES
 from headfield.models.prior import BARE, Gaussian
 from headfield.types import Scan
-
-if TYPE_CHECKING:
-    from headfield.fit.run import FitOptions
 
 _SHORT = SolverOptions(iterations=6, gate=Gate(0.06, 0.02, 5), expression="neutral", early_iterations=0, hair=False)
 """A short neutral fit: six steps with a gate that goes from 15 to 5 mm."""
@@ -48,6 +46,15 @@ def best_placement(
     return tried[best]
 
 
+def view_of(model, cloud: Cloud, placement: Placement) -> View:
+    """A solver's view from a placement, its size expected by the unit and the model's prior."""
+    prior = model.prior
+    if placement.units in UNITS_IN_METRES:
+        expected = np.log(similarity_of_size(placement.units, float(prior.size_mean)))
+        return View(cloud, placement.similarity, float(expected), float(prior.size_sd))
+    return View(cloud, placement.similarity, float(np.log(placement.similarity.scale)), 0.3)
+
+
 def _tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int) -> tuple[Placement, float]:
     box = np.asarray(model.box, dtype=float)
     placed = placement.similarity.apply(scan.points)
@@ -55,13 +62,8 @@ def _tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int
     if len(near) < 30:
         return placement, -1.0
     near = near[thin(near, 1000, seed)]
-    prior = model.prior
-    if placement.units in UNITS_IN_METRES:
-        expected, sd = np.log(similarity_of_size(placement.units, float(prior.size_mean))), float(prior.size_sd)
-    else:
-        expected, sd = np.log(placement.similarity.scale), 0.3
-    view = View(Cloud.of(near, seed), placement.similarity, float(expected), sd)
-    solution = solve(model, [view], prior.component(placement.component), _SHORT)
+    view = view_of(model, Cloud.of(near, seed), placement)
+    solution = solve(model, [view], model.prior.component(placement.component), _SHORT)
     similarity = solution.views[0].similarity
     residual = solution.residuals[0]
     cut = neck_plane(model_anchors(model, solution.identity), above=RIM)
@@ -73,7 +75,7 @@ def _tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int
     mean_head = field_ if placement.component == 0 else class_fields(model)[placement.component - 1]()
     evidence = look_back(similarity, everything, mean_head)
     inside = float((residual[above] < -0.03).mean()) if above.any() else 1.0
-    away = (np.log(similarity.scale) - expected) / sd
+    away = (np.log(similarity.scale) - view.log_scale) / view.log_scale_sd
     trust = evidence["support"] * good - inside - 0.5 * evidence["contradiction"] - 0.01 * away**2
     evidence |= {"cost": placement.evidence.get("cost", 0.0), "good": good, "trust": float(trust)}
     settled = replace(
@@ -122,9 +124,8 @@ def log_evidence(
         solution: Where the objective is least.
         sigma: Standard deviation of residuals, model units, the same for all components that are compared.
     """
-    run = Run(model, views, prior, options, None)
-    lines = run.linearised(solution.identity, list(solution.views))
-    anchors = model_anchors(model, solution.identity)
-    held = run.assemble(solution.identity, list(solution.views), lines, anchors, options.gate.end, sigma=sigma)
+    problem = Problem(model, views, prior, options)
+    lines = problem.linearised(solution.identity, list(solution.views))
+    held = problem.assemble(solution.identity, list(solution.views), lines, options.gate.end, sigma=sigma)
     volume = np.linalg.slogdet(held["hessian"][: held["smooth"], : held["smooth"]])[1]
     return float(prior.log_share - held["cost"] - 0.5 * volume - np.log(np.diag(prior.spread)).sum())

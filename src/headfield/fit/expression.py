@@ -7,18 +7,16 @@ with identity and placement free to give way; the solver's steps, with good deri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve
 
-from headfield.fit.normal_equations import Linearised, ViewState, codes_of, linearise, model_anchors, model_points
+from headfield.fit.normal_equations import Linearised, ViewState, codes_of, linearise, model_points
+from headfield.fit.problem import Problem
 from headfield.types import Codes
-
-if TYPE_CHECKING:
-    from headfield.fit.solver import Run, Solution
 
 STRIDE = 0.5
 """Length of a secant in weight."""
@@ -58,34 +56,36 @@ def secants(model, identity: np.ndarray, state: ViewState, line: Linearised, poi
     return (change * (sign / STRIDE)[:, None]).T / line.slope[:, None]
 
 
-def propose(run: Run, solution: Solution, always: bool = False) -> tuple[np.ndarray, list[ViewState]] | None:
+def propose(
+    problem: Problem, identity: np.ndarray, states: Sequence[ViewState], always: bool = False
+) -> tuple[np.ndarray, list[ViewState]] | None:
     """A start with expression, or None when it does not promise a decrease of the cost that is worth the trouble.
 
     Args:
-        run: The solve in progress.
-        solution: Where it stands.
+        problem: What is being solved.
+        identity: (D,) code where it stands.
+        states: Its views' states.
         always: Propose whatever it promises.
     Returns:
         Identity (D,) and the views' states, with the proposed expressions.
     """
-    model, options = run.model, run.options
+    model, options = problem.model, problem.options
     channels = int(model.config.expression)
-    states, lines = [], []
-    for view, state in zip(run.views, solution.views):
+    starts, lines = [], []
+    for view, state in zip(problem.views, states):
         points = view.cloud.points[:POINTS]
         now = np.zeros(channels) if state.expression is None else state.expression
         state = ViewState(state.similarity, now)
-        line = linearise(model, solution.identity, state, points, float(np.exp(view.log_scale)))
+        line = linearise(model, identity, state, points, float(np.exp(view.log_scale)))
         jacobian = line.jacobian.copy()
-        jacobian[:, -channels:] = secants(model, solution.identity, state, line, points)
-        states.append(state)
+        jacobian[:, -channels:] = secants(model, identity, state, line, points)
+        starts.append(state)
         lines.append(replace(line, jacobian=jacobian))
-    anchors = model_anchors(model, solution.identity)
-    held = run.assemble(solution.identity, states, lines, anchors, OPEN_GATE, hold=False)
+    held = problem.assemble(identity, starts, lines, OPEN_GATE, hold=False)
     smooth, hessian, slope = held["smooth"], held["hessian"], held["slope"]
     factor = cho_factor(hessian[:smooth, :smooth] + 1e-6 * np.eye(smooth), check_finite=False)
-    start = np.concatenate([state.expression for state in states])
-    target = run.expression_minimum(held, factor, start, 0.0, reach=1.0)
+    start = np.concatenate([state.expression for state in starts])
+    target = problem.expression_minimum(held, factor, start, 0.0, reach=1.0)
     change = target - start
     cross = hessian[:smooth, smooth:]
     reduced = hessian[smooth:, smooth:] - cross.T @ cho_solve(factor, cross, check_finite=False)
@@ -95,6 +95,5 @@ def propose(run: Run, solution: Solution, always: bool = False) -> tuple[np.ndar
     if not always and gain < options.expression_gain:
         return None
     step = -cho_solve(factor, cross @ change, check_finite=False)  # what the code gives up for the expression
-    identity = solution.identity + step[: len(solution.identity)]
-    split = target.reshape(len(states), channels)
-    return identity, [ViewState(state.similarity, weights) for state, weights in zip(states, split)]
+    split = target.reshape(len(starts), channels)
+    return identity + step[: len(identity)], [ViewState(s.similarity, weights) for s, weights in zip(starts, split)]

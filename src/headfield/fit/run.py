@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import ConfigError, ScanError
-from headfield.fit.choose import best_component, best_placement
+from headfield.fit.choose import best_component, best_placement, view_of
 from headfield.fit.clean import clean, thin
 from headfield.fit.evidence import evidence_of, refuse_unless_head
 from headfield.fit.landmarks import place_by_landmarks
 from headfield.fit.mean_field import MeanField, class_fields, mean_field_of
 from headfield.fit.normal_equations import Cloud, model_anchors
+from headfield.fit.options import FitOptions, checked
 from headfield.fit.placement import (
     Placement,
     PlacementOptions,
     millimetres_per_unit,
-    similarity_of_size,
     size_log_of,
 )
 from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
 from headfield.fit.search import place
-from headfield.fit.solver import SolverOptions, View, solve
+from headfield.fit.solver import solve
 from headfield.frames import UNITS_IN_METRES
 from headfield.models.prior import BARE
 from headfield.types import Scan
@@ -34,32 +34,6 @@ ScanLike = Scan | str | Path
 Progress = Callable[[str, float], None]
 
 _DETAIL_POINTS = 100_000
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """What is known about the scans and how to fit them."""
-
-    units: str | None = None
-    """Unit of the scans: mm, cm, m or inch; None finds it."""
-    up: str | None = None
-    """Axis of the scans that points to the crown: x, y, z, -x, -y, -z; None finds it."""
-    landmarks: str | Path | None = None
-    """JSON file of landmarks of the (first) scan, see :func:`headfield.fit.landmarks.read_landmarks`."""
-    expression: str = "auto"
-    """auto: solved when the scan asks for it; neutral: held at zero; fit: always solved."""
-    points: int = 5000
-    """Scan points around the head that the solver uses."""
-    seed: int = 0
-    """Seed of the choice of points."""
-    candidates: int = 4
-    """Placements that are tried with a short fit before one is chosen."""
-    refuse: bool = True
-    """Raise NotAHeadError when the evidence says so; otherwise only note it."""
-    method: str = "lm"
-    """lm, or adam (the papers' schedule, slow; the baseline)."""
-    solver: SolverOptions = field(default_factory=SolverOptions)
-    """The solver's settings."""
 
 
 def fit(
@@ -75,7 +49,7 @@ def fit(
     Args:
         scan: A path, a :class:`headfield.types.Scan`, or several of either (one person, one expression each).
         model: A model's name, folder or hub id, or a loaded model.
-        options: See :class:`FitOptions`.
+        options: See :class:`headfield.fit.options.FitOptions`.
         progress: Called with a stage (read, align, solve) and the share done.
         **changes: Fields of FitOptions to change, e.g. ``units="mm"``.
     Returns:
@@ -86,7 +60,7 @@ def fit(
         ConfigError: Options that are unknown or contradict.
         WeightsError: The model cannot be loaded.
     """
-    options = _checked(options, changes)
+    options = checked(options, changes)
     tell = progress or (lambda stage, share: None)
     tell("read", 0.0)
     begin = time.perf_counter()
@@ -123,22 +97,6 @@ class _Placed:
     surface: np.ndarray
     placement: Placement
     notes: tuple[str, ...]
-
-
-def _checked(options: FitOptions | None, changes: dict) -> FitOptions:
-    options = options or FitOptions()
-    try:
-        options = replace(options, **changes)
-    except TypeError as error:
-        known = ", ".join(FitOptions.__dataclass_fields__)
-        raise ConfigError(f"unknown fit option ({error}); known are {known}.") from error
-    if options.expression not in ("auto", "neutral", "fit"):
-        raise ConfigError(f"unknown expression mode {options.expression!r}: expected auto, neutral or fit.")
-    if options.method not in ("lm", "adam"):
-        raise ConfigError(f"unknown method {options.method!r}: expected lm or adam.")
-    if options.units is not None and options.units not in UNITS_IN_METRES:
-        raise ConfigError(f"unknown unit {options.units!r}: expected one of {', '.join(UNITS_IN_METRES)}.")
-    return options
 
 
 def _read(item: ScanLike, units: str | None) -> Scan:
@@ -184,9 +142,10 @@ def surface_points(scan: Scan, count: int = 40_000, seed: int = 0) -> np.ndarray
     return a + u[:, None] * (b - a) + v[:, None] * (c - a)
 
 
-def _placement_options(model, options: FitOptions, units: str | None) -> PlacementOptions:
+def _search(model, field_: MeanField, scan: Scan, options: FitOptions, units: str | None) -> tuple[Placement, float]:
+    """The best placement of a scan in a unit (None: any), and how much of the head it explains."""
     prior = model.prior
-    return PlacementOptions(
+    wanted = PlacementOptions(
         units=units,
         up=options.up,
         candidates=max(5, options.candidates),
@@ -194,6 +153,7 @@ def _placement_options(model, options: FitOptions, units: str | None) -> Placeme
         size_sd=float(prior.size_sd),
         seed=options.seed,
     )
+    return best_placement(model, field_, scan, place(scan, field_, wanted, class_fields(model)), options)
 
 
 def _place(model, field_: MeanField, scan: Scan, options: FitOptions, first: bool) -> _Placed:
@@ -205,24 +165,11 @@ def _place(model, field_: MeanField, scan: Scan, options: FitOptions, first: boo
         placement = place_by_landmarks(options.landmarks, options.units, prior.size_mean, prior.size_sd)
         return _Placed(surface, placement, tuple(notes))
     known = options.units or scan.units
-    placement, trust = best_placement(
-        model,
-        field_,
-        cloud,
-        place(cloud, field_, _placement_options(model, options, known), class_fields(model)),
-        options,
-    )
+    placement, trust = _search(model, field_, cloud, options, known)
     if known is not None and (
         trust < 0.25 or abs(placement.size_log - model.prior.size_mean) > 2.5 * model.prior.size_sd
     ):
-        free = replace(cloud, units=None)
-        other, other_trust = best_placement(
-            model,
-            field_,
-            free,
-            place(free, field_, _placement_options(model, options, None), class_fields(model)),
-            options,
-        )
+        other, other_trust = _search(model, field_, replace(cloud, units=None), options, None)
         if other.units not in (known, "free") and other_trust > trust + 0.08:
             size = 230.0 * np.exp(other.size_log) * UNITS_IN_METRES[known] / UNITS_IN_METRES[other.units]
             said = f"read as {known}, the head in it would be about {size:.4g} mm tall"
@@ -245,15 +192,6 @@ def _around_head(surface: np.ndarray, placement: Placement, box: np.ndarray) -> 
     """Indices of the surface points within the model's box (grown by 12 mm) under a placement."""
     placed = placement.similarity.apply(surface)
     return np.flatnonzero(((placed > box[0] - 0.05) & (placed < box[1] + 0.05)).all(axis=1))
-
-
-def view_of(model, cloud: Cloud, placement: Placement) -> View:
-    """A solver's view from a placement, its size expected by the unit and the model's prior."""
-    prior = model.prior
-    if placement.units in UNITS_IN_METRES:
-        expected = np.log(similarity_of_size(placement.units, float(prior.size_mean)))
-        return View(cloud, placement.similarity, float(expected), float(prior.size_sd))
-    return View(cloud, placement.similarity, float(np.log(placement.similarity.scale)), 0.3)
 
 
 def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: FitOptions, tell) -> Fit:

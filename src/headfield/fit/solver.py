@@ -1,90 +1,23 @@
 """Levenberg-Marquardt on identity, expression and placement.
 
-Residuals are signed distances f(T x) of scan points; the Jacobian by the code is exact and explicit
-(performance.md section 8), so 15 to 25 steps do what hundreds of Adam steps do. The prior on the code is normal (one
-hair class), that on expression weights sparse with bounds [0, 1], that on log-size normal. Same input and seed, same
-result.
+The Jacobian by the code is exact and explicit (performance.md section 8), so 15 to 25 steps do what hundreds of Adam
+steps do. Same input and seed, same result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.transform import Rotation
 
-from headfield.fit.box_qp import box_minimum
 from headfield.fit.expression import propose
-from headfield.fit.gate import Gate
-from headfield.fit.normal_equations import (
-    CENTRE,
-    POSE,
-    Cloud,
-    Linearised,
-    ViewState,
-    linearise,
-    model_anchors,
-    robust_cost,
-    robust_scales,
-    weigh,
-)
+from headfield.fit.normal_equations import CENTRE, POSE, ViewState
+from headfield.fit.problem import Problem, SolverOptions, View
 from headfield.models.prior import Gaussian
 from headfield.types import Similarity
-
-
-@dataclass(frozen=True)
-class SolverOptions:
-    """How the solver works."""
-
-    iterations: int = 18
-    """Most steps of each phase."""
-    gate: Gate = field(default_factory=Gate)
-    """Schedule of the outlier gate."""
-    sigma: float = 0.0016
-    """Least residual of a perfect fit, model units (0.4 mm): the model's own error."""
-    patch: float = 0.064
-    """Side of the patches of surface (model units, 16 mm) that count as one observation each: the model's error is the
-    same all over a patch, so that more points on it tell no more."""
-    reserve: float = 0.6
-    """Residuals are taken for at least this share of the gate's excess over its end, which holds the code back until
-    the placement has settled."""
-    prior: float = 1.0
-    """Strength of the prior on the identity code."""
-    expression: str = "auto"
-    """``neutral`` leaves it out, ``fit`` always solves it, ``auto`` when the scan asks for it."""
-    proposals: int = 2
-    """Most phases with expression, each begun by a proposal of channels."""
-    sparsity: float = 4.0
-    """Cost of one full expression channel (the slope of the L1 prior)."""
-    expression_gain: float = 30.0
-    """Decrease of the cost (in nats) that expression must promise before ``auto`` solves it."""
-    early_points: int = 1500
-    """Points used while the gate is still wide."""
-    early_iterations: int = 7
-    """Steps on those."""
-    hair: bool = True
-    """Keep the gate open outward over scalp and jaw."""
-    solve_placement: bool = True
-    """Move the placement too; otherwise it stays as given."""
-
-
-@dataclass(frozen=True)
-class View:
-    """One scan to explain.
-
-    Attributes:
-        cloud: Its points.
-        similarity: Start, scan -> model frame.
-        log_scale: Expected log of the similarity's scale, from the unit and the prior on size.
-        log_scale_sd: Its standard deviation; large for a free size.
-    """
-
-    cloud: Cloud
-    similarity: Similarity
-    log_scale: float
-    log_scale_sd: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -116,7 +49,7 @@ def solve(
     model,
     views: list[View],
     prior: Gaussian,
-    options: SolverOptions = SolverOptions(),
+    options: SolverOptions | None = None,
     *,
     identity: np.ndarray | None = None,
     expressions: list[np.ndarray | None] | None = None,
@@ -128,62 +61,60 @@ def solve(
         model: HeadModel with ``value_and_jacobian``, ``anchors`` and ``box``.
         views: The scans of one person.
         prior: Distribution of the code.
-        options: See :class:`SolverOptions`.
+        options: See :class:`headfield.fit.problem.SolverOptions`.
         identity: (D,) start, default the prior's mean.
         expressions: Start of every view's expression; None starts neutral.
         progress: Called with the step and the objective.
     """
+    options = SolverOptions() if options is None else options
     start = np.array(prior.mean if identity is None else identity, dtype=float)
     states = [ViewState(view.similarity, None) for view in views]
     if expressions is not None:
         states = [ViewState(view.similarity, e) for view, e in zip(views, expressions)]
-    run = Run(model, views, prior, options, progress)
+    problem = Problem(model, views, prior, options)
+    solver = _LevenbergMarquardt(problem, progress)
     if options.expression == "neutral" or expressions is not None:
-        return run.phase(start, states, options.iterations, 0)
+        return solver.phase(start, states, options.iterations, 0)
     early = min(options.early_iterations, options.iterations)
-    solution = run.phase(start, states, early, 0)
-    proposed = propose(run, solution, always=options.expression == "fit")
+    solution = solver.phase(start, states, early, 0)
+    proposed = propose(problem, solution.identity, solution.views, always=options.expression == "fit")
     if proposed is None:
-        solution = run.phase(solution.identity, list(solution.views), options.iterations - early, early)
-        proposed = propose(run, solution)
+        solution = solver.phase(solution.identity, list(solution.views), options.iterations - early, early)
+        proposed = propose(problem, solution.identity, solution.views)
     for _ in range(options.proposals):
         if proposed is None:
             break
-        solution = run.phase(*proposed, options.iterations * 2 // 3, max(0, early - 3))
-        proposed = propose(run, solution)
+        solution = solver.phase(*proposed, options.iterations * 2 // 3, max(0, early - 3))
+        proposed = propose(problem, solution.identity, solution.views)
     return solution
 
 
-class Run:
-    """The state shared by the phases of one solve."""
+class _LevenbergMarquardt:
+    """Steps on a problem, in one or more phases."""
 
-    def __init__(self, model, views, prior, options, progress) -> None:
-        self.model, self.views, self.prior, self.options, self.progress = model, views, prior, options, progress
-        self.observed = [observations(view, options.patch) for view in views]
+    def __init__(self, problem: Problem, progress: Callable[[int, float], None] | None) -> None:
+        self.problem, self.progress = problem, progress
         self.taken = 0
         self.history: list[float] = []
 
-    # ---- one phase ---------------------------------------------------------------------------------------------
-
     def phase(self, identity: np.ndarray, states: list[ViewState], iterations: int, step: int) -> Solution:
         """LM steps from a state; `step` is where the gate's schedule starts."""
-        options = self.options
+        problem, options = self.problem, self.problem.options
         damping, before, held = 1e-3, None, None
         for k in range(iterations):
             early = step + k < options.early_iterations
             count = options.early_points if early else None
-            lines = self.linearised(identity, states, count)
+            lines = problem.linearised(identity, states, count)
             scale = options.gate.scale(step + k)
             if before is not None and len(before["lines"][0].residual) == len(lines[0].residual):
-                worse = self._worse(before, identity, states, lines)
-                if worse:
+                cost = problem.cost_under(before, identity, states, lines)
+                if cost > before["cost"] * (1.0 + 1e-4) + 1e-9:
                     damping = min(damping * 8.0, 1e3)
                     identity, states = self._step(before, damping)
                     self._tell(before["cost"])
                     continue
                 damping = max(damping / 4.0, 1e-5)
-            anchors = model_anchors(self.model, identity)
-            held = self.assemble(identity, states, lines, anchors, scale)
+            held = problem.assemble(identity, states, lines, scale)
             new_identity, new_states = self._step(held, damping)
             settled = before is not None and abs(held["cost"] - before["cost"]) < 3e-3 * before["cost"]
             before, identity, states = held, new_identity, new_states
@@ -199,103 +130,23 @@ class Run:
             self.progress(self.taken, cost)
 
     def _finish(self, identity: np.ndarray, states: list[ViewState], step: int) -> Solution:
-        lines = self.linearised(identity, states)
-        anchors = model_anchors(self.model, identity)
-        held = self.assemble(identity, states, lines, anchors, self.options.gate.scale(step), products=False)
+        problem = self.problem
+        lines = problem.linearised(identity, states)
+        held = problem.assemble(identity, states, lines, problem.options.gate.scale(step), products=False)
+        residuals = [
+            line.residual * state.similarity.scale / np.exp(view.log_scale)
+            for line, state, view in zip(lines, states, problem.views)
+        ]
         return Solution(
             identity,
             tuple(states),
-            tuple(line.residual * s.similarity.scale / np.exp(v.log_scale) for line, s, v in zip(lines, states, self.views)),
+            tuple(residuals),
             tuple(held["scales"]),
             held["cost"],
             float(np.mean(held["strengths"])),
             self.taken,
             tuple(self.history),
         )
-
-    def linearised(self, identity: np.ndarray, states: list[ViewState], count: int | None = None) -> list[Linearised]:
-        """Every view (its first `count` points) at a state, residuals at the scale that its unit lets expect."""
-        return [
-            linearise(self.model, identity, state, view.cloud.points[:count], float(np.exp(view.log_scale)))
-            for view, state in zip(self.views, states)
-        ]
-
-    # ---- equations -----------------------------------------------------------------------------------------------
-
-    def assemble(
-        self,
-        identity,
-        states,
-        lines: list[Linearised],
-        anchors,
-        scale: float,
-        products: bool = True,
-        hold: bool = True,
-        sigma: float | None = None,
-    ) -> dict:
-        """Weights, cost and the normal equations in the order identity, poses, expressions; `sigma` overrules the
-        residuals' own standard deviation."""
-        options, d = self.options, len(identity)
-        scales, strengths, weights, costs = [], [], [], []
-        # while the gate is wide the placement is still off, so residuals are not noise: hold the code back
-        floor = options.reserve * (scale - options.gate.end) if hold else 0.0
-        for line, state, view, observed in zip(lines, states, self.views, self.observed):
-            gates = robust_scales(line, anchors, state, view.cloud, scale, options.hair)
-            trust = observed / max(1, len(line.residual))
-            least = max(options.sigma, floor)
-            weight, strength, cost = weigh(line, gates, least, trust, sigma)
-            scales.append(gates)
-            strengths.append(strength)
-            weights.append(weight)
-            costs.append(cost)
-        held = {
-            "identity": identity,
-            "states": states,
-            "lines": lines,
-            "scales": scales,
-            "strengths": strengths,
-            "cost": sum(costs) + self._prior_cost(identity, states),
-        }
-        if not products:
-            return held
-        views = len(states)
-        smooth = d + POSE * views
-        channels = [0 if s.expression is None else len(s.expression) for s in states]
-        total = smooth + sum(channels)
-        hessian, slope = np.zeros((total, total)), np.zeros(total)
-        at = smooth
-        for index, (line, weight, state) in enumerate(zip(lines, weights, states)):
-            where = np.concatenate([np.arange(d), d + POSE * index + np.arange(POSE), at + np.arange(channels[index])])
-            at += channels[index]
-            used = weight > 1e-3 * weight.max(initial=0.0)
-            root = np.sqrt(weight[used])
-            rows = line.jacobian[used] * root[:, None].astype(np.float32)
-            block = (rows.T @ rows).astype(float)
-            hessian[np.ix_(where, where)] += block
-            slope[where] += rows.T.astype(float) @ (root * line.residual[used])
-            view = self.views[index]
-            size = d + POSE * index + POSE - 1
-            hessian[size, size] += 1.0 / view.log_scale_sd**2
-            slope[size] += (np.log(state.similarity.scale) - view.log_scale) / view.log_scale_sd**2
-        hessian[:d, :d] += options.prior * self.prior.precision
-        slope[:d] += options.prior * (self.prior.precision @ (identity - self.prior.mean))
-        held |= {"hessian": hessian, "slope": slope, "channels": channels, "smooth": smooth}
-        return held
-
-    def _prior_cost(self, identity: np.ndarray, states: list[ViewState]) -> float:
-        cost = self.options.prior * self.prior.cost(identity)
-        for view, state in zip(self.views, states):
-            cost += 0.5 * ((np.log(state.similarity.scale) - view.log_scale) / view.log_scale_sd) ** 2
-            if state.expression is not None:
-                cost += self.options.sparsity * float(state.expression.sum() + 0.5 * (state.expression**2).sum())
-        return cost
-
-    def _worse(self, before: dict, identity, states, lines: list[Linearised]) -> bool:
-        """Whether a step raised the objective, judged by the scales under which it was taken."""
-        cost = self._prior_cost(identity, states)
-        for line, scales, strength, observed in zip(lines, before["scales"], before["strengths"], self.observed):
-            cost += robust_cost(line.residual, scales, strength, observed / max(1, len(line.residual)))
-        return cost > before["cost"] * (1.0 + 1e-4) + 1e-9
 
     def _step(self, held: dict, damping: float) -> tuple[np.ndarray, list[ViewState]]:
         """Solve the damped equations: smooth unknowns eliminated, expression in its box, then back."""
@@ -305,13 +156,13 @@ class Run:
         damped = hessian[:smooth, :smooth].copy()
         damped[np.arange(smooth), np.arange(smooth)] *= 1.0 + damping
         damped[np.arange(smooth), np.arange(smooth)] += 1e-9
-        if not self.options.solve_placement:
+        if not self.problem.options.solve_placement:
             damped[np.arange(d, smooth), np.arange(d, smooth)] = 1e12
         factor = cho_factor(damped, check_finite=False)
         step = -cho_solve(factor, slope[:smooth], check_finite=False)
         if len(slope) > smooth:
             start = np.concatenate([s.expression for s in states if s.expression is not None])
-            target = self.expression_minimum(held, factor, start, damping)
+            target = self.problem.expression_minimum(held, factor, start, damping)
             step = -cho_solve(factor, slope[:smooth] + hessian[:smooth, smooth:] @ (target - start), check_finite=False)
         else:
             target = np.zeros(0)
@@ -323,28 +174,6 @@ class Run:
             at += count
             moved.append(ViewState(_moved(state.similarity, limit * pose), expression))
         return identity + limit * step[:d], moved
-
-    def expression_minimum(
-        self, held: dict, factor, start: np.ndarray, damping: float, reach: float = 0.5
-    ) -> np.ndarray:
-        """Expression weights (all views) that minimise the quadratic model, the smooth unknowns eliminated."""
-        smooth, hessian, slope = held["smooth"], held["hessian"], held["slope"]
-        cross = hessian[:smooth, smooth:]
-        eliminated = cho_solve(factor, np.column_stack([cross, slope[:smooth]]), check_finite=False)
-        reduced = hessian[smooth:, smooth:] - cross.T @ eliminated[:, :-1]
-        reduced[np.diag_indices_from(reduced)] *= 1.0 + damping
-        pull = slope[smooth:] - cross.T @ eliminated[:, -1]
-        sparsity = self.options.sparsity
-        reduced[np.diag_indices_from(reduced)] += sparsity
-        linear = pull - (reduced - sparsity * np.eye(len(start))) @ start + sparsity
-        lower, upper = np.maximum(0.0, start - reach), np.minimum(1.0, start + reach)
-        return box_minimum(reduced, linear, start, lower, upper)
-
-
-def observations(view: View, patch: float) -> int:
-    """Independent observations in a view: the patches (cubes of a side in model units) that its points touch."""
-    cells = np.floor(view.similarity.apply(view.cloud.points) / patch).astype(np.int64)
-    return len(np.unique(cells, axis=0))
 
 
 def _moved(similarity: Similarity, step: np.ndarray) -> Similarity:

@@ -1,0 +1,57 @@
+"""What is known about scans and how to fit them, as one dataclass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from headfield.errors import ConfigError
+from headfield.fit.problem import SolverOptions
+from headfield.frames import UNITS_IN_METRES
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What is known about the scans and how to fit them."""
+
+    units: str | None = None
+    """Unit of the scans: mm, cm, m or inch; None finds it."""
+    up: str | None = None
+    """Axis of the scans that points to the crown: x, y, z, -x, -y, -z; None finds it."""
+    landmarks: str | Path | None = None
+    """JSON file of landmarks of the (first) scan, see :func:`headfield.fit.landmarks.read_landmarks`."""
+    expression: str = "auto"
+    """auto: solved when the scan asks for it; neutral: held at zero; fit: always solved."""
+    points: int = 5000
+    """Scan points around the head that the solver uses."""
+    seed: int = 0
+    """Seed of the choice of points."""
+    candidates: int = 4
+    """Placements that are tried with a short fit before one is chosen."""
+    refuse: bool = True
+    """Raise NotAHeadError when the evidence says so; otherwise only note it."""
+    method: str = "lm"
+    """lm, or adam (the papers' schedule, slow; the baseline)."""
+    solver: SolverOptions = field(default_factory=SolverOptions)
+    """The solver's settings."""
+
+
+def checked(options: FitOptions | None, changes: dict) -> FitOptions:
+    """Options with some fields changed.
+
+    Raises:
+        ConfigError: A field or value that is unknown.
+    """
+    options = options or FitOptions()
+    try:
+        options = replace(options, **changes)
+    except TypeError as error:
+        known = ", ".join(FitOptions.__dataclass_fields__)
+        raise ConfigError(f"unknown fit option ({error}); known are {known}.") from error
+    if options.expression not in ("auto", "neutral", "fit"):
+        raise ConfigError(f"unknown expression mode {options.expression!r}: expected auto, neutral or fit.")
+    if options.method not in ("lm", "adam"):
+        raise ConfigError(f"unknown method {options.method!r}: expected lm or adam.")
+    if options.units is not None and options.units not in UNITS_IN_METRES:
+        raise ConfigError(f"unknown unit {options.units!r}: expected one of {', '.join(UNITS_IN_METRES)}.")
+    return options
