@@ -8,8 +8,8 @@ import pytest
 
 from headfield.errors import ConfigError
 from headfield.evaluate.protocols import PROTOCOLS, Column, Protocol, protocol_named
+from headfield.evaluate.records import CaseResult
 from headfield.evaluate.report import reached, summary_of, table
-from headfield.evaluate.run import CaseResult
 
 
 def result(value=None, error=""):

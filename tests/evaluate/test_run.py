@@ -6,8 +6,8 @@ import pytest
 
 from headfield.errors import ConfigError, ScanError, WeightsError
 from headfield.evaluate import cases, report
-from headfield.evaluate.cases import Outcome
 from headfield.evaluate.options import Options
+from headfield.evaluate.outcome import Outcome
 from headfield.evaluate.run import evaluate
 
 

@@ -68,7 +68,8 @@ def test_poses_and_smiles_are_what_the_protocols_say():
 
 
 def test_a_head_measured_against_itself_is_perfect(haired):
-    from headfield.evaluate.cases import Settings, compare
+    from headfield.evaluate.cases import compare
+    from headfield.evaluate.options import Settings
 
     truth = truth_of(haired.person, haired.solid)
     pair = compare(truth.mesh, truth, millimetres(haired.person), Settings(samples=8000), truth.visible)

@@ -10,13 +10,16 @@ from scipy.spatial.transform import Rotation
 
 from headfield.evaluate.nearest import Target
 from headfield.evaluate.truth import family
+from headfield.evaluate.visibility import visible_triangles
 from headfield.fit.clean import thin
 from headfield.fit.gate import Gate, geman_mcclure, noise_of
-from headfield.fit.normal_equations import CENTRE, Cloud
+from headfield.fit.normal_equations import CENTRE, Cloud, codes_of
 from headfield.fit.problem import SolverOptions, View
 from headfield.fit.solver import solve
+from headfield.models.release import load
 from headfield.parametric.normalise import normalising_similarity
 from headfield.parametric.pca import LinearPCA
+from headfield.surface.mesh_head import mesh_of
 from headfield.synth.expressions import draw_expressions
 from headfield.synth.identities import IdentityKey, frozen
 from headfield.types import Mesh, Scan, Similarity
@@ -44,6 +47,15 @@ def fit_mean(model, points: np.ndarray, start: Similarity, log_scale_sd: float =
     options = SolverOptions(prior=1e9, expression="neutral", gate=Gate(0.1, MEAN_GATE, 10), hair=False)
     view = View(Cloud.of(points), start, float(np.log(start.scale)), log_scale_sd)
     return solve(model, [view], model.prior.component(0), options).views[0].similarity
+
+
+@cache
+def mean_mesh(model: str, resolution: int, expression: tuple[float, ...] | None = None) -> tuple[Mesh, np.ndarray]:
+    """The model's mean head (with an expression) and its visible triangles."""
+    net = load(model)
+    mean = net.prior.component(0).mean
+    mesh = mesh_of(net, codes_of(net, mean, None if expression is None else np.array(expression)), resolution)
+    return mesh, visible_triangles(mesh)
 
 
 def points_near(scan: Scan, start: Similarity, box: np.ndarray, count: int = 5000) -> np.ndarray:

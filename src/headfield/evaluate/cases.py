@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 import zlib
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
-from headfield.errors import HeadfieldError
-from headfield.evaluate.baselines import fit_mean, fit_pca, points_near, training_pca
+from headfield.evaluate.baselines import fit_mean, fit_pca, mean_mesh, points_near, training_pca
 from headfield.evaluate.metrics import PairMetrics, evaluate_pair
 from headfield.evaluate.observe import Observed, ScanKind, observe
+from headfield.evaluate.options import Settings
+from headfield.evaluate.outcome import Outcome, Values, fit_facts
+from headfield.evaluate.outsiders import run_outsider
 from headfield.evaluate.protocols import Protocol
 from headfield.evaluate.truth import Truth, frozen_person, millimetres, scalp_mask, truth_of
 from headfield.evaluate.visibility import visible_triangles
-from headfield.fit.evidence import FACE_PARTS, refuse_unless_head
+from headfield.fit.evidence import FACE_PARTS
 from headfield.fit.normal_equations import codes_of, model_anchors
 from headfield.fit.result import Fit
 from headfield.fit.run import fit
@@ -34,28 +35,6 @@ RIGHT_MM = 5.0
 """A placement is right when the face anchors lie this near to the true ones on average."""
 
 SMILE = {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5}
-
-Values = dict[str, dict[str, float]]
-"""Column -> method -> number."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How cases are run.
-
-    Attributes:
-        model: Name or folder.
-        split: ``dev`` or ``test``.
-        resolution: Of the meshes that are measured, samples along the longest side of the box.
-        samples: Surface samples per side and head.
-        pca_heads: Training heads of the PCA; None = as many as the released model's.
-    """
-
-    model: str = "imhead-open-small"
-    split: str = "dev"
-    resolution: int = 192
-    samples: int = 50_000
-    pca_heads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,21 +77,6 @@ def _scan(protocol: Protocol, key: IdentityKey, person: Person, expression, kind
     return observe(person, expression, kind, np.random.default_rng(words), key.id)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a case gave.
-
-    Attributes:
-        values: Column -> method -> number.
-        fit: The fit whose head is pictured.
-        facts: More numbers of interest: seconds, whether the fit would have been refused.
-    """
-
-    values: Values
-    fit: Fit
-    facts: dict
-
-
 def run_case(protocol: Protocol, family: str, index: int, settings: Settings) -> Outcome:
     """Run and measure one case.
 
@@ -120,8 +84,6 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
         HeadfieldError: The scan could not be fitted.
     """
     if protocol.kind == "outsiders":
-        from headfield.evaluate.outsiders import run_outsider
-
         return run_outsider(protocol, family, index, settings)
     case = make_case(protocol, settings.split, family, index)
     model = load(settings.model)
@@ -142,16 +104,6 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
     return Outcome(_by_column(protocol, pairs), found, facts)
 
 
-def fit_facts(found: Fit) -> dict:
-    """Seconds by stage, unit, error on the scan, and the refusal that was overruled, if any."""
-    facts = {"seconds": dict(found.seconds), "units": found.units, "component": found.component, "refused": ""}
-    try:
-        refuse_unless_head(found.evidence, "scan")
-    except HeadfieldError as error:
-        facts["refused"] = str(error)
-    return facts | {"scan_to_head_mm": found.errors["scan_to_head_mm"]["median"]}
-
-
 def heads(case: Case, found: Fit, model, settings: Settings, posed: bool):
     """The fit's head and the baselines' as (method, mesh in the true head's frame, visible triangles).
 
@@ -168,15 +120,6 @@ def heads(case: Case, found: Fit, model, settings: Settings, posed: bool):
     pca = fit_pca(training_pca(case.person.key.family, settings.pca_heads, posed), points, start)
     mesh = pca.mesh.transformed(case.observed.truth.after(pca.placement.inverse()))
     yield "pca", mesh, visible_triangles(mesh)
-
-
-@cache
-def mean_mesh(model: str, resolution: int, expression: tuple[float, ...] | None = None) -> tuple[Mesh, np.ndarray]:
-    """The model's mean head (with an expression) and its visible triangles."""
-    net = load(model)
-    mean = net.prior.component(0).mean
-    mesh = mesh_of(net, codes_of(net, mean, None if expression is None else np.array(expression)), resolution)
-    return mesh, visible_triangles(mesh)
 
 
 def compare(mesh: Mesh, truth: Truth, mm_per_unit: float, settings: Settings, visible=None) -> PairMetrics:

@@ -1,4 +1,4 @@
-"""How a protocol is run, as one dataclass; imports nothing heavy, for the command line's help."""
+"""How a protocol is run, as dataclasses; imports nothing heavy, for the command line's help."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Options:
-    """How a protocol is run."""
+class Settings:
+    """How cases are run: what their numbers depend on."""
 
     model: str = "imhead-open-small"
     """Model: a released name, a folder, or a hub id."""
     split: str = "dev"
     """dev to tune on; test is public and runs last."""
-    limit: int | None = None
-    """Only the first so many heads, families in turn."""
     resolution: int = 192
     """Of the meshes that are measured, samples along the longest side of the box."""
     samples: int = 50_000
     """Surface samples per side and head."""
     pca_heads: int | None = None
     """Training heads of the PCA baseline; as many as the released model has when not given."""
+
+
+@dataclass(frozen=True)
+class Options(Settings):
+    """How a protocol is run."""
+
+    limit: int | None = None
+    """Only the first so many heads, families in turn."""
     workers: int = 0
     """Worker processes; 0 = in this process."""

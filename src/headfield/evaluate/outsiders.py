@@ -16,11 +16,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.errors import DataError
-from headfield.evaluate.baselines import fit_mean, fit_pca, points_near, training_pca
-from headfield.evaluate.cases import Outcome, Settings, fit_facts, mean_mesh
+from headfield.evaluate.baselines import fit_mean, fit_pca, mean_mesh, points_near, training_pca
 from headfield.evaluate.metrics import scan_errors
 from headfield.evaluate.nearest import sample_surface
 from headfield.evaluate.observe import Observed, small_pose
+from headfield.evaluate.options import Settings
+from headfield.evaluate.outcome import Outcome, fit_facts
 from headfield.evaluate.protocols import Protocol
 from headfield.evaluate.truth import family
 from headfield.evaluate.visibility import visible_triangles

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from headfield.evaluate.protocols import METHODS, Column, Protocol
+from headfield.evaluate.records import case_path, write_json
 from headfield.types import Mesh
 
 WORST, TYPICAL = 5, 6
@@ -104,8 +105,6 @@ def machine() -> str:
 
 def write_report(protocol: Protocol, options, cases, results, out: Path, seconds: float) -> None:
     """Write ``table.md``, ``results.json`` and the pictures."""
-    from headfield.evaluate.run import _write
-
     text = table(protocol, results)
     (out / "table.md").write_text(text, encoding="utf-8")
     facts = [result.facts for result in results if result.facts]
@@ -134,7 +133,7 @@ def write_report(protocol: Protocol, options, cases, results, out: Path, seconds
         "date": time.strftime("%Y-%m-%d"),
         "run_seconds": seconds,
     }
-    _write(out / "results.json", _plain(content))
+    write_json(out / "results.json", _plain(content))
     order = _worst_first(protocol, results)
     _sheet(protocol, options, cases, results, order[:WORST], out / "worst.png", "the worst")
     typical = sorted(order[len(order) // 4 : len(order) // 4 + max(TYPICAL, len(order) // 2)][:: _step(len(order))])
@@ -209,7 +208,6 @@ def _sheet(protocol: Protocol, options, cases, results, chosen, path: Path, kind
 def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path, size: int = 320) -> list[np.ndarray]:
     """Scan, truth, head and error map of a case that was run, seen alike."""
     from headfield.evaluate.metrics import Target
-    from headfield.evaluate.run import _place
     from headfield.fit.result import Fit
     from headfield.models.release import load
     from headfield.surface.mesh_head import mesh_of
@@ -217,7 +215,7 @@ def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path,
     from headfield.view.snapshot import render, render_points
 
     model = load(options.model)
-    found = Fit.load(_place(out, case).with_suffix(".npz"), model)
+    found = Fit.load(case_path(out, case).with_suffix(".npz"), model)
     observed, shown, truth, mm = _true_head(protocol, options, case)
     target = Target(shown) if truth is None else Target(truth.mesh, truth.visible)
     head = mesh_of(model, found.codes(), PICTURE_RESOLUTION)

@@ -8,32 +8,16 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from headfield.errors import ConfigError, DataError, HeadfieldError, MissingExtra, WeightsError
 from headfield.evaluate.options import Options
 from headfield.evaluate.protocols import Protocol, protocol_named
+from headfield.evaluate.records import CaseResult, case_name, case_path, read_case, write_json
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, the case just done)."""
-
-
-@dataclass(frozen=True)
-class CaseResult:
-    """A case that is done.
-
-    Attributes:
-        name: Such as ``ict-00003``.
-        values: Column -> method -> number; empty when it failed.
-        facts: Seconds, unit, whether the fit would have been refused.
-        error: Why it failed, empty when it did not.
-    """
-
-    name: str
-    values: dict[str, dict[str, float]] = field(default_factory=dict)
-    facts: dict = field(default_factory=dict)
-    error: str = ""
 
 
 def evaluate(
@@ -61,8 +45,8 @@ def evaluate(
     cases = protocol.cases(options.split, options.limit)
     begin = time.perf_counter()
     _claim(out, protocol, options)
-    found = {case: _read(_place(out, case)) for case in cases}
-    jobs = [(protocol.name, case, options, str(_place(out, case))) for case in cases if found[case] is None]
+    found = {case: read_case(case_path(out, case)) for case in cases}
+    jobs = [(protocol.name, case, options, str(case_path(out, case))) for case in cases if found[case] is None]
     done = len(cases) - len(jobs)
     for case, result in _run(jobs, options.workers):
         found[case] = result
@@ -72,15 +56,6 @@ def evaluate(
     results = [found[case] for case in cases]
     write_report(protocol, options, cases, results, out, time.perf_counter() - begin)
     return results
-
-
-def case_name(case: tuple[str, int]) -> str:
-    """File name of a case."""
-    return f"{case[0]}-{case[1]:05d}"
-
-
-def _place(out: Path, case: tuple[str, int]) -> Path:
-    return out / "cases" / f"{case_name(case)}.json"
 
 
 def _run(jobs: list[tuple], workers: int):
@@ -110,12 +85,11 @@ def _one_thread() -> None:
 
 
 def _work(name: str, case: tuple[str, int], options: Options, place: str) -> CaseResult:
-    from headfield.evaluate.cases import Settings, run_case
+    from headfield.evaluate.cases import run_case
 
-    settings = Settings(options.model, options.split, options.resolution, options.samples, options.pca_heads)
     begin = time.perf_counter()
     try:
-        outcome = run_case(protocol_named(name), *case, settings)
+        outcome = run_case(protocol_named(name), *case, options)
     except (ConfigError, DataError, MissingExtra, WeightsError):
         raise  # nothing of the scan: the whole run is impossible
     except HeadfieldError as error:
@@ -127,20 +101,8 @@ def _work(name: str, case: tuple[str, int], options: Options, place: str) -> Cas
         outcome.fit.save(Path(place).with_suffix(".npz"))
         facts = outcome.facts | {"case_seconds": time.perf_counter() - begin}
         result = CaseResult(case_name(case), outcome.values, facts)
-    _write(Path(place), asdict(result))
+    write_json(Path(place), asdict(result))
     return result
-
-
-def _write(path: Path, content: dict) -> None:
-    from headfield.io.mesh import write_bytes
-
-    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
-
-
-def _read(path: Path) -> CaseResult | None:
-    if not path.exists():
-        return None
-    return CaseResult(**json.loads(path.read_text()))
 
 
 def _claim(out: Path, protocol: Protocol, options: Options) -> None:
@@ -168,4 +130,4 @@ def _claim(out: Path, protocol: Protocol, options: Options) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise ConfigError(f"{out} is not empty and holds no run of evaluate: choose another --out.")
     (out / "cases").mkdir(parents=True, exist_ok=True)
-    _write(path, mine)
+    write_json(path, mine)
