@@ -48,6 +48,7 @@ def test_fit_and_export(headfield, head, tmp_path):
         mesh = trimesh.load(tmp_path / "out" / name, force="mesh")
         assert mesh.is_watertight and mesh.volume > 0
         assert np.median(surface.query(mesh.vertices)[0]) < 1.5, name  # millimetres, in the scan's own frame
+    assert b"headfield unit mm" in (tmp_path / "out" / "head.ply").read_bytes()[:120]
     raw = trimesh.load(tmp_path / "out" / "head.ply", process=False).metadata["_ply_raw"]["vertex"]["data"]
     assert set(np.unique(raw["seen"])) <= {0, 1} and np.mean(raw["seen"]) > 0.5
 

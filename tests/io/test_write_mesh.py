@@ -55,6 +55,8 @@ def test_ply_attributes(tmp_path, mesh):
     np.testing.assert_allclose(np.ravel(data["error_mm"]), mesh.attributes["error_mm"])
     np.testing.assert_allclose(back.vertices, mesh.vertices, atol=1e-4)  # millimetres stay millimetres
     assert b"comment headfield unit mm" in (tmp_path / "a.ply").read_bytes()[:200]
+    write_mesh(mesh, tmp_path / "b.ply")
+    assert b"unit" not in (tmp_path / "b.ply").read_bytes()[:100]  # an unknown unit is not called metres
 
 
 def test_glb_metres_and_seen(tmp_path, mesh):

@@ -98,6 +98,9 @@ def test_folder_round_trip(tmp_path, half):
     assert not again.training and not any(p.requires_grad for p in again.parameters())
     with pytest.raises(OutputError, match="exists"):
         release.write(tmp_path / "tiny", model, "card")
+    with pytest.raises(TypeError):
+        release.write(tmp_path / "other", model, "card", {"no json": object()})
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]  # nothing half-written
 
 
 def test_refusals(tmp_path):
@@ -111,6 +114,8 @@ def test_refusals(tmp_path):
 
     with pytest.raises(WeightsError, match="Looked in"):
         headfield.load("nothing-of-this-name")
+    with pytest.raises(WeightsError, match="no folder here"):
+        headfield.load("runs/not a hub id")
     weights.write_bytes(pickle.dumps(Payload()))
     with pytest.raises(WeightsError, match="Pickles are never opened"):
         headfield.load(tmp_path / "good")
@@ -126,6 +131,11 @@ def test_refusals(tmp_path):
     config.write_text(json.dumps(facts | {"architecture": "nphm"}))
     with pytest.raises(WeightsError, match="nphm"):
         headfield.load(tmp_path / "good")
+    for spoilt in ({"architecture": "imhead", "format": 1}, facts | {"box": None}, facts | {"config": {"new": 1}}):
+        config.write_text(json.dumps(spoilt))
+        weights.touch()
+        with pytest.raises(WeightsError, match="is not the config.json of a released imHead"):
+            headfield.load(tmp_path / "good")
     config.write_text(json.dumps(facts | {"config": facts["config"] | {"part_hidden": 24}}))
     weights.touch()
     with pytest.raises(WeightsError, match="does not fit"):

@@ -31,6 +31,7 @@ class ExportCommand:
         from headfield.cli.output import output_file
         from headfield.cli.report import length, summary, working
         from headfield.errors import ScanError
+        from headfield.frames import UNITS_IN_METRES
         from headfield.io.mesh import check_mesh_suffix, write_mesh
 
         check_mesh_suffix(self.out)
@@ -48,11 +49,11 @@ class ExportCommand:
             if self.unit is not None:
                 from dataclasses import replace
 
-                from headfield.frames import UNITS_IN_METRES
-
                 mesh = replace(mesh, vertices=mesh.vertices * (metres / UNITS_IN_METRES[self.unit]))
                 unit, metres = self.unit, UNITS_IN_METRES[self.unit]
-            write_mesh(mesh, temporary)
+            # a GLB keeps the unit too; it has no place to name it
+            named = unit in UNITS_IN_METRES and self.out.suffix.lower() != ".glb"
+            write_mesh(mesh, temporary, unit=unit if named else None)
         height = float(mesh.vertices.max(axis=0).max() - mesh.vertices.min(axis=0).min())
         summary(
             f"{self.out}",

@@ -84,7 +84,7 @@ class SampleCommand:
                 say(f"Head {index + 1} of {self.number}")
                 mesh = mesh_of(model, Codes(torch.from_numpy(code)[None], expression), self.resolution)
                 for suffix in ("glb", "ply") if self.format == "both" else (self.format,):
-                    write_mesh(mesh.transformed(metric), folder / f"head_{index + 1:02d}.{suffix}")
+                    write_mesh(mesh.transformed(metric), folder / f"head_{index + 1:02d}.{suffix}", unit="m")
                 if index < PICTURED:
                     images.append(render(mesh, view="three_quarter", size=320, frame_on=frame, zoom=0.92))
         labels = [f"{index + 1}" for index in range(len(images))]

@@ -29,14 +29,14 @@ _PLY_TYPES = {"b1": "uchar", "u1": "uchar", "i1": "char", "u2": "ushort", "i2": 
 _PLY_TYPES |= {"f4": "float", "f8": "double"}
 
 
-def write_mesh(mesh: Mesh, path: str | Path, *, unit: str = "m") -> Path:
+def write_mesh(mesh: Mesh, path: str | Path, *, unit: str | None = None) -> Path:
     """Write a mesh; the suffix decides the format. The file appears complete or not at all.
 
     Args:
         mesh: Vertices in `unit`, y up.
         path: ``.ply`` (binary; normals, colours and every attribute), ``.obj``, ``.stl`` (binary) or ``.glb``.
-        unit: Unit of the vertices. PLY, OBJ and STL keep it (PLY names it in a comment); GLB is scaled to metres.
-            ``m`` writes the numbers as they are everywhere.
+        unit: Unit of the vertices. PLY, OBJ and STL keep it (PLY and OBJ name it in a comment); GLB is scaled to
+            metres. None writes the numbers as they are everywhere and names no unit.
     Returns:
         The path written.
     Raises:
@@ -45,7 +45,7 @@ def write_mesh(mesh: Mesh, path: str | Path, *, unit: str = "m") -> Path:
     """
     path = Path(path)
     check_mesh_suffix(path)
-    if unit not in UNITS_IN_METRES:
+    if unit is not None and unit not in UNITS_IN_METRES:
         raise ConfigError(f"Unknown unit '{unit}': use one of {', '.join(UNITS_IN_METRES)}.")
     writer = {".ply": _ply_bytes, ".glb": _glb_bytes}.get(path.suffix.lower(), _trimesh_bytes)
     write_bytes(path, writer(mesh, path.suffix.lower(), unit))
@@ -80,7 +80,11 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _ply_bytes(mesh: Mesh, suffix: str, unit: str) -> bytes:
+def _made_by(unit: str | None) -> str:
+    return "headfield" if unit is None else f"headfield unit {unit}"
+
+
+def _ply_bytes(mesh: Mesh, suffix: str, unit: str | None) -> bytes:
     """Binary little-endian PLY with one record per vertex."""
     columns: list[tuple[str, np.ndarray]] = [(name, mesh.vertices[:, axis]) for axis, name in enumerate("xyz")]
     columns = [(name, np.asarray(values, dtype="<f4")) for name, values in columns]
@@ -99,7 +103,7 @@ def _ply_bytes(mesh: Mesh, suffix: str, unit: str) -> bytes:
         records[name] = values
     faces = np.empty(len(mesh.triangles), dtype=[("count", "u1"), ("index", "<i4", 3)])
     faces["count"], faces["index"] = 3, mesh.triangles
-    header = ["ply", "format binary_little_endian 1.0", f"comment headfield unit {unit}"]
+    header = ["ply", "format binary_little_endian 1.0", f"comment {_made_by(unit)}"]
     header += [f"element vertex {len(records)}"]
     header += [f"property {_PLY_TYPES[values.dtype.str[1:]]} {name}" for name, values in columns]
     header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
@@ -115,9 +119,9 @@ def _ply_column(values: np.ndarray) -> np.ndarray:
     return values.astype("<f4")
 
 
-def _glb_bytes(mesh: Mesh, suffix: str, unit: str) -> bytes:
+def _glb_bytes(mesh: Mesh, suffix: str, unit: str | None) -> bytes:
     """A binary glTF 2.0 of one mesh (Khronos glTF 2.0 specification, sections 3.6-3.7 and 4.4)."""
-    positions = np.asarray(mesh.vertices, dtype=float) * UNITS_IN_METRES[unit]
+    positions = np.asarray(mesh.vertices, dtype=float) * UNITS_IN_METRES[unit or "m"]
     vertex_data = {"POSITION": positions.astype("<f4")}
     if mesh.normals is not None:
         vertex_data["NORMAL"] = np.asarray(mesh.normals, dtype="<f4")
@@ -193,7 +197,7 @@ def pack_glb(vertex_data: dict[str, np.ndarray], triangles: np.ndarray, name: st
     return header + text + struct.pack("<I4s", offset, b"BIN\0") + b"".join(chunks)
 
 
-def _trimesh_bytes(mesh: Mesh, suffix: str, unit: str) -> bytes:
+def _trimesh_bytes(mesh: Mesh, suffix: str, unit: str | None) -> bytes:
     """OBJ and STL through trimesh."""
     import trimesh
 
@@ -204,7 +208,7 @@ def _trimesh_bytes(mesh: Mesh, suffix: str, unit: str) -> bytes:
     options = {
         "include_normals": mesh.normals is not None,
         "include_texture": False,
-        "header": f"headfield, unit {unit}",
+        "header": _made_by(unit),
     }
     if mesh.normals is not None:
         shape.vertex_normals = mesh.normals

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -63,11 +64,28 @@ def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file
             f"{config_file} describes architecture {seen!r}, format "
             f"{stored.get('format') if isinstance(stored, dict) else None!r}; this headfield reads 'imhead', {FORMAT}."
         )
-    known = {field.name for field in fields(ImHeadConfig)}
-    if unknown := sorted(set(stored["config"]) - known):
-        raise WeightsError(f"{config_file} has unknown settings {unknown}: if a newer headfield made it, update.")
     tensors = _read_tensors(weights_file)
     tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+    try:
+        model = _empty_model(stored, tensors)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            f"{config_file} is not the config.json of a released imHead ({type(error).__name__}: {error}): "
+            "download it again; if a newer headfield made it, update."
+        ) from error
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{weights_file} does not fit the sizes in {CONFIG}: {str(error)[:300]}") from error
+    model.centre.copy_(model.mean_anchors.mean(0))
+    return model.eval().requires_grad_(False)
+
+
+def _empty_model(stored: dict, tensors: dict[str, torch.Tensor]) -> ImHead:
+    """The model that config.json describes, with its prior (taken out of the tensors) but not yet its weights."""
+    known = {field.name for field in fields(ImHeadConfig)}
+    if unknown := sorted(set(stored["config"]) - known):
+        raise ValueError(f"unknown settings {', '.join(unknown)}")
     facts = stored["prior"]
     prior = Prior(
         tuple(facts["names"]),
@@ -77,13 +95,7 @@ def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file
         facts["size_sd"],
         tensors.pop("prior.spreads", None),
     )
-    model = ImHead(ImHeadConfig(**stored["config"]), box=np.array(stored["box"]), prior=prior)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(f"{weights_file} does not fit the sizes in {CONFIG}: {str(error)[:300]}") from error
-    model.centre.copy_(model.mean_anchors.mean(0))
-    return model.eval().requires_grad_(False)
+    return ImHead(ImHeadConfig(**stored["config"]), box=np.array(stored["box"], dtype=float).reshape(2, 3), prior=prior)
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
@@ -117,8 +129,8 @@ def _find(name: str) -> Path:
 
         try:
             return Path(snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD]))
-        except (HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError) as error:
-            raise WeightsError(f"{name} could not be fetched from the hub ({error}).") from error
+        except (HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError, ValueError) as error:
+            raise WeightsError(f"{name} is no folder here and could not be fetched from the hub ({error}).") from error
     looked = ", ".join(str(place) for place in places)
     released = sorted(p.name for p in PACKAGED.iterdir() if p.is_dir()) if PACKAGED.exists() else []
     raise WeightsError(f"No weights called {name!r}. Looked in: {looked}. Released with the package: {released}.")
@@ -140,19 +152,34 @@ def write(folder: Path, model: ImHead, card: str, extra: dict | None = None, hal
         raise OutputError(f"{folder} exists; choose another folder or delete it.")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
+    try:
+        _write_files(temporary, model, card, extra or {}, half)
+        os.replace(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _write_files(folder: Path, model: ImHead, card: str, extra: dict, half: bool) -> None:
     kind = torch.float16 if half else torch.float32
     tensors = {name: value.to(kind).contiguous() for name, value in model.state_dict().items()}
     tensors["prior.means"] = model.prior.means.float().contiguous()
     if model.prior.spreads is not None:
         tensors["prior.spreads"] = model.prior.spreads.to(kind).contiguous()
     tensors["mean_anchors"] = model.mean_anchors.float()
-    save_file(tensors, temporary / WEIGHTS)
+    save_file(tensors, folder / WEIGHTS)
     prior = model.prior
     facts = {
-        "architecture": "imhead", "format": FORMAT, "config": asdict(model.config), "box": model.box.tolist(),
-        "prior": {"names": list(prior.names), "weights": list(prior.weights), "size_mean": prior.size_mean,
-                  "size_sd": prior.size_sd},
-    } | (extra or {})
-    (temporary / CONFIG).write_text(json.dumps(facts, indent=1) + "\n")
-    (temporary / CARD).write_text(card)
-    os.replace(temporary, folder)
+        "architecture": "imhead",
+        "format": FORMAT,
+        "config": asdict(model.config),
+        "box": model.box.tolist(),
+        "prior": {
+            "names": list(prior.names),
+            "weights": list(prior.weights),
+            "size_mean": prior.size_mean,
+            "size_sd": prior.size_sd,
+        },
+    } | extra
+    (folder / CONFIG).write_text(json.dumps(facts, indent=1) + "\n")
+    (folder / CARD).write_text(card)

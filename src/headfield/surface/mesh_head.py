@@ -73,7 +73,7 @@ def mesh_with_report(
         model: Anything with `box` (2, 3), `signed_distance(points (1, N, 3), codes)` and `value_and_gradient`;
             `condition(codes)` is called once when it exists, and its answer takes the place of the codes.
         codes: One head (B = 1).
-        resolution: Samples along the longest side of the model's box: 256 is 1.4 mm, 512 is 0.7 mm.
+        resolution: Samples along the longest side of the model's box: 256 is 1.5 mm, 512 is 0.75 mm.
         normals: Project the vertices onto the level set and take their normals from the gradient; without it vertices
             are where marching cubes put them and carry no normals.
         drop_floating: Components with less than this share of the whole area are dropped (a head is one solid, but a
