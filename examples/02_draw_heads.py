@@ -1,13 +1,14 @@
 """Draw new heads from the model.
 
-Codes follow a standard normal distribution: 0 is the mean head, and one standard deviation means the same in every
-direction. `mean_codes(k)` is the mean of hair class k (0 is everyone); `model.prior.names` tells the classes.
+Over all heads codes have mean 0 (the mean head) and unit variance in every direction. Hair makes them a mixture:
+`model.prior` draws from it, or from one of the hair classes in `model.prior.names`.
 
     python examples/02_draw_heads.py
 """
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import headfield
@@ -19,13 +20,10 @@ from headfield.view.snapshot import render
 model = headfield.load("imhead-open-small")
 print("hair classes:", ", ".join(model.prior.names))
 
-generator = torch.Generator().manual_seed(7)
-mean = model.mean_codes().identity
-frame = Head(model, Codes(mean)).mesh(resolution=64).vertices  # one camera for all pictures
+frame = Head(model, model.mean_codes()).mesh(resolution=64).vertices  # one camera for all pictures
 pictures = []
-for _ in range(6):
-    identity = mean + 0.8 * torch.randn(mean.shape, generator=generator)
-    mesh = Head(model, Codes(identity)).mesh(resolution=128)
+for identity in model.prior.draw(6, np.random.default_rng(7), sd=0.8):
+    mesh = Head(model, Codes(torch.from_numpy(identity)[None])).mesh(resolution=128)
     pictures.append(render(mesh, view="three_quarter", size=256, frame_on=frame))
 
 write_png(contact_sheet(pictures, columns=3), Path("out/examples/heads.png"))
