@@ -1,14 +1,33 @@
-"""``headfield fit``: scans, a depth map or a folder to complete heads."""
+"""``headfield fit``: scans, a depth map or a folder to complete heads.
+
+Everything is written under a temporary name first.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import io
+import json
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from headfield.cli.output import output_folder, resumable_folder
+from headfield.cli.report import summary, table, working
+from headfield.cli.scans import is_depth_map, read_any, scans_in
+from headfield.errors import ConfigError, HeadfieldError, OutputError
+from headfield.frames import UNITS_IN_METRES
+from headfield.types import ARKIT
+
 Unit = Literal["mm", "cm", "m", "inch"]
+
+SUMMARY = "summary.csv"
+"""Table of a batch; its presence marks a folder that a batch may continue."""
+
+_COLUMNS = ("scan", "status", "units", "median_mm", "p90_mm", "inliers", "seconds", "message")
 
 
 @dataclass(frozen=True)
@@ -55,6 +74,202 @@ class FitCommand:
 
     def run(self) -> int:
         """Fit and write; returns the exit status."""
-        from headfield.cli import fit_run
+        paths = [*self.scans, *([self.depth] if self.depth is not None else [])]
+        if not paths:
+            raise ConfigError("nothing to fit: give a scan, such as `headfield fit scan.ply --out out/`.")
+        if self.depth is not None and self.intrinsics is None:
+            raise ConfigError("--depth needs the camera: --intrinsics camera.json with fx, fy, cx, cy in pixels.")
+        if not 16 <= self.resolution <= 2048:
+            raise ConfigError(f"--resolution {self.resolution}: choose between 16 and 2048.")
+        if self.landmarks is not None and len(paths) > 1:
+            raise ConfigError("--landmarks is for one scan; the scans given are several.")
+        if any(path.is_dir() for path in paths):
+            if len(paths) > 1:
+                raise ConfigError("give one folder, or files: several files are several scans of one person.")
+            return _batch(self, paths[0])
+        with output_folder(self.out, force=self.force) as folder, working(f"Reading {paths[0].name}") as say:
+            fit, notes = _fit_into(self, paths, folder, say)
+            files = sorted(path.name for path in folder.iterdir())
+        _print(self, paths, fit, files, notes)
+        return 0
 
-        return fit_run.run(self)
+
+def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=None):
+    """Fit one head to one scan or several of one person and write its files; returns the fit and the notes."""
+    begin = time.perf_counter()
+    scans = [_read(command, path) for path in paths]
+    read = time.perf_counter() - begin
+    say("Loading the model")
+    from headfield.fit.options import FitOptions
+    from headfield.fit.run import fit
+    from headfield.models.release import load
+
+    options = FitOptions(
+        units=None if is_depth_map(paths[0], command.intrinsics) else command.units,
+        up=command.up,
+        landmarks=command.landmarks,
+        expression=command.expression,
+        seed=command.seed,
+    )
+    model = load(command.model) if model is None else model
+    loaded = time.perf_counter()
+    say(f"Fitting {paths[0].name}")
+    stages = {"read": "Reading", "align": "Finding the head in", "solve": "Fitting"}
+    result = fit(
+        scans[0] if len(scans) == 1 else scans,
+        model,
+        options,
+        progress=lambda stage, share: say(f"{stages.get(stage, stage)} {paths[0].name} ({share:.0%})"),
+    )
+    # a folder is named absolutely, so that the fit can be opened from anywhere
+    result.model_name = str(Path(command.model).resolve()) if Path(command.model).is_dir() else command.model
+    say(f"Making the mesh at {command.resolution}")
+    _write_heads(command, scans, result, folder)
+    result.save(folder / "fit.npz")
+    total = time.perf_counter() - begin
+    result.seconds.update(read=read, load=loaded - begin - read, total=total)
+    content = {"scans": [scan.name for scan in scans], **result.to_dict(), "resolution": command.resolution}
+    content["scan_notes"] = [note for scan in scans for note in scan.notes]
+    (folder / "fit.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return result, [note for scan in scans for note in scan.notes]
+
+
+def _read(command: FitCommand, path: Path):
+    return read_any(path, units=command.units, intrinsics=command.intrinsics, depth_unit=command.depth_unit)
+
+
+def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
+    """head.ply, head.glb and preview.png; of further scans of the person head_2.ply and so on."""
+    import numpy as np
+
+    from headfield.cli.preview import fit_preview
+    from headfield.io.mesh import write_mesh
+    from headfield.view.sheet import write_png
+
+    for index, (scan, found) in enumerate(zip(scans, fit.scans)):
+        suffix = "" if index == 0 else f"_{index + 1}"
+        options = {"neutral": command.neutral, "detail": command.detail, "scan": index}
+        head = fit.mesh(command.resolution, model_frame=True, **options)
+        placed = head.transformed(found.placement.inverse())
+        # both files stay in the scan's own frame and unit; only a PLY names it
+        unit = found.units if found.units in UNITS_IN_METRES else None
+        write_mesh(placed, folder / f"head{suffix}.ply", unit=unit)
+        write_mesh(placed, folder / f"head{suffix}.glb", unit=unit if command.metres else None)
+        normals = None if scan.normals is None else found.placement.rotate(scan.normals)
+        in_model = replace(scan, points=found.placement.apply(scan.points), normals=normals)
+        if command.neutral and found.expression.any():
+            head = fit.mesh(min(command.resolution, 160), model_frame=True, scan=index)  # what the errors are about
+        errors = np.where(found.on_head, found.residual_mm, np.nan)
+        picture = fit_preview(in_model, head, errors, error_points=found.placement.apply(found.points))
+        write_png(picture, folder / f"preview{suffix}.png")
+
+
+def _print(command: FitCommand, paths: list[Path], fit, files: list[str], scan_notes) -> None:
+    error = fit.errors
+    distance = error["scan_to_head_mm"]
+    rows = {"unit": fit.units if fit.units != "free" else "none fits: the size is free"}
+    if fit.units != "free":
+        import math
+
+        rows["size"] = f"{math.exp(fit.scans[0].size_log):.2f} of an average adult's head"
+    rows["distance"] = (
+        f"median {distance['median']:.2f} mm, p90 {distance['p90']:.2f} mm; {error['inliers']:.0%} of the scan "
+        "within 5 mm"
+    )
+    rows["expression"] = describe_expression(fit.expression)
+    rows["hair"] = fit.component
+    rows["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in fit.seconds.items())
+    rows["files"] = f"{command.out}: " + ", ".join(files)
+    if fit.component == "all":
+        del rows["hair"]
+    notes = tuple(dict.fromkeys([*scan_notes, *fit.notes]))
+    summary(f"{', '.join(path.name for path in paths)}: a head", rows, notes)
+
+
+def describe_expression(weights) -> str:
+    """The strongest channels of an expression in words."""
+    order = sorted(range(len(weights)), key=lambda index: -weights[index])
+    strong = [f"{ARKIT[index]} {weights[index]:.2f}" for index in order[:4] if weights[index] >= 0.05]
+    return ", ".join(strong) or "neutral"
+
+
+# ---- a folder of unrelated scans -----------------------------------------------------------------------------------
+
+
+def _batch(command: FitCommand, folder: Path) -> int:
+    """Fit every scan of a folder on its own; scans that are done are skipped, failures are told and do not stop it."""
+    from headfield.models.release import load
+
+    paths = scans_in(folder, command.intrinsics)
+    if command.landmarks is not None:
+        raise ConfigError("--landmarks is for one scan, not for a folder.")
+    occupied = command.out.is_dir() and any(command.out.iterdir())
+    if occupied and not command.force and not (command.out / SUMMARY).exists():
+        raise OutputError(
+            f"{command.out}: exists already and is no batch of fits. Pass --force to write into it, or choose "
+            "another --out."
+        )
+    names = batch_names(paths)
+    model = load(command.model)
+    rows = {path: _done(command.out / names[path]) if not command.force else None for path in paths}
+    with resumable_folder(command.out, began="*/fit.json"), working("") as say:
+        for number, path in enumerate(paths, start=1):
+            _write_summary(command.out, paths, rows)
+            if rows[path] is not None:
+                continue
+            begin = time.perf_counter()
+            try:
+                with output_folder(command.out / names[path], force=command.force) as place:
+                    fit, _ = _fit_into(
+                        command, [path], place, lambda text, n=number: say(f"{n}/{len(paths)} {text}"), model
+                    )
+                rows[path] = {"status": "done", **_facts(fit.to_dict())}
+            except HeadfieldError as error:
+                rows[path] = {"status": "failed", "message": str(error), "seconds": time.perf_counter() - begin}
+    _write_summary(command.out, paths, rows)
+    shown = ("scan", "status", "units", "median_mm", "p90_mm", "inliers", "seconds")
+    table(list(shown), [[_text(path.name if c == "scan" else rows[path].get(c, "")) for c in shown] for path in paths])
+    failed = [path for path in paths if rows[path]["status"] == "failed"]
+    for path in failed:
+        print(f"{path.name}: {rows[path]['message']}")
+    print(f"{len(paths) - len(failed)} of {len(paths)} fitted; {command.out / SUMMARY}")
+    return 1 if failed else 0
+
+
+def batch_names(paths: list[Path]) -> dict[Path, str]:
+    """A folder name for each scan: its stem, with the suffix where two stems are the same."""
+    stems = [path.stem for path in paths]
+    return {p: p.stem if stems.count(p.stem) == 1 else f"{p.stem}_{p.suffix[1:]}" for p in paths}
+
+
+def _done(place: Path) -> dict | None:
+    try:
+        return {"status": "done", **_facts(json.loads((place / "fit.json").read_text(encoding="utf-8")))}
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _facts(content: dict) -> dict:
+    distance = content["errors"]["scan_to_head_mm"]
+    return {
+        "units": content["units"],
+        "median_mm": distance["median"],
+        "p90_mm": distance["p90"],
+        "inliers": content["errors"]["inliers"],
+        "seconds": content["seconds"]["total"],
+    }
+
+
+def _text(value) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _write_summary(out: Path, paths: list[Path], rows: dict) -> None:
+    from headfield.io.mesh import write_bytes
+
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for path in paths:
+        writer.writerow({"scan": path.name, "status": "waiting"} | {k: _text(v) for k, v in (rows[path] or {}).items()})
+    write_bytes(out / SUMMARY, buffer.getvalue().encode())
