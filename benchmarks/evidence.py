@@ -34,7 +34,10 @@ from headfield.view.sheet import contact_sheet, error_colours, error_legend, wri
 from headfield.view.snapshot import render
 
 COLOURS = 256
-"""Of the files, which are kept in the repository."""
+"""Of the clay pictures, so that the files that are kept in the repository stay small."""
+
+VIVID = ("slice", "fits")
+"""These keep all colours: a palette would cut their scales into steps."""
 
 LIPS = (
     "neutral", "jawOpen", "mouthFunnel", "mouthPucker", "mouthSmileLeft+Right", "mouthFrownLeft+Right",
@@ -57,6 +60,9 @@ FITS = (
     ("full-ict", "ict", 2, "full scan, neutral"),
 )
 """Protocol, family, number in the dev split, and what it is; fixed before any was looked at."""
+
+SLICE, FIT = 360, 220
+"""Pixels of one picture."""
 
 STEEP = 0.5
 """Dark end of the scale for | |grad f| - 1 |."""
@@ -106,11 +112,14 @@ def expressions(model, options) -> dict[str, np.ndarray]:
 
 
 def lips(model, options) -> dict[str, np.ndarray]:
-    """Close-ups of mouth and eyes."""
+    """Close-ups of the mouth and of one eye."""
     head = bare_head(model)
-    places = [(LIPS, around(head, ("mouth_corner", "upper_lip", "chin"))), (EYES, around(head, ("eye_", "brow_")))]
+    places = [
+        (LIPS, around(head, ("mouth_corner", "upper_lip", "chin"))),
+        (EYES, around(head, ("eye_inner_left", "eye_outer_left", "brow_left"))),
+    ]
     views = [(label, frame) for names, frame in places for label in names]
-    pictures = [render(posed(head, label, options.fine), size=220, frame_on=frame) for label, frame in views]
+    pictures = [render(posed(head, label, options.fine), size=220, frame_on=frame, zoom=0.88) for label, frame in views]
     title = "Lips and lids at weight 1, on the mean head"
     return {"lips_and_lids": contact_sheet(pictures, 6, [label for label, _ in views], title)}
 
@@ -121,12 +130,12 @@ def slice_(model, options) -> dict[str, np.ndarray]:
     box = np.asarray(model.box, dtype=float)
     above, below = [], []
     for axis, at in PLANES.values():
-        above.append(slice_picture(head.signed_distance, box, axis, at, size=420, step_mm=5.0))
-        points, pixel = plane_points(box, axis, at, 420)
+        above.append(slice_picture(head.signed_distance, box, axis, at, size=SLICE, step_mm=5.0))
+        points, pixel = plane_points(box, axis, at, SLICE)
         below.append(steepness(model, head, points, pixel))
     labels = [f"{name}: levels every 5 mm" for name in PLANES] + [f"{name}: slope" for name in PLANES]
     legend = error_legend(
-        900, STEEP, "how far the slope (length of the gradient) is from a true distance's, which is 1"
+        2 * SLICE, STEEP, "how far the slope (length of the gradient) is from a true distance's, which is 1"
     )
     title = "The signed-distance field of the mean head"
     return {"slice": contact_sheet(above + below, 3, labels, title, legend)}
@@ -161,11 +170,11 @@ def fits(model, options) -> dict[str, np.ndarray]:
             kept = Path(folder) / "cases" / f"{case_name((family, index))}.npz"
             kept.parent.mkdir()
             found.save(kept)
-            images += case_pictures(protocol, plan, (family, index), Path(folder), size=260)
+            images += case_pictures(protocol, plan, (family, index), Path(folder), size=FIT)
         labels += [f"{case.name}: {what}", "truth", "fitted head"]
         labels += [f"face {values['face']:.2f} mm, whole head {values['whole']:.2f} mm"]
         print(f"  {case.name} {what}: {labels[-1]}, {time.perf_counter() - begin:.0f} s", flush=True)
-    legend = error_legend(4 * 260, ERROR_MM, "distance from the fitted head to the true surface (mm)")
+    legend = error_legend(4 * FIT, ERROR_MM, "distance from the fitted head to the true surface (mm)")
     title = "Six held-out heads, fitted from 5,000 points"
     return {"fits": contact_sheet(images, 4, labels, title, legend)}
 
@@ -187,7 +196,7 @@ def main() -> None:
         begin = time.perf_counter()
         for title, picture in PICTURES[name](model, options).items():
             path = options.out / f"{title}.png"
-            write_png(picture, path, COLOURS)
+            write_png(picture, path, None if name in VIVID else COLOURS)
             size = f"{picture.shape[1]} x {picture.shape[0]}, {path.stat().st_size / 1000:.0f} kB"
             print(f"{path}: {size}, {time.perf_counter() - begin:.0f} s", flush=True)
 

@@ -14,6 +14,7 @@ from headfield.view.snapshot import (
     error_legend,
     render,
     render_points,
+    spacing,
     write_png,
 )
 
@@ -107,6 +108,11 @@ def test_points_are_shaded_framed_and_sided():
     assert np.nonzero(red[..., 0] - red[..., 1] > 60)[1].mean() > 65
     assert render_points(np.zeros((1, 3)), size=32).shape == (32, 32, 3)
     assert not clay(render_points(np.empty((0, 3)), size=32)).any()
+
+
+def test_spacing_is_the_gap_to_the_nearest():
+    grid = np.stack(np.meshgrid(*3 * [np.arange(6) * 0.25]), axis=-1).reshape(-1, 3)
+    assert spacing(grid) == pytest.approx(0.25) and spacing(grid[:1]) == 0
 
 
 def test_error_colours_darken_steadily():

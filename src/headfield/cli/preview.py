@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from headfield.types import Mesh, Scan
 from headfield.view.sheet import contact_sheet, error_colours, error_legend
-from headfield.view.snapshot import render, render_points
+from headfield.view.snapshot import render, render_points, spacing
 
 VIEWS = ("front", "three_quarter", "left")
 
@@ -76,10 +76,7 @@ def errors_on_head(points: np.ndarray, head: Mesh, errors_mm: np.ndarray) -> np.
 
 def _scan_picture(scan: Scan, view: str, size: int, frame: np.ndarray) -> np.ndarray:
     if scan.triangles is None:
-        # discs large enough to close the surface: a cloud full of gaps is hard to judge
-        some = scan.points[:: max(1, len(scan.points) // 2000)]
-        spacing = float(np.median(cKDTree(scan.points).query(some, k=2)[0][:, 1]))
-        options = {"normals": scan.normals, "frame_on": frame, "radius": 1.7 * spacing}
+        options = {"normals": scan.normals, "frame_on": frame, "radius": 1.7 * spacing(scan.points)}
         return render_points(scan.points, view=view, size=size, **options)
     triangles = scan.triangles
     corner = scan.points[triangles]

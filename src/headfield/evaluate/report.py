@@ -212,7 +212,7 @@ def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path,
     from headfield.models.release import load
     from headfield.surface.mesh_head import mesh_of
     from headfield.view.sheet import error_colours
-    from headfield.view.snapshot import render, render_points
+    from headfield.view.snapshot import render, render_points, spacing
 
     model = load(options.model)
     found = Fit.load(case_path(out, case).with_suffix(".npz"), model)
@@ -225,7 +225,7 @@ def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path,
     view = {"view": "three_quarter", "size": size, "frame_on": shown.vertices}
     near = np.abs(points - shown.vertices.mean(0)).max(1) < 1.2 * np.ptp(shown.vertices, axis=0).max()
     return [
-        render_points(points[near], **view),
+        render_points(points[near], radius=1.7 * spacing(points), **view),
         render(shown, occlusion_rays=4, **view),
         render(head, occlusion_rays=4, **view),
         render(head, colours=colours, occlusion_rays=0, **view),

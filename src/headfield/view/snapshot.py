@@ -18,7 +18,7 @@ from .sheet import contact_sheet, error_colours, error_legend, write_png
 
 __all__ = [
     "VIEWS", "Camera", "camera_for", "contact_sheet", "error_colours", "error_legend", "render", "render_points",
-    "write_png",
+    "spacing", "write_png",
 ]  # fmt: skip
 
 VIEWS: dict[str, tuple[float, float]] = {
@@ -262,6 +262,15 @@ def _covered(pixels: np.ndarray, depth: np.ndarray, radius: float, reach: float)
     return np.clip((depth - third) / (0.08 * reach) - 0.5, 0, 1)
 
 
+def spacing(points: np.ndarray) -> float:
+    """Median distance of finite points (N, 3) to their nearest neighbour; 0 when there is only one.
+
+    Discs of 1.7 times this close the surface of a scan: a cloud full of gaps is hard to judge.
+    """
+    some = points[:: max(1, len(points) // 2000)]
+    return float(np.median(cKDTree(points).query(some, k=2)[0][:, 1])) if len(points) > 1 else 0.0
+
+
 def render_points(
     points: np.ndarray,
     *,
@@ -299,8 +308,7 @@ def render_points(
         return _down(_background(height, width) ** 2.2, samples)
     camera = camera_for(points if frame_on is None else frame_on, view, zoom)
     if radius is None:
-        some = points[:: max(1, len(points) // 2000)]
-        radius = 0.8 * float(np.median(cKDTree(points).query(some, k=2)[0][:, 1])) if len(points) > 1 else 0.0
+        radius = 0.8 * spacing(points)
     seen = (points - camera.origin) @ camera.axes.T
     scale = pixels.min() / 2 / camera.slope
     x = (seen[:, 0] / -seen[:, 2] - camera.shift[0]) * scale + width / 2
