@@ -14,8 +14,6 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[0-9]*.py"))
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, model, tmp_path):
-    if "fit" in path.stem and not (path.parent / "data" / "scan.ply").exists():
-        pytest.skip("examples/data/scan.ply is not there yet")
     lines = path.read_text().splitlines()
     assert lines[0].startswith('"""') and len(lines) < 80
     done = subprocess.run(

@@ -166,6 +166,13 @@ def test_doctor(headfield, tmp_path):
     ball.export(tmp_path / "ball.ply")
     status, text, _ = headfield("doctor", "ball.ply")
     assert status == 0 and "2,562" in text and "5,120" in text and "cm is likely" in text and "closed" in text
+    np.save(tmp_path / "depth.npy", np.full((120, 100), 0.6))
+    (tmp_path / "camera.json").write_text(json.dumps({"fx": 300, "fy": 300, "cx": 50, "cy": 60}))
+    depth = ("doctor", "depth.npy", "--intrinsics", "camera.json")
+    status, _, err = headfield(*depth)
+    assert status == 2 and "--depth-unit m" in err
+    status, text, _ = headfield(*depth, "--depth-unit", "m")
+    assert status == 0 and "12,000" in text
     status, text, _ = headfield("doctor")
     assert status == 0 and all(word in text for word in ("torch", "trimesh", "synth", "threads", "weights", "cache"))
     status, _, err = headfield("doctor", "missing.ply")

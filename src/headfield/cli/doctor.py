@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -17,6 +17,8 @@ class DoctorCommand:
     """A scan file, or a depth map with --intrinsics; without it the installation is checked."""
     intrinsics: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """The depth camera: a JSON object with fx, fy, cx, cy in pixels."""
+    depth_unit: Literal["mm", "cm", "m", "inch"] = "mm"
+    """Unit of the depth values."""
     model: str = "imhead-open-small"
     """Model whose weights are looked for."""
 
@@ -27,7 +29,7 @@ class DoctorCommand:
         if self.scan is not None:
             from headfield.cli.inspect import describe
 
-            summary(f"{self.scan}", *describe(self.scan, self.intrinsics))
+            summary(f"{self.scan}", *describe(self.scan, self.intrinsics, self.depth_unit))
             return 0
         from headfield.cli.installation import installation
 

@@ -19,12 +19,15 @@ HEAD_METRES = 0.30
 _PLAUSIBLE = (0.13, 0.9)  # metres: from a child's face alone to a bust with shoulders
 
 
-def describe(path: Path, intrinsics: Path | None = None) -> tuple[dict[str, str], tuple[str, ...]]:
+def describe(
+    path: Path, intrinsics: Path | None = None, depth_unit: str = "mm"
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """Rows and notes about a scan.
 
     Args:
         path: The scan, or a depth map when `intrinsics` is given or its suffix says so.
         intrinsics: Camera JSON of a depth map.
+        depth_unit: Unit of its depth values.
     Raises:
         ScanError: The file cannot be read.
     """
@@ -33,7 +36,7 @@ def describe(path: Path, intrinsics: Path | None = None) -> tuple[dict[str, str]
 
         if intrinsics is None:
             raise ScanError(f"{path}: a depth map; give its camera with --intrinsics camera.json.")
-        scan = read_depth(path, intrinsics)
+        scan = read_depth(path, intrinsics, depth_unit)
     else:
         scan = read_scan(path)
     extent = robust_extent(scan.points)

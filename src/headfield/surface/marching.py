@@ -45,7 +45,7 @@ def grid_for(box: np.ndarray, resolution: int) -> Grid:
     if not 8 <= resolution <= 2048:
         raise ConfigError(
             f"Resolution {resolution} is outside 8..2048 samples along the longest side; 256 samples a head "
-            "every 1.4 mm, 512 every 0.7 mm. Memory grows with its cube: about 1 byte a sample."
+            "every 1.5 mm, 512 every 0.7 mm. Memory grows with its cube: about 1 byte a sample."
         )
     voxel = float(side.max()) / resolution
     shape = tuple(int(n) for n in np.ceil(side / voxel - 1e-6).astype(int))
