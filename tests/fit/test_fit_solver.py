@@ -9,7 +9,9 @@ from stub_head import StubHead, surface_of
 
 from headfield.fit.adam import solve_adam
 from headfield.fit.choose import best_component
-from headfield.fit.normal_equations import CENTRE, Cloud, ViewState, linearise
+from headfield.fit.expression import secants
+from headfield.fit.gate import HAIR_PARTS
+from headfield.fit.normal_equations import CENTRE, Cloud, ViewState, linearise, model_anchors
 from headfield.fit.problem import SolverOptions, View, observations
 from headfield.fit.solver import _moved, solve
 from headfield.models.prior import Gaussian, Prior
@@ -144,6 +146,24 @@ def test_outliers_are_ignored(stub):
     clean = solve(stub, [_view(points)], _standard(len(truth)), NEUTRAL)
     dirty = solve(stub, [_view(np.concatenate([points, stray]))], _standard(len(truth)), NEUTRAL)
     assert np.abs(clean.identity - dirty.identity).max() < 0.25
+
+
+def test_secants_are_differences_of_the_field(stub):
+    """Beside the skull's, which are zero: (f at half of a channel - f at rest) / half, by brute force."""
+    z, points = _code(stub, 21), surface_of(stub, _codes(_code(stub, 21)), 400)[0]
+    state = ViewState(Similarity(), np.array([0.0, 0.7, 0.2]))
+    line, anchors = linearise(stub, z, state, points), model_anchors(stub, z)
+    found = secants(stub, z, state, line, points, anchors)
+    here, tensor = torch.from_numpy(state.expression).float()[None], torch.from_numpy(points).float()[None]
+    base = stub.signed_distance(tensor, Codes(_codes(z).identity, here))[0]
+    skull = HAIR_PARTS[np.argmin(np.linalg.norm(points[:, None] - anchors, axis=2), axis=1)]
+    assert 50 < skull.sum() < 350
+    for channel, stride in ((0, 0.5), (1, -0.5), (2, 0.5)):
+        there = here.clone()
+        there[0, channel] += stride
+        change = (stub.signed_distance(tensor, Codes(_codes(z).identity, there))[0] - base).numpy() / stride
+        assert found[~skull, channel] == pytest.approx((change / line.slope)[~skull], abs=1e-5)
+        assert np.abs(change[skull]).max() < 0.05 * np.abs(change).max() and not found[skull].any()
 
 
 def test_expression_is_found_only_when_there_is_one(stub):

@@ -13,8 +13,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve
+from scipy.spatial import cKDTree
 
-from headfield.fit.normal_equations import Linearised, ViewState, codes_of, linearise, model_points
+from headfield.fit.gate import HAIR_PARTS
+from headfield.fit.normal_equations import Linearised, ViewState, codes_of, linearise, model_anchors, model_points
 from headfield.fit.problem import Problem
 from headfield.types import Codes
 
@@ -24,11 +26,13 @@ STRIDE = 0.5
 OPEN_GATE = 0.03
 """Robust scale (model units, 7.5 mm) at which proposals are weighed: a smile moves skin by millimetres."""
 
-POINTS = 1200
+POINTS = 900
 """Points on which proposals are weighed."""
 
 
-def secants(model, identity: np.ndarray, state: ViewState, line: Linearised, points: np.ndarray) -> np.ndarray:
+def secants(
+    model, identity: np.ndarray, state: ViewState, line: Linearised, points: np.ndarray, anchors: np.ndarray
+) -> np.ndarray:
     """Change of the residuals per unit weight of each channel, over a stride instead of at a point.
 
     Args:
@@ -37,13 +41,15 @@ def secants(model, identity: np.ndarray, state: ViewState, line: Linearised, poi
         state: Placement and current expression.
         line: The view at this state.
         points: (N, 3) scan points.
+        anchors: (39, 3) anchors of the identity; over the skull no muscle moves the skin and nothing is evaluated.
     Returns:
         (N, E); the stride goes up from the current weight, or down where there is no room above.
     """
     now = np.zeros(int(model.config.expression)) if state.expression is None else state.expression
     sign = np.where(now + STRIDE <= 1.0, 1.0, -1.0)
     rows = now + STRIDE * np.diag(sign)
-    placed = model_points(model, np.clip(state.similarity.apply(points), *np.asarray(model.box, dtype=float)))
+    lively = np.flatnonzero(~HAIR_PARTS[cKDTree(anchors).query(line.placed)[1]])
+    placed = model_points(model, np.clip(line.placed[lively], *np.asarray(model.box, dtype=float)))
     here = codes_of(model, identity, now)
     with torch.no_grad():
         base = model.signed_distance(placed[None], here)[0]
@@ -53,7 +59,9 @@ def secants(model, identity: np.ndarray, state: ViewState, line: Linearised, poi
             for part in weights.split(8)
         ]
         change = (torch.cat(moved) - base).double().cpu().numpy()
-    return (change * (sign / STRIDE)[:, None]).T / line.slope[:, None]
+    found = np.zeros((len(points), len(now)))
+    found[lively] = (change * (sign / STRIDE)[:, None]).T / line.slope[lively, None]
+    return found
 
 
 def propose(
@@ -72,13 +80,14 @@ def propose(
     model, options = problem.model, problem.options
     channels = int(model.config.expression)
     starts, lines = [], []
+    anchors = model_anchors(model, identity)
     for view, state in zip(problem.views, states):
         points = view.cloud.points[:POINTS]
         now = np.zeros(channels) if state.expression is None else state.expression
         state = ViewState(state.similarity, now)
         line = linearise(model, identity, state, points, float(np.exp(view.log_scale)))
         jacobian = line.jacobian.copy()
-        jacobian[:, -channels:] = secants(model, identity, state, line, points)
+        jacobian[:, -channels:] = secants(model, identity, state, line, points, anchors)
         starts.append(state)
         lines.append(replace(line, jacobian=jacobian))
     held = problem.assemble(identity, starts, lines, OPEN_GATE, hold=False)
