@@ -39,6 +39,7 @@ def test_fit_and_export(headfield, head, tmp_path):
     assert "mm" in text and "head.ply" in text
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
     assert fit["units"] == "mm" and np.shape(fit["placement"]) == (4, 4)
+    assert [scan["name"] for scan in fit["scans"]] == ["scan.obj"]
     assert len(fit["identity"]) == 256 and len(fit["expression"]) == 52
     assert {"read", "align", "solve", "mesh", "total"} <= set(fit["seconds"])
     assert fit["errors"]["scan_to_head_mm"]["median"] < 1.0 and fit["errors"]["inliers"] > 0.9

@@ -62,9 +62,9 @@ class FitCommand:
     neutral: bool = False
     """Write the head without its expression, mouth closed."""
     detail: bool = False
-    """Add what the scan shows beyond the model back onto the seen surface."""
+    """What the scan shows beyond the model is added to the seen surface; not if --neutral takes off an expression."""
     metres: bool = False
-    """Write head.glb in metres, as viewers of glTF expect, not in the scan's own unit."""
+    """Write head.glb in metres, as viewers of glTF expect, not in the scan's own unit; not if its unit is unknown."""
     resolution: int = 256
     """Samples along the longest side of the model's box: 256 is 1.5 mm, 512 is 0.7 mm."""
     model: str = "imhead-open-small"
@@ -128,7 +128,8 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
     result.save(folder / "fit.npz")
     total = time.perf_counter() - begin
     result.seconds.update(read=read, load=loaded - begin - read, total=total)
-    content = {"scans": [scan.name for scan in scans], **result.to_dict(), "resolution": command.resolution}
+    # `scans` is a list of objects however many there are
+    content = {"scans": [{"name": scan.name} for scan in scans], **result.to_dict(), "resolution": command.resolution}
     content["scan_notes"] = [note for scan in scans for note in scan.notes]
     (folder / "fit.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return result, [note for scan in scans for note in scan.notes]
