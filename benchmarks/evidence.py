@@ -101,7 +101,7 @@ def around(head: Head, names: tuple[str, ...]) -> np.ndarray:
 def expressions(model, options) -> dict[str, np.ndarray]:
     """Every channel at weight 1 on one head."""
     head = bare_head(model)
-    frame = around(head, ("forehead_top", "chin", "temple", "jaw_below_ear"))
+    frame = around(head, ("brow_", "temple", "throat"))
     labels = ("neutral", *ARKIT)
     pictures = [
         render(posed(head, name, options.resolution), size=(150, 170), frame_on=frame, occlusion_rays=4)
@@ -133,10 +133,8 @@ def slice_(model, options) -> dict[str, np.ndarray]:
         above.append(slice_picture(head.signed_distance, box, axis, at, size=SLICE, step_mm=5.0))
         points, pixel = plane_points(box, axis, at, SLICE)
         below.append(steepness(model, head, points, pixel))
-    labels = [f"{name}: levels every 5 mm" for name in PLANES] + [f"{name}: slope" for name in PLANES]
-    legend = error_legend(
-        2 * SLICE, STEEP, "how far the slope (length of the gradient) is from a true distance's, which is 1"
-    )
+    labels = [f"{name}: levels every 5 mm" for name in PLANES] + [f"{name}: gradient" for name in PLANES]
+    legend = error_legend(2 * SLICE, STEEP, "deviation of the gradient's length from 1")
     title = "The signed-distance field of the mean head"
     return {"slice": contact_sheet(above + below, 3, labels, title, legend)}
 

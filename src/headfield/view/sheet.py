@@ -135,7 +135,7 @@ def write_png(image: np.ndarray, path: str | Path, colours: int | None = None) -
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(handle, "wb") as stream:
             picture = Image.fromarray(np.ascontiguousarray(image))
-            picture = picture if colours is None else picture.quantize(colours)
+            picture = picture if colours is None else picture.quantize(colours, kmeans=3)
             picture.save(stream, format="PNG", optimize=colours is not None)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
