@@ -200,6 +200,7 @@ def describe_expression(weights) -> str:
 def _batch(command: FitCommand, folder: Path) -> int:
     """Fit every scan of a folder on its own; scans that are done are skipped, failures are told and do not stop it."""
     from headfield.models.release import load
+    from headfield.nn.machine import return_freed_memory
 
     paths = scans_in(folder, command.intrinsics)
     if command.landmarks is not None:
@@ -227,6 +228,7 @@ def _batch(command: FitCommand, folder: Path) -> int:
                 rows[path] = {"status": "done", **_facts(fit.to_dict())}
             except HeadfieldError as error:
                 rows[path] = {"status": "failed", "message": str(error), "seconds": time.perf_counter() - begin}
+            return_freed_memory()
     _write_summary(command.out, paths, rows)
     shown = ("scan", "status", "units", "median_mm", "p90_mm", "inliers", "seconds")
     table(list(shown), [[_text(path.name if c == "scan" else rows[path].get(c, "")) for c in shown] for path in paths])

@@ -86,6 +86,7 @@ def _one_thread() -> None:
 
 def _work(name: str, case: tuple[str, int], options: Options, place: str) -> CaseResult:
     from headfield.evaluate.cases import run_case
+    from headfield.nn.machine import return_freed_memory
 
     begin = time.perf_counter()
     try:
@@ -101,7 +102,9 @@ def _work(name: str, case: tuple[str, int], options: Options, place: str) -> Cas
         outcome.fit.save(Path(place).with_suffix(".npz"))
         facts = outcome.facts | {"case_seconds": time.perf_counter() - begin}
         result = CaseResult(case_name(case), outcome.values, facts)
+        del outcome
     write_json(Path(place), asdict(result))
+    return_freed_memory()
     return result
 
 

@@ -52,3 +52,15 @@ def keep_freed_memory() -> bool:
         return False
     trim_threshold, mmap_threshold = -1, -3
     return bool(mallopt(trim_threshold, 2**31 - 1)) and bool(mallopt(mmap_threshold, 2**30))
+
+
+def return_freed_memory() -> bool:
+    """Hand what is free back to the kernel now; returns whether anything was. For the pauses between heads.
+
+    What `keep_freed_memory` keeps falls to pieces as heads of different sizes come and go: without this a process
+    that makes one head after another grows by hundreds of megabytes with each.
+    """
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (AttributeError, OSError):  # not glibc
+        return False
