@@ -34,10 +34,7 @@ from headfield.view.sheet import contact_sheet, error_colours, error_legend, wri
 from headfield.view.snapshot import render
 
 COLOURS = 256
-"""Of the clay pictures, so that the files that are kept in the repository stay small."""
-
-VIVID = ("slice", "fits")
-"""These keep all colours: a palette would cut their scales into steps."""
+"""Of the files, so that they stay small enough to be kept in the repository."""
 
 LIPS = (
     "neutral", "jawOpen", "mouthFunnel", "mouthPucker", "mouthSmileLeft+Right", "mouthFrownLeft+Right",
@@ -61,7 +58,7 @@ FITS = (
 )
 """Protocol, family, number in the dev split, and what it is; fixed before any was looked at."""
 
-SLICE, FIT = 360, 220
+SLICE, FIT = 360, 240
 """Pixels of one picture."""
 
 STEEP = 0.5
@@ -194,7 +191,7 @@ def main() -> None:
         begin = time.perf_counter()
         for title, picture in PICTURES[name](model, options).items():
             path = options.out / f"{title}.png"
-            write_png(picture, path, None if name in VIVID else COLOURS)
+            write_png(picture, path, COLOURS)
             size = f"{picture.shape[1]} x {picture.shape[0]}, {path.stat().st_size / 1000:.0f} kB"
             print(f"{path}: {size}, {time.perf_counter() - begin:.0f} s", flush=True)
 
