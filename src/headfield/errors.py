@@ -48,7 +48,7 @@ def need(module: str, extra: str, purpose: str):
 
     Args:
         module: Module to import, e.g. ``"anny"``.
-        extra: The extra of this package that brings it, e.g. ``"anny"``.
+        extra: The extra of this package that brings it, e.g. ``"synth"``; empty for what every installation has.
         purpose: What it is needed for, as the start of a sentence.
     Returns:
         The imported module.
@@ -60,6 +60,5 @@ def need(module: str, extra: str, purpose: str):
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtra(
-            f"{purpose} needs {module}: pip install 'headfield[{extra}]' ({error})."
-        ) from error
+        package = f"'headfield[{extra}]'" if extra else module.partition(".")[0]
+        raise MissingExtra(f"{purpose} needs {module}: pip install {package} ({error}).") from error

@@ -162,6 +162,15 @@ def test_sample_refuses(headfield, tmp_path, words, message):
     assert status == 2 and message in err and _names(tmp_path) == []
 
 
+def test_evaluate_refuses(headfield, tmp_path):
+    for words, message in (
+        (("--protocol", "foo"), "full-ict"),
+        (("--protocol", "full-ict", "--limit", 0), "--limit 0"),
+    ):
+        status, _, err = headfield("evaluate", *words)
+        assert status == 2 and message in err and _names(tmp_path) == []
+
+
 def test_doctor(headfield, tmp_path):
     ball = trimesh.creation.icosphere(4, radius=11.0)
     ball.export(tmp_path / "ball.ply")

@@ -28,10 +28,13 @@ class EvaluateCommand:
         """Run the protocol with a line per case; 1 when a case failed."""
         from headfield.cli.output import resumable_folder
         from headfield.cli.report import duration, working
+        from headfield.errors import ConfigError
         from headfield.evaluate.protocols import protocol_named
         from headfield.evaluate.run import evaluate
 
         protocol_named(self.protocol)
+        if self.options.limit is not None and self.options.limit < 1:
+            raise ConfigError(f"--limit {self.options.limit}: measure at least one head, or leave it out for all.")
         with resumable_folder(self.out, began="cases/*.json"), working(f"Running {self.protocol}") as say:
             results = evaluate(
                 self.protocol,

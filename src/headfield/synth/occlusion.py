@@ -18,8 +18,8 @@ class Occluder:
     """
 
     def __init__(self, vertices: np.ndarray, triangles: np.ndarray):
-        scene = need("embreex.rtcore_scene", "synth", "Ray casting")
-        mesh = need("embreex.mesh_construction", "synth", "Ray casting")
+        scene = need("embreex.rtcore_scene", "", "Ray casting")
+        mesh = need("embreex.mesh_construction", "", "Ray casting")
         self._scene = scene.EmbreeScene()
         self._mesh = mesh.TriangleMesh(
             self._scene,
