@@ -21,7 +21,7 @@ SMALL = {"family": "ict", "expressions": 2, "hair": 0.0, "points": 256, "samples
 
 @pytest.fixture()
 def toy_family(toy, monkeypatch):
-    monkeypatch.setattr(room, "_family", lambda name: (toy, make_sheet(toy)))
+    monkeypatch.setattr(room, "family", lambda name: (toy, make_sheet(toy)))
 
 
 def test_store_holds_what_was_asked_for(toy_family, tmp_path):

@@ -9,7 +9,6 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from headfield.evaluate.nearest import Target
-from headfield.evaluate.truth import family
 from headfield.evaluate.visibility import visible_triangles
 from headfield.fit.clean import thin
 from headfield.fit.gate import Gate, geman_mcclure, noise_of
@@ -22,6 +21,7 @@ from headfield.parametric.pca import LinearPCA
 from headfield.surface.mesh_head import mesh_of
 from headfield.synth.expressions import draw_expressions
 from headfield.synth.identities import IdentityKey, frozen
+from headfield.synth.person import family
 from headfield.types import Mesh, Scan, Similarity
 
 COMPONENTS = 150

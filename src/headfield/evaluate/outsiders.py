@@ -23,13 +23,13 @@ from headfield.evaluate.observe import Observed, small_pose
 from headfield.evaluate.options import Settings
 from headfield.evaluate.outcome import Outcome, fit_facts
 from headfield.evaluate.protocols import Protocol
-from headfield.evaluate.truth import family
 from headfield.evaluate.visibility import visible_triangles
 from headfield.fit.run import fit
 from headfield.models.release import load
 from headfield.parametric.normalise import normalising_similarity
 from headfield.surface.mesh_head import mesh_of
 from headfield.synth.identities import frozen
+from headfield.synth.person import family
 from headfield.types import Mesh, Scan, Similarity
 
 FILES = {"vitruvian": "vitruvian_cc0_head.npz", "rocketbox": "rocketbox_mit_verified_parts.npz"}

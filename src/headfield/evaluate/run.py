@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from headfield.errors import ConfigError, DataError, HeadfieldError, MissingExtr
 from headfield.evaluate.options import Options
 from headfield.evaluate.protocols import Protocol, protocol_named
 from headfield.evaluate.records import CaseResult, case_name, case_path, read_case, write_json
+from headfield.workers import in_workers
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, the case just done)."""
@@ -48,40 +47,14 @@ def evaluate(
     found = {case: read_case(case_path(out, case)) for case in cases}
     jobs = [(protocol.name, case, options, str(case_path(out, case))) for case in cases if found[case] is None]
     done = len(cases) - len(jobs)
-    for case, result in _run(jobs, options.workers):
-        found[case] = result
+    for number, result in in_workers(_work, jobs, options.workers):
+        found[jobs[number][1]] = result
         done += 1
         if progress is not None:
             progress(done, len(cases), result.name)
     results = [found[case] for case in cases]
     write_report(protocol, options, cases, results, out, time.perf_counter() - begin)
     return results
-
-
-def _run(jobs: list[tuple], workers: int):
-    if workers <= 0 or len(jobs) <= 1:
-        for job in jobs:
-            yield job[1], _work(*job)
-        return
-    import multiprocessing
-
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
-        futures = {pool.submit(_work, *job): job[1] for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    """One thread for each worker, or they fight for the cores."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _work(name: str, case: tuple[str, int], options: Options, place: str) -> CaseResult:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 
 from headfield.frames import ANCHOR_NAMES
 from headfield.synth.identities import IdentityKey, frozen
-from headfield.synth.person import Person, dress, make_person, make_sheet
+from headfield.synth.person import Person, dress, family, make_person
 from headfield.synth.solid import Solid
 from headfield.types import Mesh
 
@@ -43,15 +42,6 @@ class Truth:
     cap: np.ndarray
     face: np.ndarray
     regions: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-@cache
-def family(name: str):
-    """A head family and its sheet, loaded once."""
-    from headfield.parametric import load_family
-
-    head = load_family(name)
-    return head, make_sheet(head)
 
 
 def frozen_person(name: str, split: str, index: int, hair: str) -> Person:

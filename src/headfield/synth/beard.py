@@ -12,10 +12,11 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.sparse import csr_matrix
 
+from headfield.parametric.topology import vertex_normals
 from headfield.synth.hair import mesh_averaging, reference_warp
 from headfield.synth.identities import frozen
 from headfield.synth.noise import relief, smoothstep
-from headfield.synth.sheet import Sheet, vertex_normals
+from headfield.synth.sheet import Sheet
 
 BEARD_CLASSES = ("none", "moustache", "full")
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +11,9 @@ from headfield.errors import ConfigError, StoreError
 from headfield.io.store import Record, StoreWriter, write_identity
 from headfield.synth.config import SynthConfig
 from headfield.synth.identities import IdentityKey, frozen, identity_keys
-from headfield.synth.person import MARGIN, Person, box, make_person
+from headfield.synth.person import MARGIN, Person, box, family, make_person
 from headfield.synth.sampling import sample_row
-from headfield.synth.sheet import make_sheet
+from headfield.workers import in_workers
 
 Progress = Callable[[int, int, str], None]
 """Called with (finished, total, id of the one just finished)."""
@@ -55,49 +52,13 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
     done = len(keys) - len(todo)
     report, close = _reporter(progress, len(keys), done)
     try:
-        for record in _run(jobs, config.workers):
+        for _, record in in_workers(write_person, jobs, config.workers):
             writer.finish(record)
             done += 1
             report(done, len(keys), record.id)
     finally:
         close()
     return Path(out)
-
-
-def _run(jobs: list[tuple], workers: int) -> Iterator[Record]:
-    if workers <= 0 or len(jobs) <= 1:
-        for job in jobs:
-            yield write_person(*job)
-        return
-    import multiprocessing
-
-    # spawn: a fork would copy the parent's threads (torch, rich) in the middle of whatever they do
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
-        futures = [pool.submit(write_person, *job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    """Each worker is one thread, or two workers on two cores fight for them."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    import sys
-
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-
-
-@cache
-def _family(name: str):
-    from headfield.parametric import load_family
-
-    head = load_family(name)
-    return head, make_sheet(head)
 
 
 def write_person(out: str, key: IdentityKey, expressions: int, points: int, samples: int, hair_share: float) -> Record:
@@ -112,7 +73,7 @@ def write_person(out: str, key: IdentityKey, expressions: int, points: int, samp
     Returns:
         The index record.
     """
-    head, sheet = _family(key.family)
+    head, sheet = family(key.family)
     person = make_person(key, head, sheet, hair_share)
     arrays, truth = person_arrays(person, expressions, points, samples, box())
     record = Record(

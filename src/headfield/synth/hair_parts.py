@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from headfield.errors import need
+from headfield.parametric.topology import vertex_normals
 from headfield.synth.occlusion import Occluder
-from headfield.synth.sheet import Sheet, vertex_normals
+from headfield.synth.sheet import Sheet
 
 
 @dataclass(frozen=True)

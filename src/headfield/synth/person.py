@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -20,6 +20,15 @@ from headfield.types import ARKIT, Similarity
 
 MARGIN = 15.0 / MM_PER_UNIT
 """The box must enclose every head with this much to spare (15 mm), model units."""
+
+
+@cache
+def family(name: str):
+    """A head family and its sheet, loaded once."""
+    from headfield.parametric import load_family
+
+    head = load_family(name)
+    return head, make_sheet(head)
 
 
 @dataclass

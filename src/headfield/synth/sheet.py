@@ -10,22 +10,13 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from headfield.parametric.normalise import normalising_similarity
+from headfield.parametric.topology import vertex_normals
 from headfield.synth.identities import frozen
 from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
 
 CLOSED_MOUTH_SHARE = 0.08
 """In a closed mouth this share must escape, from surface and void alike: a slit of width g is free to a depth near 2 g.
 Many people's lips stay a few millimetres apart at rest; the bag behind them is no shape worth learning."""
-
-
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals (V, 3); zero where a vertex has no triangle."""
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    face = np.cross(b - a, c - a)
-    normals = np.stack(
-        [np.bincount(triangles.ravel(), np.repeat(face[:, k], 3), minlength=len(vertices)) for k in range(3)], 1
-    )
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
 
 
 @dataclass(frozen=True)

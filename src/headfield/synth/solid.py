@@ -18,9 +18,10 @@ from functools import cached_property
 import numpy as np
 
 from headfield.errors import need
+from headfield.parametric.topology import vertex_normals
 from headfield.synth.hair_parts import Hair
 from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
-from headfield.synth.sheet import CLOSED_MOUTH_SHARE, Sheet, vertex_normals
+from headfield.synth.sheet import CLOSED_MOUTH_SHARE, Sheet
 
 SEEN_SHARE = 0.02
 """A surface point is visible when at least this share of all directions escapes from it (8 of 256 would be 0.03)."""
@@ -104,9 +105,7 @@ class Solid:
             ask = ask[~self.sheet.deep[ask]]
         if len(ask):
             normals = self.normals[ask]
-            share = escaping_share(
-                self.occluders, self.vertices[ask] + _LIFT * normals, _SURFACE_DIRECTIONS, normals
-            )
+            share = escaping_share(self.occluders, self.vertices[ask] + _LIFT * normals, _SURFACE_DIRECTIONS, normals)
             least = np.where(bag[ask], CLOSED_MOUTH_SHARE, SEEN_SHARE)
             shown[ask] = np.minimum(share / (2 * least), 1.0)
         return shown
