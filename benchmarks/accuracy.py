@@ -18,7 +18,6 @@ from headfield.evaluate.options import Options
 from headfield.evaluate.protocols import PROTOCOLS
 from headfield.evaluate.run import evaluate
 
-
 BY_GROUP = ("full-anny", "depth-bald", "haired")
 """Tests that the model card splits by what the people are."""
 
