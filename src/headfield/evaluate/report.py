@@ -192,6 +192,7 @@ def _sheet(protocol: Protocol, options, cases, results, chosen, path: Path, kind
     """Rows of scan, truth, head and error map."""
     if not chosen:
         return
+    from headfield.nn.machine import return_freed_memory
     from headfield.view.sheet import contact_sheet, error_legend, write_png
 
     column = next(c for c in protocol.columns if not c.share)
@@ -199,6 +200,7 @@ def _sheet(protocol: Protocol, options, cases, results, chosen, path: Path, kind
     for k in chosen:
         value = results[k].values[column.name]["ours"]
         images += case_pictures(protocol, options, cases[k], path.parent)
+        return_freed_memory()
         labels += [f"{results[k].name}: scan", "truth", "head", f"error; {column.title}: {value:.2f}"]
     legend = error_legend(4 * images[0].shape[1], ERROR_MM, "distance from the head to the true surface (mm)")
     title = f"{protocol.name}: {kind} {len(chosen)} of {len(results)}"
