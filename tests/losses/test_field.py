@@ -79,6 +79,20 @@ def test_correspondence_ignores_hidden_points():
     assert field.correspondence(canonical, neutral, torch.zeros_like(valid)).item() == 0.0
 
 
+def test_moving_correspondence_counts_by_the_way():
+    """One lid point that does not close costs its whole way, however many points stay where they should."""
+    neutral = _draw(2, 50, 3)
+    posed = neutral.clone()
+    posed[0, 7, 1] -= 0.03
+    posed[1, :25, 1] -= 0.01
+    valid = torch.ones(2, 50, dtype=torch.bool)
+    at_rest = field.moving_correspondence(posed, posed, neutral, valid).item()
+    assert at_rest == pytest.approx((0.03 + 0.01) / 2, rel=5e-3)
+    assert field.moving_correspondence(neutral, posed, neutral, valid).item() < 1e-5
+    valid[0, 7] = False
+    assert field.moving_correspondence(posed, posed, neutral, valid).item() == pytest.approx(0.01 / 2, rel=1e-2)
+
+
 @pytest.mark.parametrize("loss", [field.eikonal_square, field.eikonal_absolute])
 def test_gradients_stay_finite_at_zero(loss):
     gradient = torch.zeros(1, 3, 3, requires_grad=True)

@@ -75,6 +75,19 @@ def correspondence(canonical: torch.Tensor, neutral: torch.Tensor, valid: torch.
     return (safe_norm(canonical - neutral) * valid).sum() / valid.sum().clamp_min(1)
 
 
+def moving_correspondence(
+    canonical: torch.Tensor, posed: torch.Tensor, neutral: torch.Tensor, valid: torch.Tensor
+) -> torch.Tensor:
+    """The registration term of a head with every point weighted by its share of the head's whole displacement.
+
+    Args:
+        canonical, posed, neutral: (B, N, 3) warped, posed and neutral places of material points.
+        valid: (B, N) False where the point is hidden on the neutral head.
+    """
+    way = safe_norm(neutral - posed) * valid
+    return ((safe_norm(canonical - neutral) * way).sum(1) / way.sum(1).clamp_min(1e-6)).mean()
+
+
 def ambient_size(ambient: torch.Tensor) -> torch.Tensor:
     """MonoNPHM's hyper term: mean |omega|; (B, N, A)."""
     return ambient.abs().mean()

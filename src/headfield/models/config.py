@@ -70,7 +70,7 @@ def imhead_small() -> ImHeadConfig:
         fusion_layers=3,
         deformer_hidden=96,
         deformer_layers=4,
-        deformer_frequencies=4,
+        deformer_frequencies=6,
         deformer_expression=64,
     )
 

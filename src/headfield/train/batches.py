@@ -24,8 +24,9 @@ class Batch:
         rows: (B,) rows of the code table.
         expression: (B, 52), or None when neutral.
         surface, normals: (B, N, 3) surface points of the posed heads and outward unit normals.
-        neutral: (B, N, 3) the same material points on the neutral heads.
-        neutral_valid: (B, N) whether they are visible there.
+        posed: (B, M, 3) more surface points, for the warp alone, which is cheap.
+        neutral: (B, M, 3) the same material points on the neutral heads.
+        neutral_valid: (B, M) whether they are visible there.
         samples, sdf: (B, S, 3) and (B, S) off-surface points and signed distances.
         anchors: (B, 39, 3) neutral anchors.
     """
@@ -34,6 +35,7 @@ class Batch:
     expression: torch.Tensor | None
     surface: torch.Tensor
     normals: torch.Tensor
+    posed: torch.Tensor
     neutral: torch.Tensor
     neutral_valid: torch.Tensor
     samples: torch.Tensor
@@ -53,14 +55,26 @@ class Batches:
         seed: Everything drawn is a function of (seed, step).
         heads: Heads per step.
         points, samples: Surface points and signed samples per head.
+        warp_points: Surface points per posed head with their places on the neutral head.
         mirror: Also train mirrored copies.
     """
 
-    def __init__(self, store: Store, records: list[Record], *, seed: int, heads: int, points: int, samples: int,
-                 mirror: bool):
+    def __init__(
+        self,
+        store: Store,
+        records: list[Record],
+        *,
+        seed: int,
+        heads: int,
+        points: int,
+        samples: int,
+        mirror: bool,
+        warp_points: int = 0,
+    ):
         self.store, self.records, self.seed = store, records, seed
         self.heads, self.mirror = heads, mirror
         self.points, self.samples = min(points, store.points), min(samples, store.samples)
+        self.warp_points = min(warp_points, store.points)
         self.arrays = [store.open(record) for record in records]
         posable = [index for index, record in enumerate(records) if record.expressions > 1]
         self._posable = np.array(posable + [index + len(records) for index in posable if mirror], dtype=int)
@@ -90,10 +104,14 @@ class Batches:
 
     def _collect(self, rows: np.ndarray, posed: bool, rng: np.random.Generator) -> Batch:
         columns: dict[str, list[np.ndarray]] = {name: [] for name in (
-            "expression", "surface", "normals", "neutral", "neutral_valid", "samples", "sdf", "anchors")}
+            "expression", "surface", "normals", "posed", "neutral", "neutral_valid", "samples", "sdf", "anchors")}
         for row in rows:
             head = _read_head(
-                self.arrays[row % len(self.records)], self.store.box, posed, self.points, self.samples, rng
+                self.arrays[row % len(self.records)],
+                self.store.box,
+                posed,
+                (self.points, self.samples, self.warp_points if posed else 0),
+                rng,
             )
             if row >= len(self.records):
                 head = _mirrored(head)
@@ -105,16 +123,19 @@ class Batches:
         return Batch(rows=torch.from_numpy(rows), **tensors)
 
 
-def _read_head(arrays, box, posed: bool, points: int, samples: int, rng: np.random.Generator) -> dict:
+def _read_head(arrays, box, posed: bool, sizes: tuple[int, int, int], rng: np.random.Generator) -> dict:
+    points, samples, warp = sizes
     row = int(rng.integers(1, len(arrays["expressions"]))) if posed else 0
     a = int(rng.integers(0, arrays["points"].shape[1] - points + 1))
     b = int(rng.integers(0, arrays["samples"].shape[1] - samples + 1))
+    c = int(rng.integers(0, arrays["points"].shape[1] - warp + 1))
     return {
         "expression": np.array(arrays["expressions"][row]),
         "surface": dequantise(arrays["points"][row, a : a + points], box),
         "normals": dequantise_normals(arrays["normals"][row, a : a + points]),
-        "neutral": dequantise(arrays["canonical"][row, a : a + points], box),
-        "neutral_valid": np.array(arrays["canonical_valid"][row, a : a + points]),
+        "posed": dequantise(arrays["points"][row, c : c + warp], box),
+        "neutral": dequantise(arrays["canonical"][row, c : c + warp], box),
+        "neutral_valid": np.array(arrays["canonical_valid"][row, c : c + warp]),
         "samples": dequantise(arrays["samples"][row, b : b + samples], box),
         "sdf": np.array(arrays["sdf"][row, b : b + samples], dtype=np.float32),
         "anchors": np.array(arrays["anchors"]),
@@ -123,7 +144,7 @@ def _read_head(arrays, box, posed: bool, points: int, samples: int, rng: np.rand
 
 def _mirrored(head: dict) -> dict:
     mirrored = dict(head)
-    for name in ("surface", "normals", "neutral", "samples", "anchors"):
+    for name in ("surface", "normals", "posed", "neutral", "samples", "anchors"):
         mirrored[name] = frames.mirror_points(head[name]).astype(np.float32)
     mirrored["anchors"] = mirrored["anchors"][frames.MIRROR_PART]
     mirrored["expression"] = head["expression"][ARKIT_MIRROR]

@@ -61,20 +61,51 @@ def model_card(name: str, meta: dict, records: list[Record], components: tuple[s
     for family in sorted({record.family for record in records}):
         members = [record for record in records if record.family == family]
         posed = [record.expressions - 1 for record in members if record.expressions > 1]
-        rows.append(f"| {family} | {len(members)} | {len(posed)} | {max(posed, default=0)} "
-                    f"| {LICENCES.get(family, 'see the family')} |")
+        rows.append(
+            f"| {family} | {len(members)} | {len(posed)} | {max(posed, default=0)} "
+            f"| {LICENCES.get(family, 'see the family')} |"
+        )
     config, train = meta["config"], meta["train"]
-    shown = ("preset", "store", "out", "steps", "heads", "points", "samples", "micro", "rate", "code_rate",
-             "decay_from", "expressions_from", "posed_share", "seed", "losses")
+    shown = (
+        "preset",
+        "store",
+        "out",
+        "steps",
+        "heads",
+        "points",
+        "samples",
+        "warp_points",
+        "micro",
+        "rate",
+        "code_rate",
+        "decay_from",
+        "expressions_from",
+        "posed_share",
+        "seed",
+        "losses",
+    )
     command = "headfield train " + " ".join(f"--{key.replace('_', '-')} {_plain(train[key])}" for key in shown)
     processes = meta.get("processes", 1)
     return _TEXT.format(
-        name=name, preset=train["preset"], identity=config["identity"], expression=config["expression"],
-        expression_names=config["expression_names"], people=len(records), families="\n".join(rows),
-        hair=_counts(record.hair for record in records), beard=_counts(record.beard for record in records),
-        command=command, step=meta["step"], steps=train["steps"], heads=train["heads"], points=train["points"],
-        samples=train["samples"], hours=processes * meta["seconds"] / 3600.0, processes=processes,
-        threads=meta["threads"], components=", ".join(components),
+        name=name,
+        preset=train["preset"],
+        identity=config["identity"],
+        expression=config["expression"],
+        expression_names=config["expression_names"],
+        people=len(records),
+        families="\n".join(rows),
+        hair=_counts(record.hair for record in records),
+        beard=_counts(record.beard for record in records),
+        command=command,
+        step=meta["step"],
+        steps=train["steps"],
+        heads=train["heads"],
+        points=train["points"],
+        samples=train["samples"],
+        hours=processes * meta["seconds"] / 3600.0,
+        processes=processes,
+        threads=meta["threads"],
+        components=", ".join(components),
     )
 
 

@@ -28,6 +28,8 @@ class TrainConfig:
     """Surface points per head."""
     samples: int = 128
     """Signed off-surface points per head."""
+    warp_points: int = 1024
+    """Surface points per posed head whose places on the neutral head teach the warp, beside the field's own points."""
     micro: int = 4
     """Heads per micro-batch: small ones stay in the CPU's cache; on a GPU use all heads at once."""
     rate: float = 1.5e-3

@@ -85,7 +85,7 @@ def start(config: TrainConfig) -> Trainer:
         raise ConfigError(f"{config.store} holds no training identities (its splits: "
                           f"{sorted({record.split for record in store.records})}).")
     batches = Batches(store, records, seed=config.seed, heads=config.heads, points=config.points,
-                      samples=config.samples, mirror=config.mirror)
+                      samples=config.samples, mirror=config.mirror, warp_points=config.warp_points)
     torch.manual_seed(config.seed)
     model_config: ImHeadConfig = PRESETS[config.preset]()
     mean_anchors = sum(head["anchors"].astype("float64") for head in batches.arrays) / len(records)

@@ -36,6 +36,9 @@ class LossWeights:
     """exp(-10 |f|) at the signed samples away from the surface."""
     correspondence: float = 20.0
     """Warped surface points to their neutral places."""
+    moving: float = 20.0
+    """The same, every point counted by how far it has to go: lids and brows move few points by millimetres, and would
+    never start to move for the mean over all."""
     ambient: float = 0.02
     """|omega|."""
     displacement: float = 0.05
@@ -48,7 +51,7 @@ def literal_weights() -> LossWeights:
     """Eqs. 9-12 as printed: L_rec + L_eik + lambda_kpt L_kpt + lambda_sym L_sym + lambda_reg L_reg, nothing else."""
     return replace(
         LossWeights(), surface=1.0, normal=1.0, eikonal=1.0, signed=0.0, off_surface=0.0, correspondence=0.0,
-        ambient=0.0, displacement=0.0, literal=True,
+        moving=0.0, ambient=0.0, displacement=0.0, literal=True,
     )
 
 
@@ -82,9 +85,10 @@ def total_loss(
         "off_surface": losses.off_surface(value[:, count:][away]) if bool(away.any()) else value.sum() * 0.0,
     }
     if ambient is not None:
-        terms["correspondence"] = losses.correspondence(
-            canonical[:, :count], batch.neutral, batch.neutral_valid
-        )
+        if weights.correspondence or weights.moving:
+            warped, _ = model.to_canonical(batch.posed, condition)
+            terms["correspondence"] = losses.correspondence(warped, batch.neutral, batch.neutral_valid)
+            terms["moving"] = losses.moving_correspondence(warped, batch.posed, batch.neutral, batch.neutral_valid)
         terms["ambient"] = losses.ambient_size(ambient)
         terms["displacement"] = losses.displacement_size(canonical[:, count:], batch.samples)
     total = sum(getattr(weights, name) * term for name, term in terms.items())
