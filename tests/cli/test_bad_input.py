@@ -167,6 +167,8 @@ def _hand():
 NO_HEADS = {
     "cube": lambda: _surface(trimesh.creation.box((200, 200, 200))),
     "ball": lambda: _surface(trimesh.creation.icosphere(4, radius=100)),
+    "cylinder": lambda: _surface(trimesh.creation.cylinder(radius=80, height=250)),
+    "capsule": lambda: _surface(trimesh.creation.capsule(height=150, radius=80)),
     "hand": _hand,
     "plane": lambda: np.random.default_rng(0).uniform(-150, 150, (6000, 3)) * [1, 1, 0.001],
     "noise": lambda: np.random.default_rng(0).uniform(-120, 120, (6000, 3)),

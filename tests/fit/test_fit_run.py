@@ -1,6 +1,5 @@
 """The whole way on a head in closed form: scans in, a Fit out, files, batches and refusals."""
 
-import csv
 import json
 
 import numpy as np
@@ -9,9 +8,7 @@ import torch
 from stub_head import surface_of
 
 from headfield.errors import ConfigError, NotAHeadError, ScanError
-from headfield.fit.batch import fit_folder
 from headfield.fit.evidence import evidence_of, refuse_unless_head
-from headfield.fit.options import FitOptions
 from headfield.fit.result import Fit
 from headfield.fit.run import fit, surface_points
 from headfield.frames import reference_anchors
@@ -169,54 +166,6 @@ def test_the_refusal_carries_residual_and_inlier_share():
     evidence = evidence_of(noise, rng.uniform(-0.1, 0.1, 3000), reference_anchors(), np.zeros(8), 250.0)
     with pytest.raises(NotAHeadError, match=r"noise.ply: not a head.*residual.*inlier share"):
         refuse_unless_head(evidence, "noise.ply")
-
-
-# ---- batches ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_batch_resumes_and_survives_refusals(stub, similarity, tmp_path):
-    scans = {f"head{k}.ply": _scan(stub, similarity, 20 + k, count=2500)[0] for k in range(2)}
-    rng = np.random.default_rng(1)
-    scans["noise.ply"] = Scan(rng.uniform(-100, 100, (2500, 3)), name="noise.ply")
-    asked = []
-
-    def read(path):
-        asked.append(path.name)
-        return scans[path.name]
-
-    options = FitOptions(expression="neutral")
-    paths = [tmp_path / name for name in scans]
-    rows = fit_folder(paths, tmp_path / "out", stub, options, read=read)
-    assert [row.status for row in rows] == ["fitted", "fitted", "refused"]
-    assert (tmp_path / "out" / "head0" / "fit.json").is_file()
-    assert not (tmp_path / "out" / "noise").exists()
-    assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".")]
-    asked.clear()
-    rows = fit_folder(paths, tmp_path / "out", stub, options, read=read)
-    assert [row.status for row in rows] == ["done before", "done before", "refused"]
-    assert asked == ["noise.ply"]
-    table = list(csv.DictReader((tmp_path / "out" / "summary.csv").open()))
-    assert [line["status"] for line in table] == ["done before", "done before", "refused"]
-    assert float(table[0]["median_mm"]) < 1.0
-    assert "not a head" in table[2]["message"]
-
-
-def test_a_writer_that_fails_leaves_nothing_behind(stub, similarity, tmp_path):
-    scan = _scan(stub, similarity, 30, count=2500)[0]
-
-    def write(result, folder):
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        fit_folder(
-            [tmp_path / "a.ply"],
-            tmp_path / "out",
-            stub,
-            FitOptions(expression="neutral"),
-            read=lambda p: scan,
-            write=write,
-        )
-    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_same_scan_and_seed_give_the_same_fit(stub, similarity):

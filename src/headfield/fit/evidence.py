@@ -23,8 +23,15 @@ FACE_PARTS = np.array(
 NEAR = 0.12
 """Points within this distance of the head (model units, 30 mm) are what the head should explain."""
 
-LIMITS = {"median_mm": 3.0, "inliers": 0.62, "covered_anchors": 0.4, "deviation": 2.0, "relief_mm": 2.5}
-"""Beyond these a fit is refused; set between scans of heads and of other things (benchmarks/placement.py)."""
+LIMITS = {
+    "median_mm": 3.0,
+    "inliers": 0.62,
+    "covered_anchors": 0.4,
+    "deviation": 2.0,
+    "relief_mm": 2.5,
+    "face_relief_mm": 3.0,
+}
+"""Beyond these a fit is refused; set between scans of heads and of other things."""
 
 
 def evidence_of(
@@ -42,11 +49,13 @@ def evidence_of(
         ``median_mm``: median distance of points near the head; ``inliers``: share of those within 5 mm;
         ``explained``: share of all points within 5 mm; ``covered_anchors``: share of the 39 anchors with a scan point
         within 15 mm; ``covered_face``: the same of the face's; ``deviation``: rms of the code, standard deviations;
-        ``relief_mm``: 90th percentile of those points' distances to the quadric that fits them best.
+        ``relief_mm``: 90th percentile of those points' distances to the quadric that fits them best;
+        ``face_relief_mm``: the same of the points around the face, where a closed tube has no caps.
     """
     cut = neck_plane(anchors, above=RIM)
     above = placed @ cut[:3] + cut[3] > 0
     near = above & (np.abs(residual) < NEAR)
+    face = FACE_PARTS[cKDTree(anchors).query(placed)[1]] if len(placed) else above
     size = np.abs(residual) * mm_per_unit
     gap = cKDTree(placed).query(anchors)[0] * mm_per_unit if len(placed) else np.full(len(anchors), np.inf)
     return {
@@ -57,6 +66,7 @@ def evidence_of(
         "covered_face": float((gap[FACE_PARTS] < 15.0).mean()),
         "deviation": float(np.sqrt(np.mean(np.square(identity)))),
         "relief_mm": quadric_relief(placed[near]) * mm_per_unit,
+        "face_relief_mm": quadric_relief(placed[near & face]) * mm_per_unit,
     }
 
 
@@ -118,6 +128,11 @@ def refuse_unless_head(evidence: dict[str, float], name: str) -> None:
         failed.append(
             f"as smooth as a ball or an egg, relief {evidence['relief_mm']:.1f} mm (heads: above "
             f"{LIMITS['relief_mm']:g} mm)"
+        )
+    elif evidence["face_relief_mm"] < LIMITS["face_relief_mm"]:
+        failed.append(
+            f"no face: where it should be the scan is as smooth as a ball, relief {evidence['face_relief_mm']:.1f} mm "
+            f"(heads: above {LIMITS['face_relief_mm']:g} mm)"
         )
     if failed:
         raise NotAHeadError(
