@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial.transform import Rotation
 
 QUICK = ("--resolution", "48", "--expression", "neutral")
 
@@ -227,6 +228,13 @@ def test_wrong_units(refused, head, tmp_path):
     _ply(tmp_path / "a.ply", head.vertices, head.triangles)
     message = refused("a.ply", "--units", "m")
     assert "--units m" in message and "mm" in message and "likely unit" in message, message
+
+
+def test_wrong_up(refused, head, tmp_path):
+    pose = Rotation.from_euler("xyz", [100, -35, 60], degrees=True)  # the fixture's
+    _ply(tmp_path / "a.ply", pose.inv().apply(head.vertices), head.triangles)  # y is up
+    message = refused("a.ply", "--up", "-y")
+    assert "--up -y" in message and "stands along y" in message and "give --up y" in message, message
 
 
 @pytest.mark.slow

@@ -35,6 +35,9 @@ Progress = Callable[[str, float], None]
 
 _DETAIL_POINTS = 100_000
 
+_DOUBT, _CLEARLY = 0.5, 0.15
+"""Below this share of the head explained an up axis that was given is doubted; a rival must explain so much more."""
+
 
 def fit(
     scan: ScanLike | Sequence[ScanLike],
@@ -162,17 +165,20 @@ def _place(model, field_: MeanField, scan: Scan, options: FitOptions, first: boo
     cloud = replace(scan, points=surface, normals=None, triangles=None)
     if options.landmarks is not None and first:
         prior = model.prior
-        placement = place_by_landmarks(options.landmarks, options.units, prior.size_mean, prior.size_sd)
+        placement = place_by_landmarks(options.landmarks, options.units or scan.units, prior.size_mean, prior.size_sd)
         return _Placed(surface, placement, tuple(notes))
     known = options.units or scan.units
     placement, trust = _search(model, field_, cloud, options, known)
+    if options.up is not None and trust < _DOUBT:
+        _check_up(scan.name, options.up, trust, *_search(model, field_, cloud, replace(options, up=None), known))
     if known is not None and (
         trust < 0.25 or abs(placement.size_log - model.prior.size_mean) > 2.5 * model.prior.size_sd
     ):
         other, other_trust = _search(model, field_, replace(cloud, units=None), options, None)
         if other.units not in (known, "free") and other_trust > trust + 0.08:
             size = 230.0 * np.exp(other.size_log) * UNITS_IN_METRES[known] / UNITS_IN_METRES[other.units]
-            said = f"read as {known}, the head in it would be about {size:.4g} mm tall"
+            tall = f"about {size:,.0f} mm" if size >= 10 else "less than 10 mm"
+            said = f"read as {known}, the head in it would be {tall} tall"
             if options.units is not None:
                 raise ScanError(
                     f"{scan.name}: --units {known} cannot be right: {said} (heads: 180 to 280 mm). "
@@ -186,6 +192,18 @@ def _place(model, field_: MeanField, scan: Scan, options: FitOptions, first: boo
     if bodies > 1:
         notes.append(f"{bodies} separate bodies in the file; the head was looked for in all, the best match was taken.")
     return _Placed(surface, placement, tuple(notes))
+
+
+def _check_up(name: str, up: str, trust: float, other: Placement, other_trust: float) -> None:
+    """Refuse an up axis when the head is found clearly better without it, standing another way."""
+    stands = other.similarity.rotation[1]
+    axis = int(np.argmax(np.abs(stands)))
+    likely = ("-" if stands[axis] < 0 else "") + "xyz"[axis]
+    if other_trust > trust + _CLEARLY and likely != up:
+        raise ScanError(
+            f"{name}: --up {up} cannot be right: the head that was found stands along {likely} "
+            f"({other_trust:.0%} of it explained against {max(trust, 0.0):.0%}). Leave --up out or give --up {likely}."
+        )
 
 
 def _around_head(surface: np.ndarray, placement: Placement, box: np.ndarray) -> np.ndarray:
