@@ -10,6 +10,8 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
+from headfield.errors import NotAHeadError
+
 QUICK = ("--resolution", "48", "--expression", "neutral")
 
 
@@ -72,6 +74,19 @@ def test_depth_map_without_camera(refused, tmp_path):
     (tmp_path / "depth.png").write_bytes(b"x")
     assert "--intrinsics" in refused("depth.png")
     assert "--intrinsics" in refused("--depth", "depth.png")
+
+
+def test_a_depth_map_that_is_no_head_may_be_in_another_scale(refused, tmp_path, monkeypatch):
+    def found_nothing(*_, **__):
+        raise NotAHeadError("depth.npy: not a head.")
+
+    monkeypatch.setattr("headfield.fit.run.fit", found_nothing)
+    np.save(tmp_path / "depth.npy", np.full((120, 100), 6000, np.uint16))  # 0.6 m in steps of 0.1 mm
+    (tmp_path / "camera.json").write_text(json.dumps({"fx": 300, "fy": 300, "cx": 50, "cy": 60}))
+    said = refused("depth.npy", "--intrinsics", "camera.json")
+    assert "not a head" in said and "--depth-unit mm" in said and "0.0001" in said
+    _ply(tmp_path / "scan.ply", np.random.default_rng(0).standard_normal((500, 3)))
+    assert "--depth-unit" not in refused("scan.ply")
 
 
 def test_nothing_and_contradictions(refused, tmp_path):

@@ -183,6 +183,13 @@ def test_doctor(headfield, tmp_path):
     assert status == 2 and "--depth-unit m" in err
     status, text, _ = headfield(*depth, "--depth-unit", "m")
     assert status == 0 and "12,000" in text
+    np.save(tmp_path / "depth.npy", np.full((120, 100), 3000, np.uint16))
+    status, text, _ = headfield(*depth, "--depth-unit", "0.0002")
+    assert status == 0 and "m (as the depth was read" in text and "0.2 x " in text  # 100 pixels at 0.6 m
+    status, _, err = headfield(*depth, "--depth-unit", 5000)
+    assert status == 2 and "0.0002" in err
+    status, _, err = headfield(*depth, "--depth-unit", "yard")
+    assert status == 2 and "{mm,cm,m,inch}" in err
     status, text, _ = headfield("doctor")
     assert status == 0 and all(word in text for word in ("torch", "trimesh", "synth", "threads", "weights", "cache"))
     status, _, err = headfield("doctor", "missing.ply")

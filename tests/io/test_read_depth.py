@@ -71,6 +71,37 @@ def test_units_and_intrinsics_forms(tmp_path, depth):
     np.testing.assert_allclose(metres.points * 1000, mm.points, atol=1e-3)
 
 
+@pytest.mark.parametrize("per_count", [1e-4, 1 / 5000])
+def test_counts_of_a_cameras_own_scale(tmp_path, depth, per_count):
+    """Integer images in steps of 0.1 mm or 1/5000 m: the same place as in millimetres, told in metres."""
+    camera = tuple(CAMERA.values())
+    mm = read_depth(_save(tmp_path, depth, "npy"), camera)
+    scan = read_depth(_save(tmp_path, depth, "png", 1e-3 / per_count), camera, depth_unit=per_count)
+    assert scan.units == "m"
+    assert len(scan.points) == pytest.approx(len(mm.points), rel=0.01)
+    ball = scan.points[scan.points[:, 2] > -0.7]
+    centre = CENTRE * [1, -1, -1] / 1000
+    assert np.abs(np.linalg.norm(ball - centre, axis=1) - RADIUS / 1000).max() < per_count
+
+
+@pytest.mark.parametrize(
+    ("unit", "message"),
+    [(5000, "5000 counts per metre it is 0.0002"), (0, "metres per count"), (-1e-3, "metres per count"),
+     (float("nan"), "metres per count"), (float("inf"), "metres per count"), ("0.1mm", "or a number")],
+)  # fmt: skip
+def test_depth_units_that_are_none(tmp_path, depth, unit, message):
+    with pytest.raises(ConfigError, match=message):
+        read_depth(_save(tmp_path, depth, "npy"), tuple(CAMERA.values()), depth_unit=unit)
+
+
+def test_wrong_scale_says_where_to_look(tmp_path, depth):
+    camera = tuple(CAMERA.values())
+    with pytest.raises(ScanError, match=r"at 1e-06 m per count.*Look up the camera's depth scale"):
+        read_depth(_save(tmp_path, depth, "npy"), camera, depth_unit=1e-6)
+    with pytest.raises(ScanError, match="metres per count, such as 0.0002"):
+        read_depth(_save(tmp_path, depth, "npy", 1e-9), camera)
+
+
 def test_subsampling(tmp_path, depth):
     scan = read_depth(_save(tmp_path, depth, "npy"), tuple(CAMERA.values()), max_points=5000)
     assert len(scan.points) == 5000 and "a random 5,000" in scan.notes[-1]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
+
+from headfield.cli.scans import DepthUnit
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,8 @@ class DoctorCommand:
     """A scan file, or a depth map with --intrinsics; without it the installation is checked."""
     intrinsics: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """The depth camera: a JSON object with fx, fy, cx, cy in pixels."""
-    depth_unit: Literal["mm", "cm", "m", "inch"] = "mm"
-    """Unit of the depth values."""
+    depth_unit: DepthUnit = "mm"
+    """Unit of the depth values: its name, or metres per count such as 0.0001 (steps of 0.1 mm)."""
     model: str = "imhead-open-small"
     """Model whose weights are looked for."""
 

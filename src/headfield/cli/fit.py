@@ -17,8 +17,8 @@ import tyro
 
 from headfield.cli.output import output_folder, resumable_folder
 from headfield.cli.report import summary, table, working
-from headfield.cli.scans import is_depth_map, read_any, scans_in
-from headfield.errors import ConfigError, HeadfieldError, OutputError
+from headfield.cli.scans import DepthUnit, is_depth_map, read_any, scans_in
+from headfield.errors import ConfigError, HeadfieldError, NotAHeadError, OutputError
 from headfield.frames import UNITS_IN_METRES
 from headfield.types import ARKIT
 
@@ -55,8 +55,9 @@ class FitCommand:
     """A depth map to fit: 16-bit PNG, EXR or NPY. The same as giving it as the scan."""
     intrinsics: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """The depth camera: a JSON object with fx, fy, cx, cy in pixels."""
-    depth_unit: Unit = "mm"
-    """Unit of the depth values."""
+    depth_unit: DepthUnit = "mm"
+    """Unit of the depth values: its name, or metres per count such as 0.0001 (steps of 0.1 mm) or 0.0002 (1/5000 m);
+    the head is then written in metres."""
     expression: Literal["auto", "neutral"] = "auto"
     """auto estimates the 52 expression weights with the identity; neutral holds them at zero."""
     neutral: bool = False
@@ -115,12 +116,21 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
     loaded = time.perf_counter()
     say(f"Fitting {paths[0].name}")
     stages = {"read": "Reading", "align": "Finding the head in", "solve": "Fitting"}
-    result = fit(
-        scans[0] if len(scans) == 1 else scans,
-        model,
-        options,
-        progress=lambda stage, share: say(f"{stages.get(stage, stage)} {paths[0].name} ({share:.0%})"),
-    )
+    try:
+        result = fit(
+            scans[0] if len(scans) == 1 else scans,
+            model,
+            options,
+            progress=lambda stage, share: say(f"{stages.get(stage, stage)} {paths[0].name} ({share:.0%})"),
+        )
+    except NotAHeadError as error:
+        if not any(is_depth_map(path, command.intrinsics) for path in paths):
+            raise
+        # the wrong scale makes a giant, and no error before this one notices a factor of five or ten
+        raise NotAHeadError(
+            f"{error} Check the depth camera's scale, too: the values were read as --depth-unit {command.depth_unit}; "
+            "many cameras count in steps of 0.0001 or 0.0002 (metres per count)."
+        ) from error
     # a folder is named absolutely, so that the fit can be opened from anywhere
     result.model_name = str(Path(command.model).resolve()) if Path(command.model).is_dir() else command.model
     say(f"Making the mesh at {command.resolution}")

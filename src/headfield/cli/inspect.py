@@ -20,16 +20,17 @@ _PLAUSIBLE = (0.13, 0.9)  # metres: from a child's face alone to a bust with sho
 
 
 def describe(
-    path: Path, intrinsics: Path | None = None, depth_unit: str = "mm"
+    path: Path, intrinsics: Path | None = None, depth_unit: str | float = "mm"
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Rows and notes about a scan.
 
     Args:
         path: The scan, or a depth map when `intrinsics` is given or its suffix says so.
         intrinsics: Camera JSON of a depth map.
-        depth_unit: Unit of its depth values.
+        depth_unit: Unit of its depth values, or metres per count.
     Raises:
         ScanError: The file cannot be read.
+        ConfigError: `depth_unit` is no length.
     """
     if is_depth_map(path, intrinsics):
         from headfield.errors import ScanError
@@ -71,7 +72,8 @@ def _triple(point: np.ndarray) -> str:
 def _unit(scan: Scan, extent: float) -> str:
     likely = likely_units(extent)
     if scan.units is not None:
-        return f"{scan.units} (the format says so)"
+        source = "the format says so" if scan.viewpoint is None else "as the depth was read, see --depth-unit"
+        return f"{scan.units} ({source})"
     if not likely:
         return "none of mm, cm, m, inch makes this a head; the fit will leave its size free"
     return f"{likely[0]} is likely" + (f" ({', '.join(likely[1:])} possible)" if likely[1:] else "")

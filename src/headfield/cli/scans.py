@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from headfield.errors import ConfigError, ScanError
 
 if TYPE_CHECKING:
     from headfield.types import Scan
+
+DepthUnit = Annotated[Literal["mm", "cm", "m", "inch"] | float, tyro.conf.arg(metavar="{mm,cm,m,inch}|METRES")]
+"""Unit of depth values: a name, or metres per count."""
 
 
 def is_depth_map(path: Path, intrinsics: Path | None) -> bool:
@@ -17,7 +22,7 @@ def is_depth_map(path: Path, intrinsics: Path | None) -> bool:
     return suffix in (".png", ".exr") or (suffix == ".npy" and intrinsics is not None)
 
 
-def read_any(path: Path, *, units: str | None, intrinsics: Path | None, depth_unit: str) -> Scan:
+def read_any(path: Path, *, units: str | None, intrinsics: Path | None, depth_unit: str | float) -> Scan:
     """Read a scan or a depth map.
 
     Raises:
@@ -35,7 +40,7 @@ def read_any(path: Path, *, units: str | None, intrinsics: Path | None, depth_un
         raise ScanError(
             f"{path}: a depth map needs its camera: --intrinsics camera.json with fx, fy, cx, cy in pixels."
         )
-    if units is not None and units != depth_unit:
+    if units is not None and units != (depth_unit if isinstance(depth_unit, str) else "m"):
         raise ConfigError(f"--units {units} and --depth-unit {depth_unit} disagree; a depth map takes --depth-unit.")
     return read_depth(path, intrinsics, depth_unit)
 

@@ -26,7 +26,7 @@ JUMP = 0.015
 def read_depth(
     path: str | Path,
     intrinsics: str | Path | tuple[float, float, float, float],
-    depth_unit: str = "mm",
+    depth_unit: str | float = "mm",
     max_points: int = 200_000,
 ) -> Scan:
     """Read a depth map as points seen from a camera.
@@ -35,20 +35,25 @@ def read_depth(
         path: 16-bit PNG, EXR (needs the extra ``depth``) or NPY, (H, W); 0 and non-finite mean no measurement.
         intrinsics: (fx, fy, cx, cy) in pixels with the centre of the first pixel at (0, 0), or a JSON file with
             these keys (or ``K``: 3 x 3; optional ``width``, ``height``).
-        depth_unit: Unit of the depth values: mm, cm, m or inch.
+        depth_unit: Unit of the depth values: mm, cm, m or inch; or metres per count, for images that count in
+            steps of their own (0.0001 for 0.1 mm, 0.0002 for 1/5000 m).
         max_points: Upper limit of points kept.
     Returns:
-        Points (N, 3) and normals (towards the camera) in `depth_unit`, y up, camera at the origin looking along -z;
-        `units` and `viewpoint` are set. Pixels beside a depth edge are dropped: they mix two surfaces.
+        Points (N, 3) and normals (towards the camera) in `depth_unit`, in metres if that is a number; y up, camera at
+        the origin looking along -z; `units` and `viewpoint` are set. Pixels beside a depth edge are dropped: they mix two surfaces.
     Raises:
         ScanError: The image or the intrinsics cannot be used.
-        ConfigError: `depth_unit` is unknown.
+        ConfigError: `depth_unit` is unknown, or no length.
         MissingExtra: EXR without OpenEXR.
     """
     path = Path(path)
-    if depth_unit not in UNITS_IN_METRES:
-        raise ConfigError(f"Unknown depth unit '{depth_unit}': use one of {', '.join(UNITS_IN_METRES)}.")
+    check_depth_unit(depth_unit)
     depth = _read_image(path)
+    as_read = f"in {depth_unit}"
+    if not isinstance(depth_unit, str):
+        # counts are nobody's unit of length: from here on it is metres, like the number itself
+        as_read = f"at {depth_unit:g} m per count"
+        depth, depth_unit = depth * depth_unit, "m"
     fx, fy, cx, cy = _read_intrinsics(intrinsics, depth.shape, path)
     valid = np.isfinite(depth) & (depth > 0)
     if valid.sum() < 100:
@@ -56,10 +61,15 @@ def read_depth(
     distance = float(np.median(depth[valid])) * UNITS_IN_METRES[depth_unit]
     if not 0.05 < distance < 20:
         likely = [u for u, m in UNITS_IN_METRES.items() if 0.2 < distance / UNITS_IN_METRES[depth_unit] * m < 3]
-        advice = f" Pass --depth-unit {likely[0]} if it is in {likely[0]}." if likely else ""
+        if as_read.startswith("at "):
+            advice = "Look up the camera's depth scale: --depth-unit takes metres per count, or mm, cm, m, inch."
+        elif likely:
+            advice = f"Pass --depth-unit {likely[0]} if it is in {likely[0]}."
+        else:
+            advice = "If the values are counts, pass --depth-unit with metres per count, such as 0.0002."
         raise ScanError(
-            f"{path}: the median depth is {distance:.3g} m when read in {depth_unit}; "
-            f"a head is scanned from 0.1 to 5 m.{advice}"
+            f"{path}: the median depth is {distance:.3g} m when read {as_read}; "
+            f"a head is scanned from 0.1 to 5 m. {advice}"
         )
     notes = []
     smooth = valid & ~_beside_edge(depth, valid)
@@ -78,6 +88,24 @@ def read_depth(
     facing = np.einsum("ni,ni->n", normals, points) > 0  # the camera is at the origin
     normals[facing] *= -1
     return Scan(points, normals, name=path.name, units=depth_unit, viewpoint=np.zeros(3), notes=tuple(notes))
+
+
+def check_depth_unit(unit: str | float) -> None:
+    """Raise unless a depth unit is known.
+
+    Raises:
+        ConfigError: It is neither one of mm, cm, m, inch nor metres per count, positive and at most 1.
+    """
+    if isinstance(unit, str):
+        if unit not in UNITS_IN_METRES:
+            raise ConfigError(
+                f"Unknown depth unit '{unit}': use one of {', '.join(UNITS_IN_METRES)}, or a number, metres per count."
+            )
+    elif not 0 < unit <= 1:  # also refuses nan
+        likely = f" For {unit:g} counts per metre it is {1 / unit:g}." if 1 < unit < 1e9 else ""
+        raise ConfigError(
+            f"A depth unit of {unit:g}: expected metres per count, such as 0.001 (millimetres) or 0.0002.{likely}"
+        )
 
 
 def _read_image(path: Path) -> np.ndarray:

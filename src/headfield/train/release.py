@@ -19,10 +19,10 @@ from headfield.train.loop import CHECKPOINT
 
 
 def hair_class(hair: str, beard: str) -> str:
-    """Component of the prior that a head belongs to: bald, short, long or beard."""
+    """Component of the prior that a head belongs to: bald (no hair at all), short, long or beard."""
     if beard == "full":
         return "beard"
-    return {"bald": "bald", "receding": "bald", "short": "short"}.get(hair, "long")
+    return {"bald": "bald", "receding": "short", "short": "short"}.get(hair, "long")
 
 
 def load_run(run: Path) -> tuple[ImHead, torch.Tensor, dict]:
