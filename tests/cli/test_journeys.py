@@ -185,7 +185,7 @@ def test_doctor(headfield, tmp_path):
     assert status == 0 and "12,000" in text
     np.save(tmp_path / "depth.npy", np.full((120, 100), 3000, np.uint16))
     status, text, _ = headfield(*depth, "--depth-unit", "0.0002")
-    assert status == 0 and "m (as the depth was read" in text and "0.2 x " in text  # 100 pixels at 0.6 m
+    assert status == 0 and "m (as the depth was read" in text and "0.198 x " in text  # 100 pixels at 0.6 m
     status, _, err = headfield(*depth, "--depth-unit", 5000)
     assert status == 2 and "0.0002" in err
     status, _, err = headfield(*depth, "--depth-unit", "yard")

@@ -40,7 +40,8 @@ def read_depth(
         max_points: Upper limit of points kept.
     Returns:
         Points (N, 3) and normals (towards the camera) in `depth_unit`, in metres if that is a number; y up, camera at
-        the origin looking along -z; `units` and `viewpoint` are set. Pixels beside a depth edge are dropped: they mix two surfaces.
+        the origin looking along -z; `units` and `viewpoint` are set. Pixels beside a depth edge are dropped: they mix
+        two surfaces.
     Raises:
         ScanError: The image or the intrinsics cannot be used.
         ConfigError: `depth_unit` is unknown, or no length.
