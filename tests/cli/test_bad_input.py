@@ -160,7 +160,7 @@ def test_weights_of_other_sizes(refused, ball_file, tmp_path):
     config = json.loads(_config(tmp_path))
     config["config"]["part_hidden"] *= 2
     (tmp_path / "tiny" / "config.json").write_text(json.dumps(config))
-    assert "does not fit the sizes" in refused(ball_file, "--model", tmp_path / "tiny")
+    assert "does not fit config.json" in refused(ball_file, "--model", tmp_path / "tiny")
 
 
 # ---- no heads --------------------------------------------------------------------------------------------------------

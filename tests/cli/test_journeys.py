@@ -62,6 +62,8 @@ def test_fit_and_export(headfield, head, tmp_path):
     assert status == 2 and ".glb" in err
     status, _, err = headfield("export", "scan.obj", "-o", "head.ply")
     assert status == 2 and "not a fit" in err
+    status, _, err = headfield("export", "missing.npz", "-o", "head.ply", "--resolution", 3)
+    assert status == 2 and "--resolution 3: choose between 16 and 2048" in err
     assert not (tmp_path / "head.ply").exists()
 
 
@@ -155,6 +157,7 @@ def test_sample(headfield, model, tmp_path):
         (("--expression", "jawOpn=1"), "jawOpen"),
         (("--expression", "jawOpen=2"), "between 0 and 1"),
         (("--model", "nowhere"), "Looked in"),
+        (("--resolution", 3, "--model", "nowhere"), "--resolution 3: choose between"),  # before a model is looked for
     ],
 )
 def test_sample_refuses(headfield, tmp_path, words, message):

@@ -147,3 +147,10 @@ def test_bad_landmarks_say_why(tmp_path, content, message):
     file.write_text(content)
     with pytest.raises(ConfigError, match=message):
         place_by_landmarks(file, None, 0.0, 0.1)
+
+
+def test_landmarks_that_cannot_be_opened(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.json does not exist\.$"):
+        place_by_landmarks(tmp_path / "nowhere.json", None, 0.0, 0.1)
+    with pytest.raises(ConfigError, match=r"cannot be opened \(Is a directory\)"):
+        place_by_landmarks(tmp_path, None, 0.0, 0.1)

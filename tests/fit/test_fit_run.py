@@ -99,6 +99,22 @@ def test_a_damaged_fit_says_so(tmp_path, content):
         Fit.load(path)
 
 
+def test_other_numpy_files_are_no_fits(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((5, 3)))
+    np.savez(tmp_path / "codes.npz", identity=np.zeros(4), expression=np.zeros(52))
+    np.savez(tmp_path / "half.npz", header=np.array(json.dumps({"version": 1, "scans": [{}]})))
+    for name, message in {
+        "x.npy": "no NPZ archive",
+        "codes.npz": r"other things \(identity, expression\)",
+        "half.npz": "damaged one .*scan0_rotation",
+        "nowhere.npz": "no such file",
+    }.items():
+        with pytest.raises(ScanError, match=message) as caught:
+            Fit.load(tmp_path / name)
+        assert "fit.npz that `headfield fit` wrote" in str(caught.value)
+        assert "Error" not in str(caught.value) and "context manager" not in str(caught.value)
+
+
 def test_a_pickle_inside_a_fit_is_never_opened(tmp_path):
     path = tmp_path / "fit.npz"
     np.savez(path, header=np.array([{"version": 1}], dtype=object))

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import headfield
 from headfield.errors import ConfigError, OutputError, WeightsError
@@ -108,7 +109,8 @@ def test_refusals(tmp_path):
         def __reduce__(self):
             return (open, (str(tmp_path / "executed"), "w"))
 
-    release.write(tmp_path / "good", awake(), "card")
+    model = awake()
+    release.write(tmp_path / "good", model, "card")
     weights, config = (tmp_path / "good" / name for name in (release.WEIGHTS, release.CONFIG))
     kept = weights.read_bytes(), config.read_text()
 
@@ -138,8 +140,18 @@ def test_refusals(tmp_path):
             headfield.load(tmp_path / "good")
     config.write_text(json.dumps(facts | {"config": facts["config"] | {"part_hidden": 24}}))
     weights.touch()
-    with pytest.raises(WeightsError, match="does not fit"):
+    with pytest.raises(WeightsError, match=r"does not fit config.json: \S+ has the sizes \(.*\), expected \(.*\)\.$"):
         headfield.load(tmp_path / "good")
+    config.write_text(json.dumps(facts))
+    count = len(model.state_dict())
+    for tensors, message in (
+        ({"foreign": torch.zeros(2)}, f"{count} tensors expected, 1 found, the first that is missing is [a-z_.]+"),
+        (model.state_dict() | {"extra": torch.zeros(2)}, f"{count + 1} found, the first that is unknown is extra"),
+    ):
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights)
+        with pytest.raises(WeightsError, match=message) as caught:
+            headfield.load(tmp_path / "good")
+        assert len(str(caught.value)) - len(str(weights)) < 160
     assert not (tmp_path / "executed").exists()
 
 

@@ -28,13 +28,14 @@ class ExportCommand:
 
     def run(self) -> int:
         """Extract and write."""
-        from headfield.cli.output import output_file
+        from headfield.cli.output import check_resolution, output_file
         from headfield.cli.report import length, summary, working
         from headfield.errors import ScanError
         from headfield.frames import UNITS_IN_METRES
         from headfield.io.mesh import check_mesh_suffix, write_mesh
 
         check_mesh_suffix(self.out)
+        check_resolution(self.resolution)
         path = self.fit / "fit.npz" if self.fit.is_dir() else self.fit
         if not path.is_file():
             raise ScanError(f"{path}: no such file. Give the fit.npz that `headfield fit` wrote, or its folder.")

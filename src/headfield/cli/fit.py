@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from headfield.cli.output import output_folder, resumable_folder
+from headfield.cli.output import check_resolution, output_folder, resumable_folder
 from headfield.cli.report import summary, table, working
 from headfield.cli.scans import DepthUnit, is_depth_map, read_any, scans_in
 from headfield.errors import ConfigError, HeadfieldError, NotAHeadError, OutputError
@@ -80,8 +80,7 @@ class FitCommand:
             raise ConfigError("nothing to fit: give a scan, such as `headfield fit scan.ply --out out/`.")
         if self.depth is not None and self.intrinsics is None:
             raise ConfigError("--depth needs the camera: --intrinsics camera.json with fx, fy, cx, cy in pixels.")
-        if not 16 <= self.resolution <= 2048:
-            raise ConfigError(f"--resolution {self.resolution}: choose between 16 and 2048.")
+        check_resolution(self.resolution)
         if self.landmarks is not None and len(paths) > 1:
             raise ConfigError("--landmarks is for one scan; the scans given are several.")
         if any(path.is_dir() for path in paths):

@@ -9,7 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headfield.errors import OutputError
+from headfield.errors import ConfigError, OutputError
+
+
+def check_resolution(resolution: int) -> None:
+    """Refuse a resolution that makes no head, or no end, before a model is loaded for it.
+
+    Raises:
+        ConfigError: It is not within 16..2048.
+    """
+    if not 16 <= resolution <= 2048:
+        raise ConfigError(f"--resolution {resolution}: choose between 16 and 2048.")
 
 
 @contextmanager

@@ -45,9 +45,10 @@ class SampleCommand:
             raise ConfigError(f"-n {self.number}: draw between 1 and 10,000 heads.")
         if not 0 <= self.sd <= 5:
             raise ConfigError(f"--sd {self.sd}: the spread is between 0 and 5 standard deviations.")
-        weights = parse_expression(self.expression)
-        from headfield.cli.output import output_folder
+        from headfield.cli.output import check_resolution, output_folder
 
+        check_resolution(self.resolution)
+        weights = parse_expression(self.expression)
         with output_folder(self.out, force=self.force) as folder:
             self._write(folder, weights)
         from headfield.cli.report import summary

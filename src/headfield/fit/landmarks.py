@@ -30,13 +30,17 @@ def read_landmarks(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Positions in the scan (N, 3) and on the reference head (N, 3, model units).
     Raises:
-        ConfigError: Unreadable, an unknown name, not three numbers, or fewer than three landmarks.
+        ConfigError: Missing or unreadable, an unknown name, not three numbers, or fewer than three landmarks.
     """
     path = Path(path)
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"landmarks file {path} cannot be read as JSON: {error}.") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"landmarks file {path} does not exist.") from error
+    except OSError as error:
+        raise ConfigError(f"landmarks file {path} cannot be opened ({error.strerror}).") from error
+    except ValueError as error:
+        raise ConfigError(f"landmarks file {path} is not JSON ({error}).") from error
     if isinstance(content, list):
         content = {str(index): point for index, point in enumerate(content) if point is not None}
     if not isinstance(content, dict):

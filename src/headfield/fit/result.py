@@ -6,6 +6,7 @@ import io
 import json
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -268,8 +269,16 @@ class Fit:
             ScanError: Not a fit, damaged, or of a newer version.
         """
         path = Path(path)
+        wanted = "give the fit.npz that `headfield fit` wrote"
+        if not path.exists():
+            raise ScanError(f"{path}: no such file; {wanted}.")
+        if not zipfile.is_zipfile(path):  # an NPZ is a zip; numpy would open, or misname, other things
+            raise ScanError(f"{path}: not a fit: no NPZ archive, or a damaged one; {wanted}.")
         try:
             with np.load(path, allow_pickle=False) as file:
+                if "header" not in file:
+                    held = ", ".join(file.files[:4]) + (", ..." if len(file.files) > 4 else "")
+                    raise ScanError(f"{path}: not a fit: an NPZ archive of other things ({held or 'empty'}); {wanted}.")
                 header = json.loads(str(file["header"]))
                 if header["version"] > _VERSION:
                     raise ScanError(
@@ -302,12 +311,9 @@ class Fit:
                     header["component"],
                     model,
                 )
-        except FileNotFoundError as error:
-            raise ScanError(f"{path}: no such file; give the fit.npz that `headfield fit` wrote.") from error
-        except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
-            raise ScanError(
-                f"{path}: not a fit that headfield wrote, or damaged ({type(error).__name__}: {error})."
-            ) from error
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError) as error:
+            reason = error.args[0] if error.args else type(error).__name__
+            raise ScanError(f"{path}: not a fit, or a damaged one ({reason}); {wanted}.") from error
 
 
 _ARRAYS = ("rotation", "translation", "scale", "expression", "points", "residual_mm", "on_head", "all_points")

@@ -76,9 +76,23 @@ def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise WeightsError(f"{weights_file} does not fit the sizes in {CONFIG}: {str(error)[:300]}") from error
+        raise WeightsError(
+            f"{weights_file} does not fit {CONFIG}: {_mismatch(model.state_dict(), tensors)}."
+        ) from error
     model.centre.copy_(model.mean_anchors.mean(0))
     return model.eval().requires_grad_(False)
+
+
+def _mismatch(expected: dict[str, torch.Tensor], seen: dict[str, torch.Tensor]) -> str:
+    """In one line, what keeps tensors from being a model's own: the first of several differences."""
+    counts = f"{len(expected)} tensors expected, {len(seen)} found"
+    for name, tensor in expected.items():
+        if name not in seen:
+            return f"{counts}, the first that is missing is {name}"
+        if seen[name].shape != tensor.shape:
+            return f"{name} has the sizes {tuple(seen[name].shape)}, expected {tuple(tensor.shape)}"
+    unknown = next((name for name in seen if name not in expected), "?")
+    return f"{counts}, the first that is unknown is {unknown}"
 
 
 def _empty_model(stored: dict, tensors: dict[str, torch.Tensor]) -> ImHead:
