@@ -1,6 +1,7 @@
 """Rotations, steps and their derivatives."""
 
 import numpy as np
+import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
@@ -32,12 +33,39 @@ def test_rotation_exp_is_rodrigues():
     assert torch.allclose(pose.rotation_exp(torch.zeros(1, 3)), torch.eye(3)[None])
 
 
+def _cross_matrix(vectors):
+    """[v]x (N, 3, 3) of vectors (N, 3)."""
+    return torch.linalg.cross(vectors[:, None], torch.eye(3, dtype=vectors.dtype).expand(len(vectors), 3, 3)).mT
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-8, 9e-7, 1.1e-6, 1e-4, 0.1, 3.0])
+def test_rotation_exp_is_the_matrix_exponential_in_single_precision_too(angle):
+    vectors = torch.nn.functional.normalize(torch.randn(50, 3, generator=torch.Generator().manual_seed(2)), dim=1)
+    vectors = (vectors * angle).double()
+    expected = torch.linalg.matrix_exp(_cross_matrix(vectors))
+    torch.testing.assert_close(pose.rotation_exp(vectors), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(pose.rotation_exp(vectors.float()).double(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rotation_exp_has_its_gradient_at_exactly_zero(dtype):
+    """Adam starts at no rotation: the derivative there is the cross product, not nan and not zero."""
+    arm = torch.tensor([0.3, -0.5, 0.7], dtype=dtype)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda turn: pose.rotation_exp(turn) @ arm, torch.zeros(3, dtype=dtype)
+    )
+    torch.testing.assert_close(jacobian, -_cross_matrix(arm[None])[0])
+
+
 def test_pose_jacobian_is_the_derivative_of_a_step():
     generator = torch.Generator().manual_seed(1)
     points = torch.randn(5, 3, generator=generator)
     poses = pose.Poses(
-        pose.super_fibonacci(3), torch.randn(3, 3, generator=generator), torch.tensor([0.1, -0.2, 0.0]),
-        torch.zeros(3), torch.zeros(3, dtype=torch.long),
+        pose.super_fibonacci(3),
+        torch.randn(3, 3, generator=generator),
+        torch.tensor([0.1, -0.2, 0.0]),
+        torch.zeros(3),
+        torch.zeros(3, dtype=torch.long),
     )
     direction = torch.randn(3, generator=generator)  # a linear field, f = direction . x
 

@@ -83,7 +83,8 @@ def quaternion_to_matrix(quaternion: torch.Tensor) -> torch.Tensor:
 
 
 def rotation_exp(vector: torch.Tensor) -> torch.Tensor:
-    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3), radians (Rodrigues)."""
+    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3), radians (Rodrigues); differentiable at zero, too."""
+    # a library's conversion is as right, but loading it brings in torch's compiler: over a second before every fit
     angle = vector.norm(dim=-1, keepdim=True)
     half = 0.5 * angle
     factor = torch.where(angle > 1e-6, torch.sin(half) / angle.clamp(min=1e-12), torch.full_like(angle, 0.5))
