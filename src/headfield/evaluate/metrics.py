@@ -117,9 +117,7 @@ def metrics_from(
     )
 
 
-def _between(
-    source: OnSurface, others: OnSurface | None, target: Target | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _between(source: OnSurface, others: OnSurface | None, target: Target | None) -> tuple[np.ndarray, np.ndarray]:
     """Distances (N,) and cosines (N,) from samples to a surface, or to other samples."""
     if target is not None:
         distance, place = target.closest(source.points)
@@ -156,6 +154,10 @@ def evaluate_pair(
         mm_per_unit: Millimetres per unit of the meshes: 250 for an average adult in the model frame, that times the
             head's own size for another.
         method: ``surface`` or ``points``.
+
+    Raises:
+        ValueError: The method is unknown, a mask has another length than what it masks, or a mesh has no area left.
+        MissingExtra: ``surface`` without libigl.
     """
     if method not in ("surface", "points"):
         raise ValueError(f"method {method!r} is unknown: 'surface' measures to triangles, 'points' to samples")

@@ -50,6 +50,9 @@ def slice_picture(
 
     Returns:
         (H, W, 3) uint8.
+
+    Raises:
+        ValueError: The axis is unknown.
     """
     box = np.asarray(box, dtype=float)
     points, pixel = plane_points(box, axis, at, size)
@@ -86,6 +89,9 @@ def plane_points(box: np.ndarray, axis: str, at: float, size: int) -> tuple[np.n
 
     Returns:
         Points (H, W, 3) float32, first row on top, and the side of a pixel.
+
+    Raises:
+        ValueError: The axis is unknown.
     """
     if axis not in AXES:
         raise ValueError(f"axis {axis!r} is unknown: choose x, y or z")

@@ -145,11 +145,13 @@ class _Part:
     worn: np.ndarray
 
     def pick(self, which: np.ndarray) -> _Part:
+        """The part with only some of its triangles, `which` (F,) bool or indices; the vertices all stay."""
         return _Part(
             self.vertices, self.triangles[which], self.visible[which], self.cap[which], self.face, self.lips, self.worn
         )
 
     def centres(self) -> np.ndarray:
+        """Centroids (F, 3) of the triangles."""
         return self.vertices[self.triangles].mean(1)
 
     def split(self, which: np.ndarray) -> _Part:

@@ -101,6 +101,8 @@ def build_mean_field(
         anchors: (39, 3) anchors of the mean head.
         resolution: Grid samples along the box's longest side.
         surface_points: How many surface points to keep.
+    Raises:
+        ValueError: The field has no zero level in the box.
     """
     box = np.asarray(box, dtype=float)
     step = float((box[1] - box[0]).max()) / (resolution - 1)

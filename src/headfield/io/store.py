@@ -208,7 +208,11 @@ class StoreWriter:
         return identity_id in self.finished
 
     def finish(self, record: Record) -> None:
-        """Append the index line of an identity whose folder is complete."""
+        """Append the index line of an identity whose folder is complete.
+
+        Raises:
+            StoreError: The identity is in the index already.
+        """
         if record.id in self.finished:
             raise StoreError(f"{record.id} is in the index of {self.path} already.")
         with open(self.path / "index.jsonl", "ab") as index:
@@ -217,10 +221,12 @@ class StoreWriter:
             os.fsync(index.fileno())
         self.finished[record.id] = record
 
-    def add(
-        self, record: Record, arrays: dict[str, np.ndarray], truth: dict[str, np.ndarray] | None = None
-    ) -> None:
-        """Write an identity and its index line."""
+    def add(self, record: Record, arrays: dict[str, np.ndarray], truth: dict[str, np.ndarray] | None = None) -> None:
+        """Write an identity and its index line.
+
+        Raises:
+            StoreError: The identity is in the index already, or an array is missing or has a wrong shape.
+        """
         write_identity(self.path, record, arrays, truth)
         self.finish(record)
 

@@ -120,7 +120,11 @@ class ClosedHead:
         return {}
 
     def source_vertices(self, identity: np.ndarray) -> np.ndarray:
-        """The family's own vertices (S, 3) of the neutral head, metres, before it is closed."""
+        """The family's own vertices (S, 3) of the neutral head, metres, before it is closed.
+
+        Raises:
+            ValueError: The identity has the wrong length.
+        """
         identity = np.asarray(identity, dtype=np.float64)
         if identity.shape != (self.n_identity,):
             raise ValueError(f"{self.name}: identity of shape {identity.shape}, expected ({self.n_identity},)")
@@ -128,14 +132,22 @@ class ClosedHead:
         return self.mean + (weights @ self._identity).reshape(-1, 3)
 
     def neutral_vertices(self, identity: np.ndarray) -> np.ndarray:
-        """The neutral head (V, 3) float64, metres; the last one is remembered."""
+        """The neutral head (V, 3) float64, metres; the last one is remembered.
+
+        Raises:
+            ValueError: The identity has the wrong length.
+        """
         key = np.ascontiguousarray(identity, dtype=np.float64).tobytes()
         if self._last is None or self._last[0] != key:
             self._last = (key, self.plan.solid(self.source_vertices(identity)))
         return self._last[1].copy()
 
     def expression_offsets(self, expression: np.ndarray) -> np.ndarray:
-        """Displacement (V, 3) float64, metres, of ARKit weights (52,); masked channels are ignored."""
+        """Displacement (V, 3) float64, metres, of ARKit weights (52,); masked channels are ignored.
+
+        Raises:
+            ValueError: There are not 52 weights.
+        """
         expression = np.asarray(expression, dtype=np.float64)
         if expression.shape != (len(ARKIT),):
             raise ValueError(f"{self.name}: expression of shape {expression.shape}, expected ({len(ARKIT)},)")

@@ -34,6 +34,8 @@ def plan_neck(
         frame: The neck's cylinder coordinates.
         ring_rows: The R vertices of the upper ring in order.
         anchor_vertices: (39,) into the template.
+    Raises:
+        ValueError: The template's neck ends too close to the cut to be followed.
     """
     ring = np.array([weights @ template[indices] for indices, weights in ring_rows])
     azimuth, top = frame.azimuth(ring), frame.height(ring)
@@ -49,9 +51,7 @@ def plan_neck(
     on_skin = []
     for m in range(len(ring)):
         middle = _height_on_plane(frame, azimuth[m] + bend[m], normal, offset, ring[m])
-        heights = np.concatenate([
-            np.linspace(top[m], middle, UPPER), np.linspace(middle, -REACH_BELOW, LOWER + 1)[1:]
-        ])
+        heights = np.concatenate([np.linspace(top[m], middle, UPPER), np.linspace(middle, -REACH_BELOW, LOWER + 1)[1:]])
         caster = _Caster(template, skin[(np.abs(_wrapped(turn - azimuth[m])) < 0.5).any(1)])
         share = np.clip((top[m] - heights) / (top[m] - middle), 0.0, 1.0)
         line: list[Row] = [ring_rows[m]]

@@ -73,9 +73,7 @@ class SolidPlan:
             matrix: (S, N) sparse, the source vertices from the coarser ones (a subdivision).
         """
         neck = replace(self.neck, meridians=(self.neck.meridians @ matrix).tocsr())
-        return replace(
-            self, linear=(self.linear @ matrix).tocsr(), neck=neck, anchors=(self.anchors @ matrix).tocsr()
-        )
+        return replace(self, linear=(self.linear @ matrix).tocsr(), neck=neck, anchors=(self.anchors @ matrix).tocsr())
 
     def solid(self, source: np.ndarray) -> np.ndarray:
         """The solid's vertices (V, 3) of a neutral head from its source vertices (S, 3)."""
@@ -93,6 +91,8 @@ def plan_solid(
         anchor_vertices: (39,) into the source vertices.
         lids: For each eye the loop of vertices along the lid's inner edge, in the direction of its open boundary, and
             the eyeball's vertices, to whose mean a cone closes the loop, so that the closure hides in the eyeball.
+    Raises:
+        ValueError: The cut leaves other than one open boundary, or the neck ends too close to it.
     """
     triangles = symmetric_triangles(template, triangles)
     anchors = template[anchor_vertices]

@@ -60,7 +60,11 @@ class _Sampler:
         self.evaluations, self.seconds = 0, 0.0
 
     def at(self, flat: np.ndarray, shape: tuple[int, int, int], stride: int) -> np.ndarray:
-        """Values (N,) float32 at flat block indices (N,) of a level with blocks of stride^3 samples."""
+        """Values (N,) float32 at flat block indices (N,) of a level with blocks of stride^3 samples.
+
+        Raises:
+            ValueError: The field is not finite somewhere.
+        """
         values = np.empty(len(flat), dtype=np.float32)
         plane, row = shape[1] * shape[2], shape[2]
         scale = stride * self.grid.voxel
@@ -262,15 +266,18 @@ def _nothing(grid: Grid, sampler: _Sampler, repaired: int, begin: float) -> Extr
     return Extraction(mesh, grid, np.empty(0, bool), sampler.evaluations, repaired, sampler.seconds, 0.0, seconds)
 
 
-def extract(
-    field: Field, box: np.ndarray, resolution: int = 256, *, slack: float = 1.3, chunk: int = 65_536
-) -> Mesh:
+def extract(field: Field, box: np.ndarray, resolution: int = 256, *, slack: float = 1.3, chunk: int = 65_536) -> Mesh:
     """Watertight mesh of a field's zero level, empty where there is none; arguments and errors as `extract_full`."""
     return extract_full(field, box, resolution, slack=slack, chunk=chunk).mesh
 
 
 def dense_grid(field: Field, box: np.ndarray, resolution: int, *, chunk: int = 65_536) -> tuple[np.ndarray, Grid]:
-    """Every sample of the grid (n0, n1, n2) float32: the oracle, at 20 to 40 times the cost."""
+    """Every sample of the grid (n0, n1, n2) float32: the oracle, at 20 to 40 times the cost.
+
+    Raises:
+        ConfigError: Box or resolution make no grid.
+        ValueError: The field is not finite somewhere.
+    """
     grid = grid_for(box, resolution)
     values = _Sampler(field, grid, chunk).at(np.arange(int(np.prod(grid.shape))), grid.shape, 1)
     return values.reshape(grid.shape), grid

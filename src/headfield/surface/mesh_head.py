@@ -88,6 +88,7 @@ def mesh_with_report(
     Raises:
         HeadfieldError: There is no surface in the box.
         ConfigError: The resolution makes no grid.
+        ValueError: The codes are of more than one head, or the field is not finite somewhere.
     """
     import torch
 

@@ -83,6 +83,9 @@ def contact_sheet(
 
     Returns:
         (H, W, 3) uint8.
+
+    Raises:
+        ValueError: There is no picture.
     """
     if not len(images):
         raise ValueError("contact_sheet needs at least one picture, got none")

@@ -71,6 +71,9 @@ def camera_for(points: np.ndarray, view: str | tuple[float, float] = "front", zo
         points: What must be in the picture: vertices, or the corners of a box.
         view: A name in VIEWS or (yaw, pitch) in degrees.
         zoom: Above one shows less.
+
+    Raises:
+        ValueError: The view is unknown, or no point is finite.
     """
     if isinstance(view, str) and view not in VIEWS:
         raise ValueError(f"unknown view {view!r}: choose one of {', '.join(VIEWS)} or give (yaw, pitch) in degrees")
@@ -185,6 +188,9 @@ def render(
 
     Returns:
         (H, W, 3) uint8. Back faces are blue, so that a mesh turned inside out shows.
+
+    Raises:
+        ValueError: The view is unknown, or there is no vertex.
     """
     vertices, triangles = np.asarray(mesh.vertices, dtype=float), np.asarray(mesh.triangles)
     width, height, pixels = _canvas(size, samples)
@@ -294,6 +300,9 @@ def render_points(
 
     Returns:
         (H, W, 3) uint8.
+
+    Raises:
+        ValueError: The view is unknown.
     """
     points = np.asarray(points, dtype=float)
     keep = np.isfinite(points).all(1)
