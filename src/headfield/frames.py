@@ -19,6 +19,18 @@ BOX = np.array([[-0.65, -0.68, -0.95], [0.65, 0.85, 0.50]])
 UNITS_IN_METRES = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "inch": 0.0254}
 """Length units that files use, in metres."""
 
+
+def length_text(metres: float) -> str:
+    """A length in the most readable unit, without exponents: ``213 mm``, ``1.8 m``, ``256 km``."""
+    if metres < 5e-4:
+        return "less than 1 mm"
+    if metres < 0.9995:
+        return f"{metres * 1000:.0f} mm"
+    if metres < 999.5:
+        return f"{metres:.3g} m"
+    return f"{metres / 1000:,.0f} km" if metres < 1e9 else "over a million km"
+
+
 ICT_PITCH_DEGREES = -5.7
 ICT_ORIGIN_CM = np.array([0.0, 1.09, 5.89])
 """Placement of the ICT-FaceKit frame (centimetres) in the model frame: least squares on shared landmarks."""

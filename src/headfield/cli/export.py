@@ -29,9 +29,9 @@ class ExportCommand:
     def run(self) -> int:
         """Extract and write."""
         from headfield.cli.output import check_resolution, output_file
-        from headfield.cli.report import length, summary, working
+        from headfield.cli.report import summary, working
         from headfield.errors import ScanError
-        from headfield.frames import UNITS_IN_METRES
+        from headfield.frames import UNITS_IN_METRES, length_text
         from headfield.io.mesh import check_mesh_suffix, write_mesh
 
         check_mesh_suffix(self.out)
@@ -61,7 +61,7 @@ class ExportCommand:
             {
                 "mesh": f"{len(mesh.vertices):,} vertices, {len(mesh.triangles):,} triangles",
                 "unit": f"{unit}",
-                "size": length(height * metres),
+                "size": length_text(height * metres),
             },
         )
         return 0

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from headfield.cli.report import length
 from headfield.cli.scans import is_depth_map
-from headfield.frames import UNITS_IN_METRES
+from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.io.depth import read_depth
 from headfield.io.scan import read_scan, robust_extent
 from headfield.types import Scan
@@ -47,7 +46,7 @@ def describe(
         "triangles": "none (a point cloud)" if scan.triangles is None else f"{len(scan.triangles):,}",
         "box": " x ".join(f"{side:.4g}" for side in high - low) + f"  (from {_triple(low)} to {_triple(high)})",
         "size": f"{extent:.4g} along the longest side without stray points: "
-        + ", ".join(f"{length(extent * metres)} if {unit}" for unit, metres in UNITS_IN_METRES.items()),
+        + ", ".join(f"{length_text(extent * metres)} if {unit}" for unit, metres in UNITS_IN_METRES.items()),
         "unit": _unit(scan, extent),
         "normals": _normals(scan),
         "colours": "yes" if scan.colours is not None else "no",

@@ -52,11 +52,6 @@ def table(headers: list[str], rows: list[list[str]]) -> None:
     Console(highlight=False).print(grid)
 
 
-def length(metres: float) -> str:
-    """A length in the most readable unit: ``213 mm``, ``1.8 m``."""
-    return f"{metres * 1000:.0f} mm" if metres < 1 else f"{metres:.3g} m"
-
-
 def duration(seconds: float) -> str:
     """Seconds with sensible digits."""
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

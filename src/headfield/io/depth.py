@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import ConfigError, ScanError, need
-from headfield.frames import UNITS_IN_METRES
+from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.io.formats import read_json
 from headfield.types import Scan
 
@@ -69,7 +69,7 @@ def read_depth(
         else:
             advice = "If the values are counts, pass --depth-unit with metres per count, such as 0.0002."
         raise ScanError(
-            f"{path}: the median depth is {distance:.3g} m when read {as_read}; "
+            f"{path}: the median depth is {length_text(distance)} when read {as_read}; "
             f"a head is scanned from 0.1 to 5 m. {advice}"
         )
     notes = []

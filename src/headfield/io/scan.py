@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import ConfigError, ScanError
-from headfield.frames import UNITS_IN_METRES
+from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.io.formats import RawGeometry, read_raw
 from headfield.types import Scan
 
@@ -103,7 +103,9 @@ def clean(raw: RawGeometry, name: str, *, units: str | None = None, max_points: 
         if 0.08 < extent < 3.0:
             units = raw.units
         else:
-            notes.append(f"The format says {raw.units}, but that makes it {extent:.3g} m large: the unit is left open.")
+            notes.append(
+                f"The format says {raw.units}, but that makes it {length_text(extent)} large: the unit is left open."
+            )
     return Scan(points, normals, triangles, colours, name=name, units=units, notes=tuple(notes))
 
 
