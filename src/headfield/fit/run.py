@@ -26,7 +26,7 @@ from headfield.fit.placement import (
 from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
 from headfield.fit.search import place
 from headfield.fit.solver import solve
-from headfield.frames import UNITS_IN_METRES
+from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.models.prior import BARE
 from headfield.types import Scan
 
@@ -177,8 +177,7 @@ def _place(model, field_: MeanField, scan: Scan, options: FitOptions, first: boo
         other, other_trust = _search(model, field_, replace(cloud, units=None), options, None)
         if other.units not in (known, "free") and other_trust > trust + 0.08:
             size = 230.0 * np.exp(other.size_log) * UNITS_IN_METRES[known] / UNITS_IN_METRES[other.units]
-            tall = f"about {size:,.0f} mm" if size >= 10 else "less than 10 mm"
-            said = f"read as {known}, the head in it would be {tall} tall"
+            said = f"read as {known}, the head in it would be {length_text(size / 1000)} tall"
             if options.units is not None:
                 raise ScanError(
                     f"{scan.name}: --units {known} cannot be right: {said} (heads: 180 to 280 mm). "
