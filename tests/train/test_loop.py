@@ -169,4 +169,8 @@ def test_a_run_becomes_a_release(toy_store, tmp_path):
     points = torch.rand(1, 60, 3) - 0.5
     mean_head = raw.signed_distance(points, Codes(codes.mean(0, keepdim=True)))
     assert torch.allclose(model.signed_distance(points, model.mean_codes()), mean_head, atol=1e-4)
+    expressions = torch.eye(52)[[24, 51]]  # jawOpen was trained, tongueOut never
+    rest = model.signed_distance(points, model.mean_codes())
+    moved = [model.signed_distance(points, replace(model.mean_codes(), expression=e[None])) for e in expressions]
+    assert not torch.equal(moved[0], rest) and torch.allclose(moved[1], rest, atol=1e-7)
     assert json.loads((tmp_path / "release" / "config.json").read_text())["training"]["step"] == 12

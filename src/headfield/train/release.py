@@ -38,6 +38,14 @@ def load_run(run: Path) -> tuple[ImHead, torch.Tensor, dict]:
     return model.eval().requires_grad_(False), tensors["codes"], meta
 
 
+@torch.no_grad()
+def silence(model: ImHead, channels: np.ndarray) -> None:
+    """Make expression channels (E,) bool do nothing: what no training head played (a tongue) kept random weights."""
+    where = torch.as_tensor(channels)
+    model.deformer.gate.weight[:, where] = 0.0
+    model.deformer.embed_expression.weight[:, where] = 0.0
+
+
 def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool = False) -> ImHead:
     """Write the release folder of a run; the training codes stay behind.
 
@@ -49,8 +57,11 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
         half: Store weights in float16.
     """
     model, codes, meta = load_run(run)
-    records = {record.id: record for record in Store(store).records}
+    kept = Store(store)
+    records = {record.id: record for record in kept.records}
     chosen = [records[name] for name in meta["identities"]]
+    played = np.max([np.max(kept.open(record)["expressions"], axis=0) for record in chosen], axis=0) > 0
+    silence(model, ~played)
     copies = len(codes) // len(chosen)
     classes = [hair_class(record.hair, record.beard) for record in chosen] * copies
     sizes = np.array([record.log_size for record in chosen] * copies)
@@ -58,7 +69,8 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
     # heads outside the training families vary more in size than the families do
     model.prior = replace(model.prior, size_sd=max(model.prior.size_sd, 0.08))
     settings = {key: value for key, value in meta["train"].items() if key not in ("store", "out", "release")}
-    facts = {"training": settings | {"step": meta["step"], "seconds": round(meta["seconds"]),
-                                          "identities": len(chosen)}}
+    facts = {
+        "training": settings | {"step": meta["step"], "seconds": round(meta["seconds"]), "identities": len(chosen)}
+    }
     release.write(out, model, card or model_card(out.name, meta, chosen, model.prior.names), facts, half=half)
     return model
