@@ -24,6 +24,10 @@ _SHORT = SolverOptions(iterations=6, gate=Gate(0.06, 0.02, 5), expression="neutr
 _STEPS, _POINTS = 7, 600
 """Steps and points of the fits that choose a component."""
 
+_CLEARLY = 20.0
+"""Evidence (nats) by which a class with hair must win: the short fits are good to some ten, and hair that is seen wins
+by hundreds."""
+
 _CLEAR = 0.15
 """A placement that leads the next by this much in the search needs no short fit."""
 
@@ -110,7 +114,8 @@ def best_component(model, views: list[View], options: SolverOptions) -> tuple[st
         log_evidence(model, some, prior.component(index), solution, replace(short, hair=False), sigma)
         for index, solution in zip(prior.classes, solutions)
     ]
-    best = prior.classes[int(np.argmax(found))]
+    bare = [0.0 if prior.names[index] == BARE else _CLEARLY for index in prior.classes]
+    best = prior.classes[int(np.argmax(np.array(found) - bare))]
     return prior.names[best], prior.component(best)
 
 
