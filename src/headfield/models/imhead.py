@@ -19,7 +19,7 @@ from headfield.models.config import ImHeadConfig
 from headfield.models.prior import Prior
 from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleState, PartEnsemble
-from headfield.nn.machine import keep_freed_memory, use_fast_products
+from headfield.nn.machine import flush_denormals, keep_freed_memory, use_fast_products
 from headfield.nn.mlp import Folded, GroupedMLP, MlpState
 from headfield.types import Codes
 
@@ -79,6 +79,7 @@ class ImHead(nn.Module):
         """
         super().__init__()
         use_fast_products()
+        flush_denormals()
         keep_freed_memory()
         self.config = config
         self.box = np.array(frames.BOX if box is None else box, dtype=float)
@@ -133,6 +134,7 @@ class ImHead(nn.Module):
 
         Neutral heads (expression None or all zero) get no deformer: their evaluation skips it.
         """
+        flush_denormals()  # a thread's own setting, and this may be another thread than the one that built the model
         own = self.part_codes(codes.identity)
         blend_anchors = self.anchors_of_parts(own)
         parts = own if codes.parts is None else codes.parts
