@@ -23,6 +23,7 @@ from headfield.losses.field import eikonal_square, normal_alignment, surface_dis
 from headfield.models.config import PRESETS
 from headfield.models.imhead import ImHead
 from headfield.models.release import load
+from headfield.nn.machine import denormals_flushed
 from headfield.surface.mesh_head import mesh_of
 from headfield.types import ARKIT, Codes
 
@@ -52,7 +53,8 @@ def ours(model: ImHead, identity, expression, x, normals) -> None:
         codes = Codes(identity[part].requires_grad_(), None if expression is None else expression[part])
         value, gradient = model.value_and_gradient(x[part], codes)
         share = len(x[part]) / len(x)
-        (share * loss_of(value, gradient, normals[part])).backward()
+        with denormals_flushed():  # as the trainer does
+            (share * loss_of(value, gradient, normals[part])).backward()
 
 
 def plain(model: ImHead, identity, expression, x, normals) -> None:

@@ -19,7 +19,7 @@ from headfield.models.config import ImHeadConfig
 from headfield.models.prior import Prior
 from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleState, PartEnsemble
-from headfield.nn.machine import flush_denormals, keep_freed_memory, use_fast_products
+from headfield.nn.machine import denormals_flushed, keep_freed_memory, use_fast_products
 from headfield.nn.mlp import Folded, GroupedMLP, MlpState
 from headfield.types import Codes
 
@@ -79,7 +79,6 @@ class ImHead(nn.Module):
         """
         super().__init__()
         use_fast_products()
-        flush_denormals()
         keep_freed_memory()
         self.config = config
         self.box = np.array(frames.BOX if box is None else box, dtype=float)
@@ -134,7 +133,6 @@ class ImHead(nn.Module):
 
         Neutral heads (expression None or all zero) get no deformer: their evaluation skips it.
         """
-        flush_denormals()  # a thread's own setting, and this may be another thread than the one that built the model
         own = self.part_codes(codes.identity)
         blend_anchors = self.anchors_of_parts(own)
         parts = own if codes.parts is None else codes.parts
@@ -149,6 +147,7 @@ class ImHead(nn.Module):
 
     # ---- the field -----------------------------------------------------------------------------------------------
 
+    @denormals_flushed()
     def signed_distance(self, points: torch.Tensor, codes: Codes | Condition, *, dense: bool = False) -> torch.Tensor:
         """Signed distance (B, N) at posed points (B, N, 3); `dense` evaluates all parts (the oracle)."""
         condition = codes if isinstance(codes, Condition) else self.condition(codes)
@@ -162,6 +161,7 @@ class ImHead(nn.Module):
         value, gradient, _ = self.trace(points, condition, dense=dense)
         return value, gradient
 
+    @denormals_flushed()
     def trace(self, points: torch.Tensor, condition: Condition, *, dense: bool = False):
         """As :meth:`value_and_gradient`, and also x_can (B, N, 3) and omega (B, N, A; None when neutral)."""
         canonical, ambient, warp = self._warp(points, condition)
@@ -172,6 +172,7 @@ class ImHead(nn.Module):
         through, _, _, _ = self.deformer.reverse(back.points, back.ambient, warp)
         return value, back.points + through, (canonical, ambient)
 
+    @denormals_flushed()
     def to_canonical(self, points: torch.Tensor, codes: Codes | Condition) -> tuple[torch.Tensor, torch.Tensor]:
         """The backward warp (Eqs. 7-8): posed points (B, N, 3) -> x_can (B, N, 3) and omega (B, N, A)."""
         condition = codes if isinstance(codes, Condition) else self.condition(codes)
@@ -181,6 +182,7 @@ class ImHead(nn.Module):
         return canonical, ambient
 
     @torch.no_grad()
+    @denormals_flushed()
     def value_and_jacobian(self, points: torch.Tensor, codes: Codes) -> Jacobians:
         """The field with exact derivatives by point and codes, from one forward and one reverse pass.
 

@@ -22,6 +22,7 @@ from headfield.errors import ConfigError
 from headfield.io.store import Store
 from headfield.models.config import PRESETS, ImHeadConfig
 from headfield.models.imhead import ImHead
+from headfield.nn.machine import denormals_flushed
 from headfield.train import checkpoint
 from headfield.train.batches import Batches
 from headfield.train.code_start import starting_codes
@@ -175,7 +176,8 @@ def one_step(trainer: Trainer) -> dict[str, float]:
         batch = _to(batch, trainer.device)
         identity = trainer.codes.detach()[batch.rows].requires_grad_()
         loss, terms = total_loss(model, batch, identity, trainer.weights)
-        (loss * (len(batch) / heads)).backward()
+        with denormals_flushed():
+            (loss * (len(batch) / heads)).backward()
         rows.append(batch.rows)
         row_gradients.append(identity.grad)
         for name, value in terms.items():
