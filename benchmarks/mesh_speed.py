@@ -6,7 +6,9 @@
 
 `signs` compares with the dense grid of the same heads: signs of all samples, vertices in voxels. `paper` takes the
 very points that the extraction of a small model's head asks for (timing does not depend on the weights) and times the
-paper-size network on them; the loops over the dense grid are measured on slices of it and scaled up, and said so.
+paper-size network on them; the loops over the dense grid are measured on slices of it and scaled up, and said so; all
+on one thread, since the published loop is also timed without our settings of the machine, and one of them is a
+thread's own.
 """
 
 from __future__ import annotations
@@ -117,8 +119,8 @@ def paper(shape: ImHead, resolution: int, batches: int) -> None:
 
     # slices through the middle of the head, spread over the grid: sparse parts depend on where points are
     slices = _slices(grid, batches)
-    for setting, name in (("none", "as torch comes"), (None, "our product setting")):
-        with published.product_setting(setting):
+    for setting, name in published.settings():
+        with setting():
             loop = _loop_seconds(lambda p: published.signed_distance(model, p, codes), slices, published.BATCH)
         whole = loop * everything
         print(f"published loop (batched products over all parts, {published.BATCH:,} points a batch), {name}:")
@@ -173,9 +175,10 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=3, help="batches of 25,000 points that each loop is timed on")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    threads = 1 if options.part == "paper" else options.threads
+    torch.set_num_threads(threads)
     model = load(options.model)
-    print(f"{options.part}: {platform.machine()}, {options.threads} threads, torch {torch.__version__}", flush=True)
+    print(f"{options.part}: {platform.machine()}, {threads} threads, torch {torch.__version__}", flush=True)
     if options.part == "small":
         small(model, options.resolution, options.repeats)
     elif options.part == "signs":

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch.nn.functional import softplus
 
 from headfield.models.imhead import ImHead
+from headfield.nn.machine import flush_denormals
 from headfield.types import Codes
 
 BATCH = 25_000
@@ -21,18 +22,27 @@ BATCH = 25_000
 
 
 @contextmanager
-def product_setting(name: str | None) -> Iterator[None]:
-    """Run a block with torch's fp32 product setting `name` (``none``: as torch comes), then put ours back."""
+def as_torch_comes() -> Iterator[None]:
+    """Run a block without our settings of the machine (headfield.nn.machine), then put them back.
+
+    Denormal numbers are a setting of one thread, and torch's helpers keep theirs: use it with one thread.
+    """
     switch = torch.backends.mkldnn.matmul
     before = getattr(switch, "fp32_precision", None)
-    if name is None or before is None:
-        yield
-        return
-    switch.fp32_precision = name
+    torch.set_flush_denormal(False)
     try:
+        if before is not None:
+            switch.fp32_precision = "none"
         yield
     finally:
-        switch.fp32_precision = before
+        if before is not None:
+            switch.fp32_precision = before
+        flush_denormals()
+
+
+def settings():
+    """Both settings of the machine to time the published side under, with their names."""
+    return ((as_torch_comes, "as torch comes"), (nullcontext, "our settings of the machine"))
 
 
 def plain_encoding(x: torch.Tensor, frequencies: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The fast-product switch: the same numbers with it as without, and off where they would not be."""
+"""The settings of the machine: the same numbers with them as without, and off where they would not be."""
 
 from __future__ import annotations
 
@@ -60,3 +60,28 @@ class _Coarse(torch.Tensor):
 def test_memory_calls_answer_whatever_the_platform():
     assert machine.keep_freed_memory() in (True, False)
     assert machine.return_freed_memory() in (True, False)
+
+
+def test_denormals_are_flushed_here_and_in_new_threads_and_no_field_changes():
+    from concurrent.futures import ThreadPoolExecutor
+
+    from headfield.models.config import imhead_small
+    from headfield.models.imhead import ImHead
+
+    tiny = torch.full((4,), 1e-39)
+    torch.set_flush_denormal(False)
+    assert (tiny * 0.5 > 0).all()  # the test sees denormals
+    model = ImHead(imhead_small())
+    if not machine.flush_denormals():
+        pytest.skip("this CPU cannot flush denormals")
+    assert (tiny * 0.5 == 0).all()
+    with ThreadPoolExecutor(1) as pool:
+        assert (pool.submit(lambda: tiny * 0.5).result() == 0).all()
+    points = torch.rand(1, 2000, 3, generator=torch.Generator().manual_seed(1)) - 0.5
+    condition = model.condition(model.mean_codes())
+    flushed = model.value_and_gradient(points, condition)
+    torch.set_flush_denormal(False)
+    plain = model.value_and_gradient(points, condition)
+    machine.flush_denormals()
+    for ours, exact in zip(flushed, plain):
+        assert (ours - exact).abs().max() < 1e-7

@@ -47,6 +47,7 @@ def parse(args: list[str] | None = None):
     import tyro
 
     from headfield.cli.doctor import DoctorCommand
+    from headfield.cli.edit import EditCommand
     from headfield.cli.evaluate import EvaluateCommand
     from headfield.cli.export import ExportCommand
     from headfield.cli.fit import FitCommand
@@ -60,6 +61,7 @@ def parse(args: list[str] | None = None):
     verbs = (
         Annotated[FitCommand, verb("fit")]
         | Annotated[SampleCommand, verb("sample")]
+        | Annotated[EditCommand, verb("edit")]
         | Annotated[ExportCommand, verb("export")]
         | Annotated[SynthCommand, verb("synth")]
         | Annotated[TrainCommand, verb("train")]

@@ -11,10 +11,10 @@ import tyro
 
 @dataclass(frozen=True)
 class ExportCommand:
-    """Write the head of a saved fit as a mesh, in the scan's own frame and unit."""
+    """Write the head of a saved fit, or an edited head, as a mesh, in the scan's own frame and unit."""
 
     fit: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FIT.NPZ")]
-    """The fit.npz that `headfield fit` wrote, or the folder that holds it."""
+    """The fit.npz that `headfield fit` wrote, or the folder that holds it, or a head that `headfield edit` wrote."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = Path("head.glb")
     """Mesh to write; its suffix says the format: .ply, .obj, .stl or .glb."""
     resolution: int = 256
@@ -40,10 +40,8 @@ class ExportCommand:
         if not path.is_file():
             raise ScanError(f"{path}: no such file. Give the fit.npz that `headfield fit` wrote, or its folder.")
         with output_file(self.out, force=self.force) as temporary:
-            from headfield.fit.result import Fit
-
             with working(f"Making the mesh at {self.resolution}"):
-                fit = Fit.load(path)
+                fit = load_head_or_fit(path)
                 mesh = fit.mesh(resolution=self.resolution, neutral=self.neutral)
             metres = metres_per_scan_unit(fit)
             unit = fit.units
@@ -65,6 +63,18 @@ class ExportCommand:
             },
         )
         return 0
+
+
+def load_head_or_fit(path: Path):
+    """What a file holds: a SavedHead that `headfield edit` wrote, else a Fit.
+
+    Raises:
+        ScanError: It is neither.
+    """
+    from headfield.edit.record import SavedHead, is_saved_head
+    from headfield.fit.result import Fit
+
+    return SavedHead.load(path) if is_saved_head(path) else Fit.load(path)
 
 
 def metres_per_scan_unit(fit) -> float:

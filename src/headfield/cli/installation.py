@@ -65,12 +65,13 @@ def _extras() -> dict[str, str]:
 def _machine() -> dict[str, str]:
     import torch
 
-    from headfield.nn.machine import max_relative_error, use_fast_products
+    from headfield.nn.machine import flush_denormals, max_relative_error, use_fast_products
 
     on = use_fast_products()
     rows = {
         "threads": f"{torch.get_num_threads()} for torch, {os.cpu_count()} CPUs",
         "fast fp32 products": (f"on, error {max_relative_error():.1e}" if on else "off: not exact or not offered here"),
+        "denormals flushed": "yes" if flush_denormals() else "no: this CPU cannot",
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none (not needed)",
     }
     try:
