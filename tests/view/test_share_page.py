@@ -203,6 +203,7 @@ def test_keyboard_alone_is_enough(opened):
         opened.keyboard.press(key)
         assert np.abs(_picture(opened) - before).max() <= 2, key
     opened.focus("#view")
+    start = _picture(opened)  # with the ring of the focus
     opened.keyboard.press("ArrowLeft")
     assert np.abs(_picture(opened) - start).max() > 8
     opened.keyboard.press("f")

@@ -46,6 +46,7 @@ def parse(args: list[str] | None = None):
     """The verb's dataclass, filled in from words; exits with help or a usage message as argument parsers do."""
     import tyro
 
+    from headfield.cli.animate import AnimateCommand
     from headfield.cli.doctor import DoctorCommand
     from headfield.cli.evaluate import EvaluateCommand
     from headfield.cli.export import ExportCommand
@@ -60,6 +61,7 @@ def parse(args: list[str] | None = None):
     verbs = (
         Annotated[FitCommand, verb("fit")]
         | Annotated[SampleCommand, verb("sample")]
+        | Annotated[AnimateCommand, verb("animate")]
         | Annotated[ExportCommand, verb("export")]
         | Annotated[SynthCommand, verb("synth")]
         | Annotated[TrainCommand, verb("train")]

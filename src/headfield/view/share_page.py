@@ -10,7 +10,6 @@ import base64
 import gzip
 import html
 import json
-import math
 import re
 from importlib.resources import files
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from headfield.edit.presets import PRESETS
 from headfield.errors import ConfigError
+from headfield.io.gltf_animation import GAZE_RADIANS
 from headfield.types import ARKIT
 from headfield.view.region_colours import REGION_COLOURS
 
@@ -31,9 +31,6 @@ GROUPS: dict[str, str] = {
     "Gaze": "eyeLook.*",
 }
 """Area of the face -> pattern of its channels; a channel belongs to the first that fits."""
-
-GAZE_RADIANS = math.radians(28)
-"""How far an eyeball turns for a gaze channel of 1."""
 
 
 def groups() -> list[dict]:
