@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from headfield.edit.presets import PRESETS, parse_presets, preset, preset_loop
 from headfield.edit.track_files import read_track, write_track
-from headfield.edit.tracks import Track, head_angles, head_rotation, resample, smooth
+from headfield.edit.tracks import Track, centred, flipped, head_angles, head_rotation, resample, smooth
 from headfield.errors import ConfigError, OutputError, TrackError
 from headfield.types import ARKIT, ARKIT_MIRROR
 
@@ -318,6 +318,21 @@ def test_mirroring_is_an_involution_that_swaps_sides():
     wink = preset("wink")[ARKIT_MIRROR]
     assert wink[ARKIT.index("eyeBlinkRight")] == 1
     np.testing.assert_allclose(head_angles(track.mirrored().rotation)[:, 0], -head_angles(track.rotation)[:, 0])
+
+
+def test_centring_and_flipping_the_head():
+    track = Track(np.arange(150) / 60, _weights(), head_rotation([0.5, -0.2, 0.1]) @ _rotations())
+    mean = Rotation.from_matrix(centred(track).rotation).mean().magnitude()
+    assert mean < 1e-6 < 0.4 < Rotation.from_matrix(track.rotation).mean().magnitude()
+    apart = track.rotation[:-1].transpose(0, 2, 1) @ track.rotation[1:]
+    again = centred(track).rotation
+    np.testing.assert_allclose(again[:-1].transpose(0, 2, 1) @ again[1:], apart, atol=1e-9)
+    angles = head_angles(track.rotation)
+    np.testing.assert_allclose(head_angles(flipped(track, ["pitch"]).rotation), angles * [1, -1, 1], atol=1e-9)
+    with pytest.raises(ConfigError, match="tilt"):
+        flipped(track, ["tilt"])
+    still = Track([0.0], np.zeros((1, 52)))
+    assert centred(still).rotation is None and flipped(still, ["yaw"]).rotation is None
 
 
 def test_presets():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -35,6 +35,10 @@ class AnimateCommand:
     """How fast the filter's cutoff rises with speed; higher follows quick movements sooner."""
     mirror: bool = False
     """Exchange left and right."""
+    flip: tuple[Literal["yaw", "pitch", "roll"], ...] = ()
+    """Reverse these angles of the head: recorders disagree on signs, and on a device held sideways."""
+    centre: bool = False
+    """Turn the head so that it faces forwards on average: takes out how the camera was held."""
     no_rotation: bool = False
     """Leave out the head's rotation."""
     vertices: int = 20_000
@@ -48,7 +52,7 @@ class AnimateCommand:
     view: str = "three_quarter"
     """Camera: front, left, right, three_quarter, three_quarter_right, top, below, back."""
     draft: bool = False
-    """Pictures without soft shadows: four times as fast."""
+    """Pictures without soft shadows and with rougher edges: nine times as fast."""
     force: bool = False
     """Replace the file if it exists."""
 
@@ -115,7 +119,7 @@ class AnimateCommand:
         from dataclasses import replace
 
         from headfield.edit.presets import parse_presets, preset_loop
-        from headfield.edit.tracks import Track, read_track, resample, smooth
+        from headfield.edit.tracks import Track, centred, flipped, read_track, resample, smooth
 
         if self.track is not None:
             track = read_track(self.track, self.track_fps)
@@ -125,6 +129,9 @@ class AnimateCommand:
             if still:
                 return Track([0.0], weights.sum(axis=0, keepdims=True).clip(0, 1), name=label)
             track = replace(preset_loop(weights, self.fps or 30.0), name=label)
+        track = flipped(track, self.flip)
+        if self.centre:
+            track = centred(track)
         if self.smooth is not None:
             track = smooth(track, self.smooth, self.beta)  # before resampling: more frames, less delay
         fps = self.fps

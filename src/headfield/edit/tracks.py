@@ -6,6 +6,7 @@ A track is plain arrays, so numpy is the way to cut, scale or mix it. Reading an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import numpy as np
 
 from headfield.errors import ConfigError, TrackError
 from headfield.types import ARKIT, ARKIT_MIRROR
+
+ANGLES = ("yaw", "pitch", "roll")
+"""The head's angles, in the order of :func:`head_rotation`."""
 
 MAX_FRAMES = 200_000
 """Frames of a track at most: almost an hour at 60 frames per second."""
@@ -174,6 +178,34 @@ def _one_euro(
 def _share(cutoff, step: float):
     """Weight of the new value in an exponential low-pass of this cutoff (hertz) after `step` seconds."""
     return 1.0 / (1.0 + 1.0 / (2 * np.pi * cutoff * step))
+
+
+def centred(track: Track) -> Track:
+    """The track with its mean rotation taken out, so that the head faces forwards on average."""
+    if track.rotation is None:
+        return track
+    from scipy.spatial.transform import Rotation
+
+    turns = Rotation.from_matrix(track.rotation)
+    return replace(track, rotation=(turns.mean().inv() * turns).as_matrix())
+
+
+def flipped(track: Track, angles: Sequence[str]) -> Track:
+    """The track with these angles of the head reversed.
+
+    Args:
+        track: Without a rotation it comes back as it is.
+        angles: Some of ``yaw``, ``pitch``, ``roll``.
+    Raises:
+        ConfigError: Another name.
+    """
+    unknown = [name for name in angles if name not in ANGLES]
+    if unknown:
+        raise ConfigError(f"'{unknown[0]}' is no angle of the head: {', '.join(ANGLES)}.")
+    if track.rotation is None or not angles:
+        return track
+    signs = [-1.0 if name in angles else 1.0 for name in ANGLES]
+    return replace(track, rotation=head_rotation(head_angles(track.rotation) * signs))
 
 
 def head_angles(rotation: np.ndarray) -> np.ndarray:

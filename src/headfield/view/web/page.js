@@ -325,7 +325,7 @@ function showRegions(on) {
     const palette = about.regions.colours.map((hex) => new Color(hex));
     const colour = new Float32Array(3 * index.length);
     for (let i = 0; i < index.length; i++) palette[index[i]].toArray(colour, 3 * i);
-    head.regionColours = new BufferAttribute(colour, 3);
+    head.regionColours = new BufferAttribute(softened(colour, head.index), 3);
   }
   if (state.regions) geometry.setAttribute("color", head.regionColours);
   else if (own.attribute) geometry.setAttribute("color", own.attribute);
@@ -334,10 +334,25 @@ function showRegions(on) {
   mesh.material.map = state.regions ? null : own.map;
   mesh.material.color.copy(state.regions ? new Color(1, 1, 1) : own.colour);
   mesh.material.needsUpdate = true;
-  sky.intensity = state.regions ? 2.6 : 1.25; // flatter light, so that colours match the legend
-  for (const [light, strength] of lamps) light.intensity = state.regions ? 0.3 * strength : strength;
+  // flatter light, so that colours match the legend
+  sky.intensity = state.regions ? 2.9 : 1.25;
+  sky.groundColor.set(state.regions ? 0xd8d4d0 : 0x8d8379);
+  for (const [light, strength] of lamps) light.intensity = state.regions ? 0.35 * strength : strength;
   $("legend").hidden = !state.regions;
   $("tip").hidden = true;
+}
+
+function softened(colour, index) {
+  // one round of averaging over edges takes the staircase out of the borders
+  const sum = Float32Array.from(colour), count = new Uint16Array(colour.length / 3).fill(1);
+  for (let t = 0; t < index.length; t += 3) {
+    for (let k = 0; k < 3; k++) {
+      const a = index[t + k], b = index[t + ((k + 1) % 3)];
+      for (let c = 0; c < 3; c++) sum[3 * a + c] += colour[3 * b + c];
+      count[a]++;
+    }
+  }
+  return sum.map((value, i) => value / count[Math.floor(i / 3)]);
 }
 
 function theme(dark) {
