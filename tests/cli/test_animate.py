@@ -77,6 +77,7 @@ def baked(monkeypatch):
 
     ball = trimesh.creation.icosphere(3, radius=0.5)
     one = Ball(np.array(ball.vertices), np.array(ball.faces))
+    monkeypatch.setattr(share, "can_bake", lambda: True)
     monkeypatch.setattr(share, "bake_head", lambda head, vertices, say: one)
     monkeypatch.setattr(share, "baked_glb", lambda head, vertices, say: (toy_glb(), one))
     return one

@@ -197,9 +197,9 @@ class AnimateCommand:
 
     def _poser(self, head, say):
         """Expression weights (52,) -> vertices (V, 3) and triangles (F, 3), model frame."""
-        if not self.exact:
-            from headfield.cli.share import bake_head
+        from headfield.cli.share import bake_head, can_bake
 
+        if not self.exact and can_bake():
             baked = bake_head(head, self.vertices, say)
             return lambda weights: (baked.posed(weights), baked.triangles)
         from headfield.surface.mesh_head import mesh_of

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+
+from headfield.errors import ConfigError
+
+
+def can_bake() -> bool:
+    """Whether this installation has blendshape baking."""
+    return all(importlib.util.find_spec(f"headfield.{name}") for name in ("surface.bake", "io.gltf"))
 
 
 def bake_head(head, vertices: int, say):
@@ -12,7 +20,11 @@ def bake_head(head, vertices: int, say):
         head: An :class:`headfield.cli.heads.OpenedHead`.
         vertices: About how many.
         say: Takes a line of progress.
+    Raises:
+        ConfigError: This installation has no baking.
     """
+    if not can_bake():
+        raise ConfigError("This installation of headfield has no blendshape baking, which GLB and HTML are made by.")
     from headfield.surface.bake import bake
 
     say("Baking 52 expressions")
@@ -29,10 +41,11 @@ def baked_glb(head, vertices: int, say) -> tuple[bytes, object]:
     """A GLB with 52 morph targets in metres, y up, and the baked head it was made from."""
     from dataclasses import replace
 
-    from headfield.io.gltf import glb_of_morphs
     from headfield.types import ARKIT
 
     baked = bake_head(head, vertices, say)
+    from headfield.io.gltf import glb_of_morphs
+
     scale = head.metres_per_unit
     eyes = tuple(replace(eye, centre=eye.centre * scale, radius=eye.radius * scale) for eye in baked.eyes)
     say("Packing the GLB")
