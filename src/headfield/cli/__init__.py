@@ -46,6 +46,7 @@ def parse(args: list[str] | None = None):
     """The verb's dataclass, filled in from words; exits with help or a usage message as argument parsers do."""
     import tyro
 
+    from headfield.cli.animate import AnimateCommand
     from headfield.cli.doctor import DoctorCommand
     from headfield.cli.edit import EditCommand
     from headfield.cli.evaluate import EvaluateCommand
@@ -62,6 +63,7 @@ def parse(args: list[str] | None = None):
         Annotated[FitCommand, verb("fit")]
         | Annotated[SampleCommand, verb("sample")]
         | Annotated[EditCommand, verb("edit")]
+        | Annotated[AnimateCommand, verb("animate")]
         | Annotated[ExportCommand, verb("export")]
         | Annotated[SynthCommand, verb("synth")]
         | Annotated[TrainCommand, verb("train")]
