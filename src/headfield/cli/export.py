@@ -11,7 +11,7 @@ import tyro
 
 @dataclass(frozen=True)
 class ExportCommand:
-    """Write the head of a saved fit, or an edited head, as a mesh in its own frame and unit, or a share page (.html)."""
+    """Write the head of a saved fit, or an edited head, as a mesh in its own frame and unit, or a page (.html)."""
 
     fit: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FIT.NPZ")]
     """The fit.npz that `headfield fit` wrote, or the folder that holds it, or a head that `headfield edit` wrote."""
