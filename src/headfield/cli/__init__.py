@@ -55,6 +55,7 @@ def parse(args: list[str] | None = None):
     from headfield.cli.sample import SampleCommand
     from headfield.cli.synth import SynthCommand
     from headfield.cli.train import TrainCommand
+    from headfield.cli.view import ViewCommand
 
     def verb(name: str):
         return tyro.conf.subcommand(name)
@@ -65,6 +66,7 @@ def parse(args: list[str] | None = None):
         | Annotated[EditCommand, verb("edit")]
         | Annotated[AnimateCommand, verb("animate")]
         | Annotated[ExportCommand, verb("export")]
+        | Annotated[ViewCommand, verb("view")]
         | Annotated[SynthCommand, verb("synth")]
         | Annotated[TrainCommand, verb("train")]
         | Annotated[EvaluateCommand, verb("evaluate")]
