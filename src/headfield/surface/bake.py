@@ -19,7 +19,7 @@ from ..errors import ConfigError
 from ..frames import anchor_indices
 from ..types import ARKIT, Codes, Mesh
 from .decimate import decimate
-from .eyes import Eyeball, fit_eyeballs
+from .eyes import Eyeball, covering, fit_eyeballs
 from .inverse_warp import follow, from_canonical
 from .mend import Seams
 from .mesh_head import mesh_of
@@ -129,7 +129,8 @@ def bake(
     facing = face_vectors(base, triangles)
     neutral_codes = replace(codes, expression=None)
     neutral, _ = _onto_surface(model, neutral_codes, canonical, triangles, facing)
-    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, Seams.of(base, triangles, _mouth(canonical, anchors)))
+    seams = Seams.of(base, triangles, _mouth(canonical, anchors))
+    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, seams)
     shapes = np.zeros((len(ARKIT), len(neutral), 3), dtype=np.float32)
     facts = {}
     for index, name in enumerate(ARKIT):
@@ -143,9 +144,7 @@ def bake(
     say(1.0, "done")
     seconds = {"topology": topology - begin, "shapes": time.perf_counter() - topology}
     report = {"seconds": seconds, "shapes": facts, "neutral_flips": _flips(neutral, triangles, facing)}
-    on_mesh = fit_eyeballs(neutral, vertex_normals(neutral, triangles), anchors)
-    patches = {ball.name: ball.vertices for ball in on_mesh}
-    eyes = tuple(replace(ball, vertices=patches.get(ball.name, np.empty(0, int))) for ball in eyes)
+    eyes = tuple(covering(ball, neutral, vertex_normals(neutral, triangles)) for ball in eyes)
     return Baked(
         neutral.astype(np.float32),
         vertex_normals(neutral, triangles).astype(np.float32),

@@ -6,7 +6,7 @@ sphere, so each is fitted by one, with a prior on its radius, and exported as a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from ..frames import MM_PER_UNIT, anchor_indices
 
 RADIUS_MM, RADIUS_SD_MM = 12.0, 0.6
 """Prior of an eyeball's radius: adults' are alike to within a millimetre."""
+
+COVER = 0.1 / MM_PER_UNIT
+"""How far an exported eyeball stands out of the one in the skin, model units."""
 
 _BAND_MM = 0.5
 
@@ -52,6 +55,21 @@ def fit_eyeballs(vertices: np.ndarray, normals: np.ndarray, anchors: np.ndarray)
         if ball is not None:
             found.append(ball)
     return tuple(found)
+
+
+def covering(ball: Eyeball, vertices: np.ndarray, normals: np.ndarray) -> Eyeball:
+    """The eyeball, just large enough to cover what shows of it in a mesh, with the mesh's vertices that it covers.
+
+    The skin's own eyeball lies beneath it then; a sphere of the fitted radius would flicker through it.
+    """
+    away = vertices - ball.centre
+    distance = np.linalg.norm(away, axis=1)
+    along = (away * normals).sum(1) / np.maximum(distance, 1e-12)
+    band = 2 * _BAND_MM / MM_PER_UNIT
+    on = np.flatnonzero((np.abs(distance - ball.radius) < band) & (along > 0.9) & (away[:, 2] > 0))
+    if not len(on):
+        return replace(ball, vertices=on)
+    return replace(ball, vertices=on, radius=float(max(ball.radius, np.percentile(distance[on], 90)) + COVER))
 
 
 def _fit(name: str, vertices, normals, inner, outer) -> Eyeball | None:

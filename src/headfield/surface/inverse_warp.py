@@ -186,7 +186,8 @@ def _newton(model, condition, target: np.ndarray, start: np.ndarray, steps: int,
                 rest = (new - goal[index]).norm(dim=1)
                 better = rest < residual[index]
                 won = index[better]
-                x[won], warped[won], jacobian[won], residual[won] = trial[better], new[better], slope[better], rest[better]
+                x[won], residual[won] = trial[better], rest[better]
+                warped[won], jacobian[won] = new[better], slope[better]
                 length[won] = 1.0
                 length[index[~better]] *= 0.35
                 active = (residual > tolerance) & (length > 0.02)
