@@ -23,6 +23,12 @@ STILL = 1e-6
 STEADY = 0.02
 """Normals that turn by less than this (about a degree) keep the neutral's."""
 
+SOCKET = 0.82
+"""Skin under an exported eyeball is drawn back to this share of its radius."""
+
+LID = 1.025
+"""Lids stay this many radii from an eyeball's centre (0.3 mm off it)."""
+
 _COMPONENT = {"f4": 5126, "u1": 5121, "u2": 5123, "u4": 5125}
 
 
@@ -155,8 +161,9 @@ def glb_of_morphs(
         names: Of the S morph targets.
         uv: (V, 2), v upwards from the bottom, or None; glTF's v runs downwards, which is seen to here.
         colours: (V, 4) uint8 RGBA, or None.
-        eyes: Eyeballs with ``name``, ``centre`` (3,) and ``radius`` in metres: each becomes a node of its own, centred
-            where it turns.
+        eyes: Eyeballs with ``name``, ``centre`` (3,) and ``radius`` in metres, and ``vertices``, the indices of the
+            head's own vertices on them. Each becomes a node, centred where it turns; those vertices become the floor
+            of a socket behind it, and keep still while the lids move over the eyeball.
         morph_normals: Store how normals turn, so that viewers that do not compute them shade expressions rightly.
         name: Of the mesh and its node.
     Returns:
@@ -167,6 +174,7 @@ def glb_of_morphs(
     shapes = np.asarray(shapes)
     if shapes.shape != (len(names), len(vertices), 3):
         raise ValueError(f"shapes {shapes.shape} do not fit {len(names)} names and {len(vertices)} vertices")
+    vertices, shapes = _with_sockets(np.asarray(vertices), shapes, eyes)
     document = _Document()
     data = {"POSITION": np.asarray(vertices, dtype="<f4")}
     if normals is not None:
@@ -201,6 +209,32 @@ def glb_of_morphs(
         place = {"translation": [float(c) for c in eye.centre], "scale": [float(eye.radius)] * 3}
         nodes.append({"mesh": 1, "name": eye.name} | place)
     return document.pack(nodes, meshes, materials, range(len(nodes)))
+
+
+def _with_sockets(vertices: np.ndarray, shapes: np.ndarray, eyes: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and shapes with room for the eyeballs: sockets behind them, and lids that no shape moves into them."""
+    if any(len(eye.vertices) for eye in eyes):
+        vertices, shapes = vertices.copy(), shapes.copy()
+    for eye in eyes:
+        away = vertices[eye.vertices] - eye.centre
+        away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)
+        vertices[eye.vertices] = eye.centre + SOCKET * eye.radius * away
+        shapes[:, eye.vertices] = 0.0
+        from_centre = vertices - eye.centre
+        # lids lie between the eyeball and twice its radius, in front of its middle; the socket does not
+        lids = (np.linalg.norm(from_centre, axis=1) < 2 * eye.radius) & (from_centre[:, 2] > 0)
+        lids[eye.vertices] = False
+        lids = np.flatnonzero(lids)
+        least = LID * eye.radius
+        rest = np.linalg.norm(from_centre[lids], axis=1, keepdims=True)
+        vertices[lids] += np.maximum(least / rest - 1, 0) * from_centre[lids]
+        for offsets in shapes:
+            if not offsets[lids].any():
+                continue
+            posed = vertices[lids] + offsets[lids] - eye.centre
+            distance = np.linalg.norm(posed, axis=1, keepdims=True)
+            offsets[lids] += np.maximum(least / np.maximum(distance, 1e-12) - 1, 0) * posed
+    return vertices, shapes
 
 
 def _clay(coloured: bool) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..errors import ConfigError
 from ..frames import anchor_indices
 from ..types import ARKIT, Codes, Mesh
 from .decimate import decimate
-from .eyes import Eyeball, covering, fit_eyeballs
+from .eyes import Eyeball, fit_eyeballs, on_mesh
 from .inverse_warp import follow, from_canonical
 from .mend import Seams
 from .mesh_head import mesh_of
@@ -144,7 +144,7 @@ def bake(
     say(1.0, "done")
     seconds = {"topology": topology - begin, "shapes": time.perf_counter() - topology}
     report = {"seconds": seconds, "shapes": facts, "neutral_flips": _flips(neutral, triangles, facing)}
-    eyes = tuple(covering(ball, neutral, vertex_normals(neutral, triangles)) for ball in eyes)
+    eyes = tuple(on_mesh(ball, neutral, vertex_normals(neutral, triangles)) for ball in eyes)
     return Baked(
         neutral.astype(np.float32),
         vertex_normals(neutral, triangles).astype(np.float32),

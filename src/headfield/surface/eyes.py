@@ -15,9 +15,6 @@ from ..frames import MM_PER_UNIT, anchor_indices
 RADIUS_MM, RADIUS_SD_MM = 12.0, 0.6
 """Prior of an eyeball's radius: adults' are alike to within a millimetre."""
 
-COVER = 0.1 / MM_PER_UNIT
-"""How far an exported eyeball stands out of the one in the skin, model units."""
-
 _BAND_MM = 0.5
 
 
@@ -57,19 +54,14 @@ def fit_eyeballs(vertices: np.ndarray, normals: np.ndarray, anchors: np.ndarray)
     return tuple(found)
 
 
-def covering(ball: Eyeball, vertices: np.ndarray, normals: np.ndarray) -> Eyeball:
-    """The eyeball, just large enough to cover what shows of it in a mesh, with the mesh's vertices that it covers.
-
-    The skin's own eyeball lies beneath it then; a sphere of the fitted radius would flicker through it.
-    """
+def on_mesh(ball: Eyeball, vertices: np.ndarray, normals: np.ndarray) -> Eyeball:
+    """The eyeball with the vertices of another mesh of the same head that lie on it."""
     away = vertices - ball.centre
     distance = np.linalg.norm(away, axis=1)
     along = (away * normals).sum(1) / np.maximum(distance, 1e-12)
     band = 2 * _BAND_MM / MM_PER_UNIT
     on = np.flatnonzero((np.abs(distance - ball.radius) < band) & (along > 0.9) & (away[:, 2] > 0))
-    if not len(on):
-        return replace(ball, vertices=on)
-    return replace(ball, vertices=on, radius=float(max(ball.radius, np.percentile(distance[on], 90)) + COVER))
+    return replace(ball, vertices=on)
 
 
 def _fit(name: str, vertices, normals, inner, outer) -> Eyeball | None:
