@@ -1,4 +1,4 @@
-"""Runs inside Blender (blender -b -P this -- head.glb facts.json [picture.png]): imports a GLB and says what it sees."""
+"""Runs inside Blender (blender -b -P this -- head.glb facts.json [picture.png]): imports a GLB, says what it sees."""
 
 import json
 import sys

@@ -216,24 +216,24 @@ def _with_sockets(vertices: np.ndarray, shapes: np.ndarray, eyes: Sequence) -> t
     if any(len(eye.vertices) for eye in eyes):
         vertices, shapes = vertices.copy(), shapes.copy()
     for eye in eyes:
-        away = vertices[eye.vertices] - eye.centre
-        away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)
-        vertices[eye.vertices] = eye.centre + SOCKET * eye.radius * away
-        shapes[:, eye.vertices] = 0.0
-        from_centre = vertices - eye.centre
-        # lids lie between the eyeball and twice its radius, in front of its middle; the socket does not
-        lids = (np.linalg.norm(from_centre, axis=1) < 2 * eye.radius) & (from_centre[:, 2] > 0)
-        lids[eye.vertices] = False
-        lids = np.flatnonzero(lids)
-        least = LID * eye.radius
-        rest = np.linalg.norm(from_centre[lids], axis=1, keepdims=True)
-        vertices[lids] += np.maximum(least / rest - 1, 0) * from_centre[lids]
+        if not len(eye.vertices):
+            continue
+        away = vertices - eye.centre
+        distance = np.linalg.norm(away, axis=1)
+        front = away[:, 2] > 0
+        socket = front & (distance < eye.radius)
+        socket[eye.vertices] = True
+        vertices[socket] = eye.centre + (SOCKET * eye.radius / distance[socket])[:, None] * away[socket]
+        shapes[:, socket] = 0.0
+        # lids lie between the eyeball and twice its radius, in front of its middle
+        lids, least = np.flatnonzero(front & ~socket & (distance < 2 * eye.radius)), LID * eye.radius
         for offsets in shapes:
             if not offsets[lids].any():
                 continue
             posed = vertices[lids] + offsets[lids] - eye.centre
-            distance = np.linalg.norm(posed, axis=1, keepdims=True)
-            offsets[lids] += np.maximum(least / np.maximum(distance, 1e-12) - 1, 0) * posed
+            reach = np.linalg.norm(posed, axis=1, keepdims=True)
+            push = np.maximum(np.minimum(least, distance[lids, None]) / np.maximum(reach, 1e-12) - 1, 0)
+            offsets[lids] += push * posed
     return vertices, shapes
 
 
