@@ -19,9 +19,9 @@ from ..errors import ConfigError
 from ..frames import anchor_indices
 from ..types import ARKIT, Codes, Mesh
 from .decimate import decimate
-from .eyes import Eyeball, fit_eyeballs
-from .inverse_warp import from_canonical
-from .mend import mended
+from .eyes import Eyeball, fit_eyeballs, on_mesh
+from .inverse_warp import follow, from_canonical
+from .mend import Seams
 from .mesh_head import mesh_of
 from .topology import face_vectors, vertex_normals
 
@@ -129,7 +129,8 @@ def bake(
     facing = face_vectors(base, triangles)
     neutral_codes = replace(codes, expression=None)
     neutral, _ = _onto_surface(model, neutral_codes, canonical, triangles, facing)
-    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, base, _mouth(canonical, anchors))
+    seams = Seams.of(base, triangles, _mouth(canonical, anchors))
+    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, seams)
     shapes = np.zeros((len(ARKIT), len(neutral), 3), dtype=np.float32)
     facts = {}
     for index, name in enumerate(ARKIT):
@@ -143,9 +144,7 @@ def bake(
     say(1.0, "done")
     seconds = {"topology": topology - begin, "shapes": time.perf_counter() - topology}
     report = {"seconds": seconds, "shapes": facts, "neutral_flips": _flips(neutral, triangles, facing)}
-    on_mesh = fit_eyeballs(neutral, vertex_normals(neutral, triangles), anchors)
-    patches = {ball.name: ball.vertices for ball in on_mesh}
-    eyes = tuple(replace(ball, vertices=patches.get(ball.name, np.empty(0, int))) for ball in eyes)
+    eyes = tuple(on_mesh(ball, neutral, vertex_normals(neutral, triangles)) for ball in eyes)
     return Baked(
         neutral.astype(np.float32),
         vertex_normals(neutral, triangles).astype(np.float32),
@@ -198,8 +197,7 @@ class _Carrier:
     neutral: np.ndarray
     triangles: np.ndarray
     facing: np.ndarray
-    base: np.ndarray
-    mouth: np.ndarray
+    seams: Seams
 
     def pose(self, weights: dict[str, float]) -> tuple[np.ndarray, dict[str, float]]:
         """Vertices (V, 3) float64 with these weights, and facts; only what the channels move is computed."""
@@ -218,12 +216,21 @@ class _Carrier:
         # what little a channel moves its border by must not make a step against the vertices left alone
         share = np.clip(change[which] / UNMOVED - 1, 0, 1)[:, None]
         vertices[which] += share * (found.points - vertices[which])
-        vertices, mended_ones = mended(self.base, vertices, self.triangles, self.mouth)
-        which = np.union1d(which, np.flatnonzero(mended_ones))
+        torn = self.seams.torn(vertices).sum()
+        if torn:  # once more from the opened mouth, where it is plain which lip a vertex is of
+            lips = np.flatnonzero(self.seams.region & (change > UNMOVED))
+            base = _with(self.codes, BASE)
+            path = follow(self.model, self.canonical[lips], self.seams.base[lips], base, codes)
+            other = vertices.copy()
+            other[lips] = path.points
+            if self.seams.torn(other).sum() < torn:
+                vertices, found = other, found.with_points(np.searchsorted(which, lips), path)
+        vertices, mended = self.seams.mended(vertices)
+        which = np.union1d(which, np.flatnonzero(mended))
         placed, kept = _onto_surface(self.model, codes, vertices, self.triangles, self.facing, which)
         flips = _flips(placed, self.triangles, self.facing)
-        facts = {"moved": len(which) / len(vertices), **found.report(), "flips": flips, "unprojected": kept,
-                 "mended": float(mended_ones.mean())}  # fmt: skip
+        facts = {"moved": len(which) / len(vertices), **found.report()}
+        facts |= {"mended": float(mended.mean()), "unprojected": kept, "flips": flips}
         return placed, facts
 
 

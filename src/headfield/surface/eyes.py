@@ -6,7 +6,7 @@ sphere, so each is fitted by one, with a prior on its radius, and exported as a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,6 +52,16 @@ def fit_eyeballs(vertices: np.ndarray, normals: np.ndarray, anchors: np.ndarray)
         if ball is not None:
             found.append(ball)
     return tuple(found)
+
+
+def on_mesh(ball: Eyeball, vertices: np.ndarray, normals: np.ndarray) -> Eyeball:
+    """The eyeball with the vertices of another mesh of the same head that lie on it."""
+    away = vertices - ball.centre
+    distance = np.linalg.norm(away, axis=1)
+    along = (away * normals).sum(1) / np.maximum(distance, 1e-12)
+    band = 2 * _BAND_MM / MM_PER_UNIT
+    on = np.flatnonzero((np.abs(distance - ball.radius) < band) & (along > 0.9) & (away[:, 2] > 0))
+    return replace(ball, vertices=on)
 
 
 def _fit(name: str, vertices, normals, inner, outer) -> Eyeball | None:

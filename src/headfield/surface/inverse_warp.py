@@ -1,8 +1,8 @@
 """The forward warp: posed points x with x + Delta x(x, z_exp) = x_can, by inverting the model's backward warp.
 
 Newton's method on batches of points with the deformer's exact 3x3 Jacobian (three reverse passes over one forward
-pass), each step halved until the residual falls. Points that do not converge from where they start are carried there
-by continuation: the expression's weights grow in steps, and each step starts from the last one's answer.
+pass), each step shortened until the residual falls. Points that do not converge from where they start are carried
+there by continuation: the expression changes in steps, and each step starts from the last one's answer.
 
 Where the warp folds (a Jacobian with determinant <= 0) there is more than one posed point for a canonical one, or
 none: a closed mouth's seam opens into a whole cavity. Such points are reported, not hidden.
@@ -52,6 +52,12 @@ class Unwarped:
             "residual_max": float(self.residual.max(initial=0)),
         }
 
+    def with_points(self, index: np.ndarray, other: Unwarped) -> Unwarped:
+        """These, with those at `index` taken from another answer."""
+        points, residual, determinant = self.points.copy(), self.residual.copy(), self.determinant.copy()
+        points[index], residual[index], determinant[index] = other.points, other.residual, other.determinant
+        return Unwarped(points, residual, determinant, self.evaluations + other.evaluations)
+
 
 def from_canonical(
     model: ImHead,
@@ -87,15 +93,56 @@ def from_canonical(
     points, residual, determinant, spent = _newton(model, condition, target, begin, steps, tolerance)
     left = np.flatnonzero((residual > tolerance) | (determinant <= 0))
     if continuation and len(left):
-        here, part = target[left], target[left]
-        for step in range(1, continuation + 1):
-            at = replace(codes, expression=codes.expression * (step / continuation))
-            here, rest, det, more = _newton(model, model.condition(at), part, here, steps, tolerance)
-            spent += more
+        here, rest, det, more = _follow(
+            model, target[left], target[left], 0 * codes.expression, codes, continuation, steps, tolerance
+        )
+        spent += more
         better = (rest < residual[left]) | ((rest <= tolerance) & (det > 0))
         won = left[better]
         points[won], residual[won], determinant[won] = here[better], rest[better], det[better]
     return Unwarped(points.astype(float), residual.astype(float), determinant.astype(float), spent)
+
+
+def follow(
+    model: ImHead,
+    canonical: np.ndarray,
+    posed: np.ndarray,
+    known: Codes,
+    codes: Codes,
+    *,
+    path: int = 4,
+    steps: int = 6,
+    tolerance: float = TOLERANCE,
+) -> Unwarped:
+    """As :func:`from_canonical`, along the way from an expression whose answer is known: its branch is kept.
+
+    Args:
+        model: A model with a `deformer`.
+        canonical: (N, 3).
+        posed: (N, 3) posed points of the canonical ones with the known expression.
+        known: One head with that expression.
+        codes: The same head with the expression wanted.
+        path: Steps from one expression to the other.
+        steps: Newton steps in each.
+        tolerance: Residual that is good enough, model units.
+    """
+    target, start = (np.asarray(p, dtype=np.float32) for p in (canonical, posed))
+    points, residual, determinant, spent = _follow(
+        model, target, start, known.expression, codes, path, steps, tolerance
+    )
+    return Unwarped(points.astype(float), residual.astype(float), determinant.astype(float), spent)
+
+
+def _follow(model, target, start, known, codes, path: int, steps: int, tolerance: float):
+    here, spent = start, 0
+    for step in range(1, path + 1):
+        at = replace(codes, expression=known + (codes.expression - known) * (step / path))
+        condition = model.condition(at)
+        if condition.expressed is None:  # the neutral head: nothing is warped
+            return target, np.zeros(len(target), np.float32), np.ones(len(target), np.float32), spent
+        here, residual, determinant, more = _newton(model, condition, target, here, steps, tolerance)
+        spent += more
+    return here, residual, determinant, spent
 
 
 def warp_and_jacobian(model: ImHead, points: torch.Tensor, condition: Condition):
@@ -139,7 +186,8 @@ def _newton(model, condition, target: np.ndarray, start: np.ndarray, steps: int,
                 rest = (new - goal[index]).norm(dim=1)
                 better = rest < residual[index]
                 won = index[better]
-                x[won], warped[won], jacobian[won], residual[won] = trial[better], new[better], slope[better], rest[better]
+                x[won], residual[won] = trial[better], rest[better]
+                warped[won], jacobian[won] = new[better], slope[better]
                 length[won] = 1.0
                 length[index[~better]] *= 0.35
                 active = (residual > tolerance) & (length > 0.02)

@@ -7,6 +7,8 @@ between stretch into a curtain. What such triangles reach gets its displacement 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 STRETCH = 2.2
@@ -19,42 +21,57 @@ REACH = 0.014
 """Vertices within this distance of a torn edge in the base shape may be on the wrong lip too (3.5 mm)."""
 
 
-def mended(base: np.ndarray, posed: np.ndarray, triangles: np.ndarray, region: np.ndarray) -> np.ndarray:
-    """Posed vertices (V, 3) in which displacements from the base shape are smooth across torn edges.
+@dataclass(frozen=True)
+class Seams:
+    """Finds and mends curtains in shapes of one topology.
 
-    Args:
+    Attributes:
         base: (V, 3) the shape that the topology comes from; its triangles are sound.
-        posed: (V, 3).
-        triangles: (F, 3).
+        edges: (E, 2) each once.
         region: (V,) bool, where to look: round the mouth.
-    Returns:
-        The vertices, and which were changed (V,) bool.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.linalg import spsolve
-    from scipy.spatial import cKDTree
 
-    edges = np.unique(np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])), axis=0)
-    length, now = (np.linalg.norm(v[edges[:, 0]] - v[edges[:, 1]], axis=1) for v in (base, posed))
-    torn = (now > STRETCH * np.maximum(length, SHORTEST)) & region[edges].any(1)
-    doubtful = np.zeros(len(base), dtype=bool)
-    if not torn.any():
-        return posed, doubtful
-    spots = base[np.unique(edges[torn])]
-    doubtful[region] = cKDTree(spots).query(base[region], distance_upper_bound=REACH)[0] < REACH
-    doubtful[edges[torn].ravel()] = True
-    count = len(base)
-    weight = 1 / np.maximum(length, SHORTEST / 4)
-    graph = coo_matrix((np.r_[weight, weight], (np.r_[edges[:, 0], edges[:, 1]], np.r_[edges[:, 1], edges[:, 0]])),
-                       shape=(count, count)).tocsr()  # fmt: skip
-    total = np.asarray(graph.sum(1)).ravel()
-    laplacian = coo_matrix((total, (range(count), range(count))), shape=(count, count)).tocsr() - graph
-    scaled = coo_matrix((1 / total, (range(count), range(count))), shape=(count, count)).tocsr() @ laplacian
-    smooth = (laplacian @ scaled).tocsr()  # thin-plate: slopes continue too
-    free, held = np.flatnonzero(doubtful), np.flatnonzero(~doubtful)
-    shift = posed - base
-    rows = smooth[free]
-    solved = spsolve(rows[:, free].tocsc(), -(rows[:, held] @ shift[held]))
-    out = posed.copy()
-    out[free] = base[free] + solved
-    return out, doubtful
+    base: np.ndarray
+    edges: np.ndarray
+    region: np.ndarray
+
+    @staticmethod
+    def of(base: np.ndarray, triangles: np.ndarray, region: np.ndarray) -> Seams:
+        """For triangles (F, 3)."""
+        sides = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+        return Seams(base, np.unique(np.sort(sides, axis=1), axis=0), region)
+
+    def torn(self, posed: np.ndarray) -> np.ndarray:
+        """Edges (E,) bool that are far longer than in the base shape."""
+        now = _lengths(posed, self.edges)
+        return (now > STRETCH * np.maximum(_lengths(self.base, self.edges), SHORTEST)) & self.region[self.edges].any(1)
+
+    def mended(self, posed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Posed vertices (V, 3) whose displacements from the base are smooth across torn edges, and which changed."""
+        from scipy.sparse import coo_matrix, diags_array
+        from scipy.sparse.linalg import spsolve
+        from scipy.spatial import cKDTree
+
+        torn, count = self.torn(posed), len(self.base)
+        doubtful = np.zeros(count, dtype=bool)
+        if not torn.any():
+            return posed, doubtful
+        spots = self.base[np.unique(self.edges[torn])]
+        near = cKDTree(spots).query(self.base[self.region], distance_upper_bound=REACH)[0]
+        doubtful[self.region] = near < REACH
+        doubtful[self.edges[torn].ravel()] = True
+        weight = 1 / np.maximum(_lengths(self.base, self.edges), SHORTEST / 4)
+        one, two = self.edges.T
+        graph = coo_matrix((np.r_[weight, weight], (np.r_[one, two], np.r_[two, one])), shape=(count, count)).tocsr()
+        total = np.asarray(graph.sum(1)).ravel()
+        laplacian = (diags_array(total) - graph).tocsr()
+        rows = (laplacian @ diags_array(1 / total) @ laplacian).tocsr()[doubtful]  # thin plate: slopes continue too
+        shift = posed - self.base
+        solved = spsolve(rows[:, doubtful].tocsc(), -(rows[:, ~doubtful] @ shift[~doubtful]))
+        out = posed.copy()
+        out[doubtful] = self.base[doubtful] + solved
+        return out, doubtful
+
+
+def _lengths(vertices: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
