@@ -88,7 +88,7 @@ class Canvas:
                 self._coloured = None
 
     def _show_coloured(self, mesh: Mesh, colours: np.ndarray) -> None:
-        from headfield.io.mesh import pack_glb
+        from headfield.io.gltf import pack_glb
 
         linear = np.asarray(colours, dtype=np.uint8).copy()
         linear[:, :3] = _LINEAR[linear[:, :3]]  # glTF's colours are linear
