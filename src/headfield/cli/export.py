@@ -11,18 +11,20 @@ import tyro
 
 @dataclass(frozen=True)
 class ExportCommand:
-    """Write the head of a saved fit as a mesh, in the scan's own frame and unit."""
+    """Write the head of a saved fit, or an edited head, as a mesh in its own frame and unit, or a page (.html)."""
 
     fit: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FIT.NPZ")]
-    """The fit.npz that `headfield fit` wrote, or the folder that holds it."""
+    """The fit.npz that `headfield fit` wrote, or the folder that holds it, or a head that `headfield edit` wrote."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = Path("head.glb")
-    """Mesh to write; its suffix says the format: .ply, .obj, .stl or .glb."""
+    """File to write; its suffix says the format: .ply, .obj, .stl, .glb, or .html for a page to orbit and pose it."""
     resolution: int = 256
     """Samples along the longest side of the model's box: 256 is 1.5 mm, 512 is 0.7 mm."""
     neutral: bool = False
     """Without the expression, mouth closed."""
     unit: Literal["mm", "cm", "m", "inch"] | None = None
     """Convert to this unit; the scan's own when not given."""
+    vertices: int = 20_000
+    """Vertices of the head in a share page."""
     force: bool = False
     """Replace the file if it exists."""
 
@@ -34,16 +36,16 @@ class ExportCommand:
         from headfield.frames import UNITS_IN_METRES, length_text
         from headfield.io.mesh import check_mesh_suffix, write_mesh
 
+        if self.out.suffix.lower() == ".html":
+            return self._share()
         check_mesh_suffix(self.out)
         check_resolution(self.resolution)
         path = self.fit / "fit.npz" if self.fit.is_dir() else self.fit
         if not path.is_file():
             raise ScanError(f"{path}: no such file. Give the fit.npz that `headfield fit` wrote, or its folder.")
         with output_file(self.out, force=self.force) as temporary:
-            from headfield.fit.result import Fit
-
             with working(f"Making the mesh at {self.resolution}"):
-                fit = Fit.load(path)
+                fit = load_head_or_fit(path)
                 mesh = fit.mesh(resolution=self.resolution, neutral=self.neutral)
             metres = metres_per_scan_unit(fit)
             unit = fit.units
@@ -65,6 +67,29 @@ class ExportCommand:
             },
         )
         return 0
+
+    def _share(self) -> int:
+        from headfield.cli.output import output_file
+        from headfield.cli.report import summary, working
+        from headfield.cli.share import write_share_page
+
+        with output_file(self.out, force=self.force) as temporary, working("Opening the head") as say:
+            vertices, size = write_share_page(self.fit, temporary, self.vertices, say)
+        rows = {"head": f"{vertices:,} vertices, 52 expressions", "size": f"{size / 1e6:.1f} MB, opens in any browser"}
+        summary(f"{self.out}", rows)
+        return 0
+
+
+def load_head_or_fit(path: Path):
+    """What a file holds: a SavedHead that `headfield edit` wrote, else a Fit.
+
+    Raises:
+        ScanError: It is neither.
+    """
+    from headfield.edit.record import SavedHead, is_saved_head
+    from headfield.fit.result import Fit
+
+    return SavedHead.load(path) if is_saved_head(path) else Fit.load(path)
 
 
 def metres_per_scan_unit(fit) -> float:

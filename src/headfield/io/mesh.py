@@ -7,15 +7,14 @@ in a GLB both as the custom attribute ``_SEEN`` (0 or 1) and as a second colour 
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import ConfigError, OutputError
 from headfield.frames import UNITS_IN_METRES
+from headfield.io.gltf import pack_glb
 from headfield.types import Mesh
 
 MESH_OUT_SUFFIXES = (".ply", ".obj", ".stl", ".glb")
@@ -120,7 +119,7 @@ def _ply_column(values: np.ndarray) -> np.ndarray:
 
 
 def _glb_bytes(mesh: Mesh, suffix: str, unit: str | None) -> bytes:
-    """A binary glTF 2.0 of one mesh (Khronos glTF 2.0 specification, sections 3.6-3.7 and 4.4)."""
+    """A binary glTF of one mesh."""
     positions = np.asarray(mesh.vertices, dtype=float) * UNITS_IN_METRES[unit or "m"]
     vertex_data = {"POSITION": positions.astype("<f4")}
     if mesh.normals is not None:
@@ -137,64 +136,6 @@ def _glb_bytes(mesh: Mesh, suffix: str, unit: str | None) -> bytes:
         if np.ndim(values) == 1:  # application-specific attributes start with an underscore
             vertex_data[f"_{name.upper()}"] = np.asarray(values, dtype="<f4")
     return pack_glb(vertex_data, np.asarray(mesh.triangles))
-
-
-def pack_glb(vertex_data: dict[str, np.ndarray], triangles: np.ndarray, name: str = "head") -> bytes:
-    """Pack vertex attributes and triangles into a GLB.
-
-    Args:
-        vertex_data: glTF attribute name -> (V, n) float32 or (V, 4) uint8 (normalised colours) or (V,) float32.
-        triangles: (F, 3) int.
-        name: Of the mesh and its node.
-    Returns:
-        The file's bytes.
-    """
-    views, accessors, chunks, offset = [], [], [], 0
-
-    def add(array: np.ndarray, kind: str, component: int, target: int, **extra) -> int:
-        nonlocal offset
-        content = np.ascontiguousarray(array).tobytes()
-        content += b"\0" * (-len(content) % 4)  # accessors must start on 4 bytes
-        views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(content), "target": target})
-        accessors.append({"bufferView": len(views) - 1, "componentType": component, "count": len(array), "type": kind})
-        accessors[-1] |= extra
-        chunks.append(content)
-        offset += len(content)
-        return len(accessors) - 1
-
-    attributes = {}
-    for attribute, array in vertex_data.items():
-        kind = {1: "SCALAR"}.get(array.ndim) or f"VEC{array.shape[1]}"
-        if array.dtype == np.uint8:
-            attributes[attribute] = add(array, kind, 5121, 34962, normalized=True)
-        else:
-            bounds = {}
-            if attribute == "POSITION":  # the only attribute that must state its bounds
-                bounds = {"min": array.min(axis=0).tolist(), "max": array.max(axis=0).tolist()}
-            attributes[attribute] = add(array, kind, 5126, 34962, **bounds)
-    indices = add(triangles.reshape(-1).astype("<u4"), "SCALAR", 5125, 34963)
-    material = {
-        "name": "clay",
-        "pbrMetallicRoughness": {"baseColorFactor": [0.75, 0.72, 0.69, 1], "metallicFactor": 0, "roughnessFactor": 0.8},
-    }
-    if "COLOR_0" in vertex_data and not (vertex_data["COLOR_0"] == 255).all():
-        material["pbrMetallicRoughness"]["baseColorFactor"] = [1, 1, 1, 1]  # the colours speak for themselves
-    document = {
-        "asset": {"version": "2.0", "generator": "headfield"},
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, "name": name}],
-        "meshes": [{"name": name, "primitives": [{"attributes": attributes, "indices": indices, "material": 0}]}],
-        "materials": [material],
-        "buffers": [{"byteLength": offset}],
-        "bufferViews": views,
-        "accessors": accessors,
-    }
-    text = json.dumps(document, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + offset
-    header = struct.pack("<4sII", b"glTF", 2, total) + struct.pack("<I4s", len(text), b"JSON")
-    return header + text + struct.pack("<I4s", offset, b"BIN\0") + b"".join(chunks)
 
 
 def _trimesh_bytes(mesh: Mesh, suffix: str, unit: str | None) -> bytes:

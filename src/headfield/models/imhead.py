@@ -81,6 +81,7 @@ class ImHead(nn.Module):
         use_fast_products()
         keep_freed_memory()
         self.config = config
+        self.name = "unnamed"  # set by whoever loads it; messages name it
         self.box = np.array(frames.BOX if box is None else box, dtype=float)
         self.prior = prior or Prior.standard(config.identity)
         mean = frames.reference_anchors() if mean_anchors is None else mean_anchors
@@ -211,6 +212,22 @@ class ImHead(nn.Module):
             gradient, identity = gradient + through, identity + on_identity
         return Jacobians(value[0], gradient[0], identity, on_expression)
 
+    @torch.no_grad()
+    def part_jacobian(self, points: torch.Tensor, condition: Condition):
+        """The canonical field and its exact derivatives by part codes and local origins.
+
+        Args:
+            points: (N, 3) points of one neutral head.
+            condition: Of that head (B = 1).
+        Returns:
+            Value (N,), derivative by the point (N, 3), by the part codes (N, K, d) and by the local origins
+            (N, K, 3); zero, exactly, for every part whose blend weight is zero.
+        """
+        value, state = self._canonical(points[None], None, condition)
+        back = self._canonical_reverse(state, points[None], condition)
+        on_parts, on_origins = self._by_part(back, state[0], len(points))
+        return value[0], back.points[0], on_parts, on_origins
+
     # ---- inner ---------------------------------------------------------------------------------------------------
 
     def _warp(self, points: torch.Tensor, condition: Condition, keep: bool = True):
@@ -242,13 +259,8 @@ class ImHead(nn.Module):
 
     def _jacobian_identity(self, back, state: EnsembleState, points, codes: Codes, condition: Condition):
         """(N, D): part codes through DecNet, origins and blend anchors through LandmarkNet and DecNet."""
-        rows, parts = state.rows, frames.N_ANCHORS
-        count, code = len(points), self.config.part_code
-        on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds) * rows.valid[:, None]
-        slot = rows.point * parts + rows.part
-        on_parts = on_rows.new_zeros(count * parts, code).index_add(0, slot, on_rows).view(count, parts * code)
-        on_origins = on_rows.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
-        on_origins = on_origins.view(count, parts, 3)
+        on_parts, on_origins = self._by_part(back, state, len(points))
+        on_parts = on_parts.flatten(1)
         q = back.blend[0]
         on_blend = q[..., None] * (points[:, None] - condition.blend_anchors[0])
         if codes.anchors is None and codes.parts is None:
@@ -258,6 +270,15 @@ class ImHead(nn.Module):
         if codes.parts is None:
             by_identity = by_identity + on_parts @ decompose
         return by_identity
+
+    def _by_part(self, back, state: EnsembleState, count: int):
+        """Cotangents of part codes (N, K, d) and of local origins (N, K, 3), gathered from the rows."""
+        rows, parts, code = state.rows, frames.N_ANCHORS, self.config.part_code
+        on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds) * rows.valid[:, None]
+        slot = rows.point * parts + rows.part
+        on_parts = on_rows.new_zeros(count * parts, code).index_add(0, slot, on_rows).view(count, parts, code)
+        on_origins = on_rows.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
+        return on_parts, on_origins.view(count, parts, 3)
 
     def _landmark_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
         """d anchors / d part codes (117, K d) of LandmarkNet at one identity (1, D)."""

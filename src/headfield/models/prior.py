@@ -88,6 +88,14 @@ class Prior:
             known[index] = Gaussian.of(self.means[index].double().cpu().numpy(), spread, share)
         return known[index]
 
+    def likeliest(self, code: np.ndarray) -> int:
+        """The component that a code (D,) most probably comes from: its hair class."""
+        def score(index: int) -> float:
+            one = self.component(index)
+            return one.log_share - one.cost(np.asarray(code, dtype=float)) - np.log(np.diag(one.spread)).sum()
+
+        return max(self.classes, key=score)
+
     def draw(self, count: int, rng: np.random.Generator, sd: float = 1.0, component: int | None = None) -> np.ndarray:
         """Random identity codes.
 

@@ -80,6 +80,7 @@ def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file
             f"{weights_file} does not fit {CONFIG}: {_mismatch(model.state_dict(), tensors)}."
         ) from error
     model.centre.copy_(model.mean_anchors.mean(0))
+    model.name = folder.name
     return model.eval().requires_grad_(False)
 
 

@@ -1,0 +1,1 @@
+"""Edits of heads by region, named expressions, and expression tracks."""

@@ -1,0 +1,257 @@
+"""Edits as pure functions: heads in, a new head out.
+
+Every edit keeps the head's identity code, and with it the blend weights' anchors and what the expression deformer sees;
+it changes the codes and local origins of the parts of its region, and only theirs. So the field stays the same, bit for
+bit, wherever every edited part has weight zero (DESIGN section 3). Blending whole heads (`interpolate` without regions)
+is no local edit: it moves the identity too.
+
+Where a part comes from another head, its local origin comes along as the region's own constellation: the donor's
+origins, moved by the region's mean difference. What is wide or long in the donor stays so, and the region stays where
+the head has it. With the donor's origins as they are, a longer face would push its mouth down the chin; with the
+head's own, a wide mouth would be squeezed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from headfield.edit.confine import Confinement, confined
+from headfield.edit.regions import groups_of, parts_of
+from headfield.errors import ConfigError
+from headfield.frames import MIRROR_PART, N_ANCHORS, N_PAIRS
+from headfield.models.head import Head
+from headfield.types import ARKIT_MIRROR, Codes
+
+LEAST, MOST = -1.0, 2.0
+"""Strengths that edits take: 0 is the head itself, 1 what was asked; outside of 0..1 it is extrapolated."""
+
+MOST_SD = 4.0
+"""Spread of region draws at most; beyond about 2.5 the parts were never seen in training."""
+
+Regions = str | Sequence[str]
+
+
+def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, confine: bool = True) -> Head:
+    """The head with regions of another head.
+
+    Args:
+        head: The head to change.
+        other: The donor, of the same model.
+        regions: Names of regions, see :func:`headfield.edit.regions.parts_of`.
+        strength: 0 leaves the head as it is, 1 takes the donor's region; -1..2 extrapolates.
+        confine: Correct the codes so that nothing beyond the region's border moves, see :mod:`headfield.edit.confine`;
+            False takes the donor's codes as they are.
+    Raises:
+        ConfigError: Different models, an unknown region, or a strength out of bounds.
+    """
+    check_strength(strength)
+    _same_model(head, other)
+    if head.reflected != other.reflected:
+        raise ConfigError("one of the two heads is mirrored and the other is not: mirror both or none before a swap.")
+    groups = _groups(head, regions)
+    donor_parts, donor_origins = in_use(other)
+    own = in_use(head)
+    codes, origins = own[0].clone(), own[1].clone()
+    for group in groups:
+        codes[:, group] = donor_parts[:, group]
+        moved = donor_origins[:, group]
+        origins[:, group] = moved - (moved - own[1][:, group]).mean(dim=1, keepdim=True)
+    return _tempered(head, own, (codes, origins), np.concatenate(groups), strength, confine)
+
+
+def sample_region(
+    head: Head, regions: Regions, sd: float = 1.0, seed: int = 0, strength: float = 1.0, *, confine: bool = True
+) -> Head:
+    """The head with regions of a person drawn from the prior, of the head's own hair class.
+
+    Args:
+        head: The head to change.
+        regions: Names of regions.
+        sd: Spread of the draw about the class's mean; 1 is the training heads' own.
+        seed: Same seed, same draw.
+        strength: 0 leaves the head as it is, 1 takes the drawn region; -1..2 extrapolates.
+        confine: As in :func:`swap`.
+    Raises:
+        ConfigError: An unknown region, a strength or a spread out of bounds.
+    """
+    if not (np.isfinite(sd) and 0 <= sd <= MOST_SD):
+        raise ConfigError(f"sd {sd:g}: the spread of a region draw is between 0 and {MOST_SD:g} standard deviations.")
+    prior = head.model.prior
+    component = prior.likeliest(head.codes.identity[0].cpu().numpy())
+    drawn = prior.draw(1, np.random.default_rng(seed), sd, component)
+    donor = Head(head.model, Codes(torch.as_tensor(drawn).to(head.codes.identity)), head.reflected)
+    return swap(head, donor, regions, strength, confine=confine)
+
+
+def interpolate(a: Head, b: Head, t: float, regions: Regions | None = None) -> Head:
+    """Between two heads: `a` at 0, `b` at 1, extrapolated within -1..2.
+
+    Without regions the whole head moves: identity, edits on top of it, and expression. With regions only those do, as
+    :func:`swap` with strength `t`.
+
+    Raises:
+        ConfigError: Different models, an unknown region, or `t` out of bounds.
+    """
+    if regions is not None:
+        return swap(a, b, regions, t)
+    check_strength(t)
+    _same_model(a, b)
+    if a.reflected != b.reflected:
+        raise ConfigError("one of the two heads is mirrored and the other is not: mirror both or none.")
+    model = a.model
+    identity = torch.lerp(a.codes.identity, b.codes.identity, t)
+    expression = None
+    if a.codes.expression is not None or b.codes.expression is not None:
+        expression = torch.lerp(_expression(a), _expression(b), t).clamp(0.0, 1.0)
+    codes = Codes(identity, expression)
+    if a.codes.parts is not None or b.codes.parts is not None:
+        between = Head(model, Codes(identity))
+        own = in_use(between)
+        deltas = [[now - plain for now, plain in zip(in_use(h), _plain(h))] for h in (a, b)]
+        parts, origins = (plain + torch.lerp(x, y, t) for plain, x, y in zip(own, *deltas))
+        codes = replace(codes, parts=parts, anchors=origins)
+    return replace(a, codes=codes)
+
+
+def symmetrise(head: Head, regions: Regions | None = None, strength: float = 1.0) -> Head:
+    """The head with left and right made alike, in the codes.
+
+    A part and its mirror image share a network, so equal codes and mirrored origins mean mirrored fields. Where a
+    region holds both sides (or None: all) each takes the mean of the two; where it holds one side, that side becomes
+    the image of the other. Parts on the mid-line get their origin onto the mid-line; their own codes have no mirror
+    image in code space, and the blend weights keep the head's anchors (so that the edit stays local): what is crooked
+    in those two stays.
+
+    Raises:
+        ConfigError: An unknown region or a strength outside 0..1.
+    """
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"strength {strength:g}: symmetrising goes from 0 (as it is) to 1 (both sides alike).")
+    chosen = np.arange(N_ANCHORS) if regions is None else np.concatenate(_groups(head, regions))
+    own = in_use(head)
+    codes, origins = own[0].clone(), own[1].clone()
+    mirror = torch.tensor([-1.0, 1.0, 1.0]).to(own[1])
+    for part in chosen:
+        if part < 2 * N_PAIRS:
+            image = int(MIRROR_PART[part])
+            share = 0.5 if image in chosen else 1.0
+            codes[:, part] = (1 - share) * own[0][:, part] + share * own[0][:, image]
+            origins[:, part] = (1 - share) * own[1][:, part] + share * own[1][:, image] * mirror
+        else:
+            origins[:, part, 0] = 0.0
+    return _tempered(head, own, (codes, origins), chosen, strength, confine=False)
+
+
+def transfer_expression(head: Head, other: Head) -> Head:
+    """The head with another head's expression; what was on its own face before is replaced.
+
+    Raises:
+        ConfigError: Different models.
+    """
+    _same_model(head, other)
+    expression = other.codes.expression
+    if expression is not None and head.reflected != other.reflected:
+        expression = expression[:, torch.as_tensor(ARKIT_MIRROR)]
+    return replace(head, codes=replace(head.codes, expression=None if expression is None else expression.clone()))
+
+
+def reset(head: Head, regions: Regions | None = None) -> Head:
+    """The head with its own regions again; None undoes every edit of parts (not the expression).
+
+    Raises:
+        ConfigError: An unknown region.
+    """
+    if head.codes.parts is None and head.codes.anchors is None:
+        if regions is not None:
+            parts_of(regions)  # a wrong name is wrong, however little there is to do
+        return head
+    if regions is None:
+        return replace(head, codes=replace(head.codes, parts=None, anchors=None))
+    own, now = _plain(head), in_use(head)
+    back = np.concatenate(_groups(head, regions))
+    codes, origins = now[0].clone(), now[1].clone()
+    codes[:, back], origins[:, back] = own[0][:, back], own[1][:, back]
+    return _with(head, codes, origins)
+
+
+# ---- what edits are made of ------------------------------------------------------------------------------------------
+
+
+def in_use(head: Head) -> tuple[torch.Tensor, torch.Tensor]:
+    """Part codes (1, K, d) and local origins (1, K, 3) that a head is evaluated with."""
+    own = _plain(head)
+    parts = own[0] if head.codes.parts is None else head.codes.parts
+    return parts, own[1] if head.codes.anchors is None else head.codes.anchors
+
+
+def edited_parts(head: Head) -> np.ndarray:
+    """Indices (P,) of the parts whose code or origin is not the identity's own."""
+    different = [(a != b).flatten(2).any(dim=2)[0] for a, b in zip(in_use(head), _plain(head))]
+    return np.flatnonzero((different[0] | different[1]).cpu().numpy())
+
+
+def check_strength(strength: float) -> None:
+    """Refuse a strength that makes no head.
+
+    Raises:
+        ConfigError: It is outside -1..2, or no number.
+    """
+    if not LEAST <= strength <= MOST:
+        raise ConfigError(
+            f"strength {strength:g}: 0 keeps the head, 1 is the whole edit, and extrapolation ends at {LEAST:g} and "
+            f"{MOST:g}, beyond which codes mean nothing."
+        )
+
+
+def _plain(head: Head) -> tuple[torch.Tensor, torch.Tensor]:
+    with torch.no_grad():
+        parts = head.model.part_codes(head.codes.identity)
+        return parts, head.model.anchors_of_parts(parts)
+
+
+def _with(head: Head, codes: torch.Tensor, origins: torch.Tensor) -> Head:
+    """A head with these codes and origins; one without edits when they are its own."""
+    own = _plain(head)
+    if torch.equal(codes, own[0]) and torch.equal(origins, own[1]):
+        return replace(head, codes=replace(head.codes, parts=None, anchors=None))
+    # origins of all parts are given: LandmarkNet of edited parts would move the unedited ones too
+    return replace(head, codes=replace(head.codes, parts=codes, anchors=origins))
+
+
+def _tempered(head: Head, own, asked, parts: np.ndarray, strength: float, confine: bool) -> Head:
+    """Between a head's own codes and the asked ones; untouched parts keep their bits."""
+    if strength == 0:
+        return head
+    if confine:
+        asked = confined(head.model, head.codes.identity, own, asked, np.unique(parts), Confinement())
+    codes, origins = own[0].clone(), own[1].clone()
+    for result, mine, wanted in zip((codes, origins), own, asked):
+        result[:, parts] = wanted[:, parts] if strength == 1 else torch.lerp(mine, wanted, strength)[:, parts]
+    return _with(head, codes, origins)
+
+
+def _groups(head: Head, regions: Regions) -> list[np.ndarray]:
+    groups = groups_of(regions)  # of a mirrored head the left eye is made by the right parts
+    return [MIRROR_PART[group] for group in groups] if head.reflected else groups
+
+
+def _expression(head: Head) -> torch.Tensor:
+    known = head.codes.expression
+    return head.codes.identity.new_zeros(1, head.model.config.expression) if known is None else known
+
+
+def _same_model(a: Head, b: Head) -> None:
+    if a.model is b.model:
+        return
+    alike = a.model.config == b.model.config and all(
+        torch.equal(x, y) for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values())
+    )
+    if not alike:
+        raise ConfigError(
+            f"heads of different models cannot be mixed: {a.model.name!r} and {b.model.name!r}. Fit both scans with "
+            "the same --model."
+        )

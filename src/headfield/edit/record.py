@@ -1,0 +1,310 @@
+"""Saved heads: a head, where it belongs, and every edit that made it, so that edits can be undone and replayed."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from headfield.edit import operations
+from headfield.errors import ConfigError, ScanError
+from headfield.frames import METRES_PER_UNIT, MM_PER_UNIT, N_ANCHORS
+from headfield.models.head import Head
+from headfield.types import Codes, Mesh, Similarity
+
+VERSION = 1
+FORMAT = "headfield head"
+_WANTED = (
+    "give a head that `headfield edit` wrote, the fit.npz of `headfield fit`, or the codes.npz of `headfield sample`"
+)
+
+OPERATIONS = ("swap", "sample_region", "interpolate", "symmetrise", "transfer_expression", "reset")
+"""Names that an operation may have under ``"do"``; its other keys are the arguments of the function of that name in
+:mod:`headfield.edit.operations`, and ``donor`` is its second head."""
+
+_CODES = ("identity", "expression", "parts", "anchors")
+
+
+@dataclass(frozen=True)
+class SavedHead:
+    """A head with its place in the user's world and its history.
+
+    Attributes:
+        head: The head as it is now, model frame.
+        model_name: Name, folder or hub id of its model.
+        placement: Scan frame and unit -> model frame; None for a head that was never scanned (metres then, y up).
+        units: Unit of the user's frame: ``mm``, ``cm``, ``m``, ``inch`` or ``free``.
+        history: The edits in order, each with all that is needed to do it again (a donor's codes among them).
+        start: The head before the first edit; default `head`.
+        name: Where it came from, for messages.
+    """
+
+    head: Head
+    model_name: str
+    placement: Similarity | None = None
+    units: str = "m"
+    history: tuple[dict[str, Any], ...] = ()
+    start: Head | None = None
+    name: str = field(default="head", compare=False)
+
+    # ---- editing -----------------------------------------------------------------------------------------------------
+
+    def apply(self, operation: Mapping[str, Any]) -> SavedHead:
+        """The head after one more edit, recorded.
+
+        Args:
+            operation: ``{"do": "swap", "regions": ["nose"], "strength": 0.8, "donor": other}``: under ``do`` one of
+                :data:`OPERATIONS`, a `donor` where it takes two heads (a SavedHead), and the function's arguments.
+        Raises:
+            ConfigError: Unknown operation, region or argument, or a donor of another model (both are named).
+        """
+        return _applied(self, _recorded(operation, self))
+
+    def undo(self, steps: int = 1) -> SavedHead:
+        """The head before its last edit (or the last few), by doing the others again.
+
+        Raises:
+            ConfigError: There is nothing to undo.
+        """
+        if not 1 <= steps <= len(self.history):
+            raise ConfigError(f"{self.name}: nothing to undo: it holds {len(self.history)} edits, {steps} were asked.")
+        return self.replay(self.history[: len(self.history) - steps])
+
+    def replay(self, history: tuple[dict[str, Any], ...] | None = None) -> SavedHead:
+        """The start with a history done from the beginning (default its own: the same head again).
+
+        Raises:
+            ConfigError: As :meth:`apply`.
+        """
+        history = self.history if history is None else history
+        result = replace(self, head=self.start or self.head, start=self.start or self.head, history=())
+        for operation in history:
+            result = _applied(result, operation)
+        return result
+
+    # ---- meshes ------------------------------------------------------------------------------------------------------
+
+    @property
+    def mm_per_unit(self) -> float:
+        """True millimetres of one model unit on this head."""
+        from headfield.fit.placement import millimetres_per_unit
+
+        return MM_PER_UNIT if self.placement is None else millimetres_per_unit(self.placement.scale, self.units)
+
+    @property
+    def to_user(self) -> Similarity:
+        """Model frame -> the user's frame and unit: the scan's, or metres with y up."""
+        return Similarity(scale=METRES_PER_UNIT) if self.placement is None else self.placement.inverse()
+
+    def mesh(self, resolution: int = 256, *, neutral: bool = False) -> Mesh:
+        """A watertight mesh in the user's own frame and unit, with the head's expression or neutral."""
+        head = self.head.neutral() if neutral else self.head
+        return head.mesh(resolution).transformed(self.to_user)
+
+    # ---- files -------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write the head as .npz (no pickle), whole or not at all; the suffix is added if missing.
+
+        Raises:
+            OutputError: The place cannot be written.
+        """
+        from headfield.io.mesh import write_bytes
+
+        path = Path(path)
+        path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+        arrays: dict[str, np.ndarray] = {}
+        for key, head in (("head", self.head), ("start", self.start or self.head)):
+            arrays |= {f"{key}_{name}": array for name, array in _arrays(head).items()}
+        history = []
+        for index, operation in enumerate(self.history):
+            plain = {key: value for key, value in operation.items() if key != "donor"}
+            if (donor := operation.get("donor")) is not None:
+                plain["donor"] = {key: value for key, value in donor.items() if not isinstance(value, np.ndarray)}
+                arrays |= {f"donor{index}_{key}": donor[key] for key in _CODES if key in donor}
+            history.append(plain)
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "model": self.model_name,
+            "units": self.units,
+            "reflected": [self.head.reflected, (self.start or self.head).reflected],
+            "history": history,
+        }
+        if self.placement is not None:
+            arrays |= {f"placement_{key}": np.asarray(getattr(self.placement, key)) for key in _PLACEMENT}
+        arrays["header"] = np.array(json.dumps(header))
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        write_bytes(path, buffer.getvalue())
+        return path
+
+    @staticmethod
+    def load(path: str | Path, model=None) -> SavedHead:
+        """Read a saved head, the fit.npz of a fit, or one head of the codes.npz that `headfield sample` wrote.
+
+        Nothing in the file is executed.
+
+        Args:
+            path: The file, or a folder with fit.npz in it; ``codes.npz#3`` is the third of several heads.
+            model: The model object, if loaded already; else it is loaded by name.
+        Raises:
+            ScanError: Not a head, damaged, or of a newer version.
+            WeightsError: Its model is not here.
+        """
+        path, _, number = str(path).partition("#")
+        path = Path(path)
+        path = path / "fit.npz" if path.is_dir() else path
+        if not path.is_file():
+            raise ScanError(f"{path}: no such file; {_WANTED}.")
+        if not zipfile.is_zipfile(path):  # an NPZ is a zip; numpy would open, or misname, other things
+            raise ScanError(f"{path}: not a head: no NPZ archive, or a damaged one; {_WANTED}.")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(str(file["header"])) if "header" in file else {}
+                if header.get("format") == FORMAT:
+                    return _read(path, file, header, model)
+                if "header" not in file and "identity" in file and "model" in file:
+                    return _drawn(path, file, number, model)
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError) as error:
+            reason = error.args[0] if error.args else type(error).__name__
+            raise ScanError(f"{path}: not a head, or a damaged one ({reason}); {_WANTED}.") from error
+        return _of_fit(path, model)
+
+
+_PLACEMENT = ("rotation", "translation", "scale")
+
+
+def is_saved_head(path: str | Path) -> bool:
+    """Whether a file is a head written by :meth:`SavedHead.save` (and not a fit, or something else)."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return "header" in file and json.loads(str(file["header"])).get("format") == FORMAT
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, AttributeError):
+        return False
+
+
+def _recorded(operation: Mapping[str, Any], head: SavedHead) -> dict[str, Any]:
+    """An operation in the form in which it is kept: plain values, a donor as its codes."""
+    record = {key: value.item() if isinstance(value, np.generic) else value for key, value in operation.items()}
+    if record.get("do") not in OPERATIONS:
+        raise ConfigError(f"unknown operation {record.get('do')!r}: choose one of {', '.join(OPERATIONS)}.")
+    if isinstance(record.get("regions"), (list, tuple)):
+        record["regions"] = list(record["regions"])
+    donor = record.get("donor")
+    if isinstance(donor, SavedHead):
+        if donor.model_name != head.model_name and donor.head.model is not head.head.model:
+            raise ConfigError(
+                f"heads of different models cannot be mixed: {head.name} is of {head.model_name!r}, {donor.name} of "
+                f"{donor.model_name!r}. Fit both scans with the same --model."
+            )
+        record["donor"] = {**_arrays(donor.head), "name": donor.name, "reflected": donor.head.reflected}
+    return record
+
+
+def _applied(saved: SavedHead, record: dict[str, Any]) -> SavedHead:
+    arguments = {key: value for key, value in record.items() if key not in ("do", "donor")}
+    heads = [saved.head]
+    if "donor" in record:
+        donor = record["donor"]
+        heads.append(Head(saved.head.model, _codes(donor), bool(donor.get("reflected", False))))
+    try:
+        head = getattr(operations, record["do"])(*heads, **arguments)
+    except TypeError as error:
+        raise ConfigError(f"operation {record['do']}: {error}.") from error
+    return replace(saved, head=head, start=saved.start or saved.head, history=(*saved.history, record))
+
+
+def _arrays(head: Head) -> dict[str, np.ndarray]:
+    """Codes of a head (B = 1) as arrays without the batch."""
+    known = {name: getattr(head.codes, name) for name in _CODES}
+    return {name: tensor[0].detach().cpu().numpy() for name, tensor in known.items() if tensor is not None}
+
+
+def _codes(arrays: Mapping[str, np.ndarray]) -> Codes:
+    known = {name: np.asarray(arrays[name], dtype=np.float32) for name in _CODES if name in arrays}
+    return Codes(**{name: torch.from_numpy(array)[None] for name, array in known.items()})
+
+
+def _model(name: str, model):
+    if model is not None:
+        return model
+    from headfield.models.release import load
+
+    return load(name)
+
+
+def _checked(model, codes: Codes) -> Codes:
+    """Codes of the sizes and the kind that a model takes, else a ScanError through ValueError."""
+    config, parts = model.config, N_ANCHORS
+    sizes = {
+        "identity": (1, config.identity),
+        "expression": (1, config.expression),
+        "parts": (1, parts, config.part_code),
+        "anchors": (1, parts, 3),
+    }
+    for name, size in sizes.items():
+        tensor = getattr(codes, name)
+        if tensor is not None and tuple(tensor.shape) != size:
+            raise ValueError(f"{name} has the sizes {tuple(tensor.shape[1:])}, its model takes {size[1:]}")
+        if tensor is not None and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name} holds numbers that are not finite")
+    return codes
+
+
+def _read(path: Path, file, header: dict, model) -> SavedHead:
+    if header["version"] > VERSION:
+        raise ScanError(
+            f"{path}: a head written by a newer headfield (version {header['version']}, this one reads {VERSION}); "
+            "update headfield first."
+        )
+    model = _model(header["model"], model)
+
+    def codes(prefix: str) -> dict[str, np.ndarray]:
+        return {name: file[f"{prefix}_{name}"] for name in _CODES if f"{prefix}_{name}" in file}
+
+    heads = [
+        Head(model, _checked(model, _codes(codes(key))), bool(reflected))
+        for key, reflected in zip(("head", "start"), header["reflected"], strict=True)
+    ]
+    history = []
+    for index, operation in enumerate(header["history"]):
+        if operation["do"] not in OPERATIONS:
+            raise ValueError(f"unknown operation {operation['do']!r}")
+        if "donor" in operation:
+            donor = codes(f"donor{index}")
+            _checked(model, _codes(donor))
+            operation = {**operation, "donor": {**operation["donor"], **donor}}
+        history.append(operation)
+    placement = None
+    if "placement_scale" in file:
+        rotation, translation, scale = (file[f"placement_{key}"] for key in _PLACEMENT)
+        placement = Similarity(rotation, translation, float(scale))
+    return SavedHead(heads[0], header["model"], placement, header["units"], tuple(history), heads[1], path.name)
+
+
+def _of_fit(path: Path, model) -> SavedHead:
+    from headfield.fit.result import Fit
+
+    fit = Fit.load(path, model)
+    return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=path.name)
+
+
+def _drawn(path: Path, file, number: str, model) -> SavedHead:
+    identity, name = np.atleast_2d(file["identity"]), str(file["model"])
+    index = int(number) if number.isdigit() else 1 if len(identity) == 1 and not number else 0
+    if not 1 <= index <= len(identity):
+        raise ScanError(f"{path}: it holds {len(identity)} heads: choose one, such as {path}#1.")
+    model = _model(name, model)
+    arrays = {"identity": identity[index - 1]}
+    if "expression" in file and np.any(file["expression"]):
+        arrays["expression"] = file["expression"]
+    return SavedHead(Head(model, _checked(model, _codes(arrays))), name, name=f"{path.name}#{index}")

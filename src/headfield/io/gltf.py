@@ -1,0 +1,301 @@
+"""Binary glTF 2.0: one mesh with its vertex data, or a head with morph targets and eyeballs that can turn.
+
+glTF is y up, z forwards and in metres, with counter-clockwise triangles (Khronos glTF 2.0 specification, sections
+3.6-3.7 and 4.4). Morph targets are sparse: a channel stores only the vertices that it moves. Their names stand where
+Blender, three.js and most engines look for them, in ``mesh.extras.targetNames``.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+VERTICES, INDICES = 34962, 34963
+"""Buffer view targets (glTF 5.11.5)."""
+
+STILL = 1e-6
+"""Offsets up to this (a micrometre) are left out of a morph target."""
+
+STEADY = 0.02
+"""Normals that turn by less than this (about a degree) keep the neutral's."""
+
+SOCKET = 0.82
+"""Skin under an exported eyeball is drawn back to this share of its radius."""
+
+LID = 1.025
+"""Lids stay this many radii from an eyeball's centre (0.3 mm off it)."""
+
+_COMPONENT = {"f4": 5126, "u1": 5121, "u2": 5123, "u4": 5125}
+
+
+class _Document:
+    """A glTF document in the making: buffer views and accessors over one binary chunk."""
+
+    def __init__(self) -> None:
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
+        self.chunks: list[bytes] = []
+        self.size = 0
+
+    def view(self, array: np.ndarray, target: int | None = None) -> int:
+        """Index of a new buffer view of the array's bytes."""
+        content = np.ascontiguousarray(array).tobytes()
+        content += b"\0" * (-len(content) % 4)  # accessors must start on 4 bytes
+        view = {"buffer": 0, "byteOffset": self.size, "byteLength": len(content)}
+        self.views.append(view if target is None else view | {"target": target})
+        self.chunks.append(content)
+        self.size += len(content)
+        return len(self.views) - 1
+
+    def accessor(self, array: np.ndarray, target: int | None = None, **extra) -> int:
+        """Index of a new accessor with the array's elements."""
+        kind = {1: "SCALAR"}.get(array.ndim) or f"VEC{array.shape[1]}"
+        component = _COMPONENT[array.dtype.str[1:]]
+        view = self.view(array, target)
+        self.accessors.append(
+            {"bufferView": view, "componentType": component, "count": len(array), "type": kind} | extra
+        )
+        return len(self.accessors) - 1
+
+    def sparse(self, offsets: np.ndarray, threshold: float, bounds: bool) -> int:
+        """Index of a new accessor (V, 3) that stores only rows longer than a threshold and is zero elsewhere."""
+        rows = np.flatnonzero((offsets.astype(float) ** 2).sum(1) > threshold**2)
+        accessor: dict[str, Any] = {"componentType": 5126, "count": len(offsets), "type": "VEC3"}
+        values = np.ascontiguousarray(offsets[rows], dtype="<f4")
+        if bounds:  # over all vertices, those at rest included
+            low, high = values.min(axis=0, initial=0), values.max(axis=0, initial=0)
+            if len(rows) == len(offsets):
+                low, high = values.min(axis=0), values.max(axis=0)
+            accessor |= {"min": low.tolist(), "max": high.tolist()}
+        if len(rows):
+            index = rows.astype("<u2" if len(offsets) <= 65_536 else "<u4")
+            accessor["sparse"] = {
+                "count": len(rows),
+                "indices": {"bufferView": self.view(index), "componentType": _COMPONENT[index.dtype.str[1:]]},
+                "values": {"bufferView": self.view(values)},
+            }
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
+    def attributes(self, vertex_data: dict[str, np.ndarray]) -> dict[str, int]:
+        """Accessors of a primitive's vertex attributes, by name."""
+        found = {}
+        for name, array in vertex_data.items():
+            if array.dtype == np.uint8:
+                found[name] = self.accessor(array, VERTICES, normalized=True)
+                continue
+            bounds = {}
+            if name == "POSITION":  # the only attribute that must state its bounds
+                bounds = {"min": array.min(axis=0).tolist(), "max": array.max(axis=0).tolist()}
+            found[name] = self.accessor(array, VERTICES, **bounds)
+        return found
+
+    def primitive(self, vertex_data: dict[str, np.ndarray], triangles: np.ndarray, material: int) -> dict[str, Any]:
+        """A primitive of triangles (F, 3)."""
+        attributes = self.attributes(vertex_data)
+        indices = self.accessor(np.asarray(triangles).reshape(-1).astype("<u4"), INDICES)
+        return {"attributes": attributes, "indices": indices, "material": material}
+
+    def pack(self, nodes: list[dict], meshes: list[dict], materials: list[dict], roots: Sequence[int]) -> bytes:
+        """The file's bytes."""
+        document = {
+            "asset": {"version": "2.0", "generator": "headfield"},
+            "scene": 0,
+            "scenes": [{"nodes": list(roots)}],
+            "nodes": nodes,
+            "meshes": meshes,
+            "materials": materials,
+            "buffers": [{"byteLength": self.size}],
+            "bufferViews": self.views,
+            "accessors": self.accessors,
+        }
+        text = json.dumps(document, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 4)
+        total = 12 + 8 + len(text) + 8 + self.size
+        header = struct.pack("<4sII", b"glTF", 2, total) + struct.pack("<I4s", len(text), b"JSON")
+        return header + text + struct.pack("<I4s", self.size, b"BIN\0") + b"".join(self.chunks)
+
+
+def pack_glb(vertex_data: dict[str, np.ndarray], triangles: np.ndarray, name: str = "head") -> bytes:
+    """Pack vertex attributes and triangles into a GLB.
+
+    Args:
+        vertex_data: glTF attribute name -> (V, n) float32 or (V, 4) uint8 (normalised colours) or (V,) float32.
+        triangles: (F, 3) int.
+        name: Of the mesh and its node.
+    Returns:
+        The file's bytes.
+    """
+    document = _Document()
+    primitive = document.primitive(vertex_data, triangles, 0)
+    colours = vertex_data.get("COLOR_0")
+    coloured = colours is not None and not (colours == 255).all()
+    mesh = {"name": name, "primitives": [primitive]}
+    return document.pack([{"mesh": 0, "name": name}], [mesh], [_clay(coloured)], [0])
+
+
+def glb_of_morphs(
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    normals: np.ndarray | None,
+    shapes: np.ndarray,
+    names: Sequence[str],
+    *,
+    uv: np.ndarray | None = None,
+    colours: np.ndarray | None = None,
+    eyes: Sequence = (),
+    morph_normals: bool = True,
+    name: str = "head",
+) -> bytes:
+    """A GLB of a head with morph targets.
+
+    Args:
+        vertices: (V, 3) neutral, metres, y up, z forwards.
+        triangles: (F, 3) int.
+        normals: (V, 3) unit, or None.
+        shapes: (S, V, 3) offsets from the neutral, metres.
+        names: Of the S morph targets.
+        uv: (V, 2), v upwards from the bottom, or None; glTF's v runs downwards, which is seen to here.
+        colours: (V, 4) uint8 RGBA, or None.
+        eyes: Eyeballs with ``name``, ``centre`` (3,) and ``radius`` in metres, and ``vertices``, the indices of the
+            head's own vertices on them. Each becomes a node, centred where it turns; those vertices become the floor
+            of a socket behind it, and keep still while the lids move over the eyeball.
+        morph_normals: Store how normals turn, so that viewers that do not compute them shade expressions rightly.
+        name: Of the mesh and its node.
+    Returns:
+        The file's bytes.
+    Raises:
+        ValueError: Shapes and names, or shapes and vertices, do not fit together.
+    """
+    shapes = np.asarray(shapes)
+    if shapes.shape != (len(names), len(vertices), 3):
+        raise ValueError(f"shapes {shapes.shape} do not fit {len(names)} names and {len(vertices)} vertices")
+    vertices, shapes = _with_sockets(np.asarray(vertices), shapes, eyes)
+    document = _Document()
+    data = {"POSITION": np.asarray(vertices, dtype="<f4")}
+    if normals is not None:
+        data["NORMAL"] = np.asarray(normals, dtype="<f4")
+    if uv is not None:
+        data["TEXCOORD_0"] = np.stack([uv[:, 0], 1.0 - uv[:, 1]], axis=1).astype("<f4")
+    if colours is not None:
+        data["COLOR_0"] = np.asarray(colours, dtype=np.uint8)
+    primitive = document.primitive(data, triangles, 0)
+    primitive["targets"] = []
+    for offsets in shapes:
+        target = {"POSITION": document.sparse(offsets, STILL, bounds=True)}
+        if normals is not None and morph_normals:
+            turned = _turned_normals(vertices, triangles, normals, offsets)
+            target["NORMAL"] = document.sparse(turned, STEADY, bounds=False)
+        primitive["targets"].append(target)
+    meshes = [{
+        "name": name,
+        "primitives": [primitive],
+        "weights": [0.0] * len(names),
+        "extras": {"targetNames": list(names)},
+    }]  # fmt: skip
+    nodes: list[dict[str, Any]] = [{"mesh": 0, "name": name}]
+    materials = [_clay(colours is not None)]
+    if len(eyes):
+        materials.append({
+            "name": "eye",
+            "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 0.15},
+        })  # fmt: skip
+        meshes.append({"name": "eyeball", "primitives": [document.primitive(*_eyeball(), 1)]})
+    for eye in eyes:
+        place = {"translation": [float(c) for c in eye.centre], "scale": [float(eye.radius)] * 3}
+        nodes.append({"mesh": 1, "name": eye.name} | place)
+    return document.pack(nodes, meshes, materials, range(len(nodes)))
+
+
+def _with_sockets(vertices: np.ndarray, shapes: np.ndarray, eyes: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and shapes with room for the eyeballs: sockets behind them, and lids that no shape moves into them."""
+    if any(len(eye.vertices) for eye in eyes):
+        vertices, shapes = vertices.copy(), shapes.copy()
+    for eye in eyes:
+        if not len(eye.vertices):
+            continue
+        away = vertices - eye.centre
+        distance = np.linalg.norm(away, axis=1)
+        front = away[:, 2] > 0
+        socket = front & (distance < eye.radius)
+        socket[eye.vertices] = True
+        vertices[socket] = eye.centre + (SOCKET * eye.radius / distance[socket])[:, None] * away[socket]
+        shapes[:, socket] = 0.0
+        # lids lie between the eyeball and twice its radius, in front of its middle
+        lids, least = np.flatnonzero(front & ~socket & (distance < 2 * eye.radius)), LID * eye.radius
+        for offsets in shapes:
+            if not offsets[lids].any():
+                continue
+            posed = vertices[lids] + offsets[lids] - eye.centre
+            reach = np.linalg.norm(posed, axis=1, keepdims=True)
+            push = np.maximum(np.minimum(least, distance[lids, None]) / np.maximum(reach, 1e-12) - 1, 0)
+            offsets[lids] += push * posed
+    return vertices, shapes
+
+
+def _clay(coloured: bool) -> dict[str, Any]:
+    """The skin's material; colours of the vertices speak for themselves."""
+    base = [1, 1, 1, 1] if coloured else [0.75, 0.72, 0.69, 1]
+    return {
+        "name": "clay",
+        "pbrMetallicRoughness": {"baseColorFactor": base, "metallicFactor": 0, "roughnessFactor": 0.8},
+    }
+
+
+def _turned_normals(vertices, triangles, normals, offsets: np.ndarray) -> np.ndarray:
+    """Offsets (V, 3) from the neutral's normals to a shape's, zero where a shape moves nothing."""
+    moved = (np.asarray(offsets) != 0).any(1)
+    change = np.zeros((len(vertices), 3))
+    if not moved.any():
+        return change
+    used = np.asarray(triangles)[moved[triangles].any(1)]
+    posed = np.asarray(vertices, dtype=float) + offsets
+    before, after = (_corner_normals(places, used) for places in (np.asarray(vertices, dtype=float), posed))
+    # the change of the mesh's own normals: seams of the atlas must not show where the given normals are smooth
+    touched = np.unique(used)
+    inner = np.setdiff1d(touched, np.unique(np.asarray(triangles)[~moved[triangles].any(1)]))
+    change[inner] = after[inner] - before[inner]
+    result = np.asarray(normals, dtype=float) + change
+    result /= np.maximum(np.linalg.norm(result, axis=1, keepdims=True), 1e-9)
+    return np.where((change != 0).any(1)[:, None], result - normals, 0.0)
+
+
+def _corner_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Unit normals (V, 3), the same for vertices at the same place: copies along seams shade alike."""
+    corners = vertices[triangles]
+    face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = np.zeros_like(vertices)
+    for corner in range(3):
+        for axis in range(3):
+            total[:, axis] += np.bincount(triangles[:, corner], face[:, axis], len(vertices))
+    _, where = np.unique(np.round(vertices * 1e7).astype(np.int64), axis=0, return_inverse=True)
+    where = where.reshape(-1)
+    joined = np.stack([np.bincount(where, total[:, axis])[where] for axis in range(3)], axis=1)
+    return joined / np.maximum(np.linalg.norm(joined, axis=1, keepdims=True), 1e-30)
+
+
+def _eyeball(rings: int = 24, slices: int = 32) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """A unit sphere that looks along +z, with sclera, iris and pupil as vertex colours."""
+    # rings are close together where iris and pupil begin, so that their edges are sharp
+    edges = np.radians([0, 8, 14.9, 15.1, 20, 26, 31.9, 32.1, 38, 46])
+    polar = np.concatenate([edges, np.linspace(np.radians(55), np.pi, rings - len(edges))])
+    around = np.linspace(0, 2 * np.pi, slices, endpoint=False)
+    a, p = np.meshgrid(around, polar)
+    points = np.stack([np.sin(p) * np.cos(a), np.sin(p) * np.sin(a), np.cos(p)], axis=-1).reshape(-1, 3)
+    degrees = np.degrees(p).ravel()
+    colours = np.full((len(points), 4), (236, 232, 226, 255), dtype=np.uint8)
+    colours[degrees < 32] = (92, 70, 52, 255)
+    colours[degrees < 15] = (12, 10, 10, 255)
+    ring, column = np.meshgrid(np.arange(len(polar) - 1), np.arange(slices), indexing="ij")
+    corner = [
+        (ring * slices + column).ravel(), ((ring + 1) * slices + column).ravel(),
+        ((ring + 1) * slices + (column + 1) % slices).ravel(), (ring * slices + (column + 1) % slices).ravel(),
+    ]  # fmt: skip
+    triangles = np.concatenate([np.stack([corner[0], corner[1], corner[2]], 1), np.stack(corner[:1] + corner[2:], 1)])
+    flat = np.linalg.norm(np.cross(*(points[triangles[:, k]] - points[triangles[:, 0]] for k in (1, 2))), axis=1)
+    data = {"POSITION": points.astype("<f4"), "NORMAL": points.astype("<f4"), "COLOR_0": colours}
+    return data, triangles[flat > 1e-9]

@@ -1,0 +1,299 @@
+"""Blendshapes of one topology from a head model: a neutral and one offset field per ARKit channel.
+
+A closed mouth has no slit that could open, so the topology is that of a slightly opened mouth. Its vertices go to the
+neutral head's space by the model's backward warp, from there to every shape by its inverse, and are then put onto the
+posed level set: ambient coordinates move the surface off the carried points. Behind closed lips the model has no
+cavity; the vertices of the mouth's bag stay where the warp carries them, inside the head, and are not projected.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..frames import anchor_indices
+from ..types import ARKIT, Codes, Mesh
+from .decimate import decimate
+from .eyes import Eyeball, fit_eyeballs, on_mesh
+from .inverse_warp import follow, from_canonical
+from .mend import Seams
+from .mesh_head import mesh_of
+from .topology import face_vectors, vertex_normals
+
+if TYPE_CHECKING:
+    from ..models.imhead import ImHead
+
+BASE = {"jawOpen": 0.5}
+"""The expression whose surface gives the topology: a clear slit up to the corners of the mouth."""
+
+UNMOVED = 2e-5
+"""A channel that moves the field by less than this (0.005 mm) leaves a vertex alone, model units."""
+
+SURE, FADE = 0.0016, 0.006
+"""Vertices up to 0.4 mm inside the solid are put onto the surface whole, from 1.5 mm on not at all."""
+
+REACH = 0.008
+"""No projection moves a vertex further than this (2 mm), model units."""
+
+RELATIVE_TO = {"mouthClose": {"jawOpen": 1.0}}
+"""Channels that correct another one: their offset is what they add to it, as rigs apply it."""
+
+
+@dataclass(frozen=True)
+class Baked:
+    """A head as blendshapes, in the model frame (1 unit = 250 mm).
+
+    Attributes:
+        neutral: (V, 3) float32.
+        normals: (V, 3) float32, of the neutral.
+        triangles: (F, 3) int.
+        shapes: (52, V, 3) float32 offsets from the neutral in ARKIT order; zeros where a channel does nothing.
+        uv: (V, 2) float32 texture coordinates (0 at the bottom), or None; see :func:`unwrapped`.
+        eyes: Eyeballs, to be turned by the eight eyeLook channels; () when none were found.
+        report: ``seconds`` by stage, and per shape what :meth:`Unwarped.report` says and the share of ``flips``.
+        canonical: (V, 3) where the vertices are in the space of the neutral head: the same place for all shapes.
+    """
+
+    neutral: np.ndarray
+    normals: np.ndarray
+    triangles: np.ndarray
+    shapes: np.ndarray
+    uv: np.ndarray | None = None
+    eyes: tuple[Eyeball, ...] = ()
+    report: dict = field(default_factory=dict)
+    canonical: np.ndarray | None = None
+
+    def posed(self, weights: np.ndarray) -> np.ndarray:
+        """Vertices (V, 3) with these weights (52,)."""
+        weights = np.asarray(weights, dtype=np.float32)
+        used = np.flatnonzero(weights)
+        return self.neutral + np.tensordot(weights[used], self.shapes[used], axes=1)
+
+    def mesh(self, weights: np.ndarray | None = None) -> Mesh:
+        """The head with these weights, or neutral, as a mesh with normals."""
+        if weights is None:
+            return Mesh(self.neutral, self.triangles, self.normals)
+        vertices = self.posed(weights)
+        return Mesh(vertices, self.triangles, vertex_normals(vertices, self.triangles))
+
+
+def bake(
+    model: ImHead,
+    codes: Codes,
+    vertices: int = 20_000,
+    progress: Callable[[float, str], None] | None = None,
+    *,
+    resolution: int = 256,
+) -> Baked:
+    """Bake one head's 52 blendshapes.
+
+    Args:
+        model: A model whose expression is the 52 ARKit weights.
+        codes: One head (B = 1), edited or not; its expression is ignored.
+        vertices: About how many.
+        progress: Called with the share done (0 to 1) and what is being done.
+        resolution: Of the extraction that the topology comes from.
+    Raises:
+        ConfigError: The model's expression is not ARKit's.
+        HeadfieldError: There is no surface, or the extra ``export`` is missing.
+        ValueError: The codes are of more than one head.
+    """
+    import torch
+
+    if model.config.expression_names != "arkit52":
+        raise ConfigError(
+            f"Blendshapes are baked for models with the 52 ARKit channels; this one speaks "
+            f"{model.config.expression_names!r}."
+        )
+    say = progress or (lambda share, what: None)
+    begin = time.perf_counter()
+    say(0.0, "topology")
+    base_codes = _with(codes, BASE)
+    with torch.no_grad():
+        anchors = model.anchors(codes)[0].cpu().numpy().astype(float)
+    fine = mesh_of(model, base_codes, resolution)
+    eyes = fit_eyeballs(fine.vertices, fine.normals, anchors)
+    coarse = decimate(fine, vertices, anchors)
+    triangles = coarse.triangles
+    base, _ = _onto_surface(model, base_codes, coarse.vertices, triangles, None, sure=REACH, fade=2 * REACH)
+    with torch.no_grad():
+        points = torch.as_tensor(base, dtype=torch.float32, device=codes.identity.device)
+        canonical = model.to_canonical(points[None], base_codes)[0][0].cpu().numpy()
+    topology = time.perf_counter()
+
+    facing = face_vectors(base, triangles)
+    neutral_codes = replace(codes, expression=None)
+    neutral, _ = _onto_surface(model, neutral_codes, canonical, triangles, facing)
+    seams = Seams.of(base, triangles, _mouth(canonical, anchors))
+    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, seams)
+    shapes = np.zeros((len(ARKIT), len(neutral), 3), dtype=np.float32)
+    facts = {}
+    for index, name in enumerate(ARKIT):
+        say(0.3 + 0.7 * index / len(ARKIT), name)
+        beneath = RELATIVE_TO.get(name)
+        moved, facts[name] = carrier.pose({name: 1.0} | (beneath or {}))
+        if beneath:
+            moved = moved - carrier.pose(beneath)[0] + neutral
+        shapes[index] = moved - neutral
+    shapes[np.abs(shapes) < 1e-6] = 0.0  # a quarter of a micrometre: sparse files stay sparse
+    say(1.0, "done")
+    seconds = {"topology": topology - begin, "shapes": time.perf_counter() - topology}
+    report = {"seconds": seconds, "shapes": facts, "neutral_flips": _flips(neutral, triangles, facing)}
+    eyes = tuple(on_mesh(ball, neutral, vertex_normals(neutral, triangles)) for ball in eyes)
+    return Baked(
+        neutral.astype(np.float32),
+        vertex_normals(neutral, triangles).astype(np.float32),
+        triangles,
+        shapes,
+        None,
+        eyes,
+        report,
+        canonical,
+    )
+
+
+def unwrapped(baked: Baked) -> Baked:
+    """The same head with texture coordinates: vertices on seams of the atlas come twice.
+
+    Raises:
+        HeadfieldError: The extra ``export`` is not installed.
+    """
+    from ..errors import need
+
+    xatlas = need("xatlas", "export", "Texture coordinates")
+    source, triangles, uv = xatlas.parametrize(baked.neutral, baked.triangles.astype(np.uint32))
+    source = source.astype(np.int64)
+    back: dict[int, list[int]] = {}
+    for new, old in enumerate(source):
+        back.setdefault(int(old), []).append(new)
+    eyes = tuple(
+        replace(ball, vertices=np.array([n for old in ball.vertices for n in back.get(int(old), [])], dtype=int))
+        for ball in baked.eyes
+    )
+    return replace(
+        baked,
+        neutral=baked.neutral[source],
+        normals=baked.normals[source],
+        triangles=triangles.astype(np.int64),
+        shapes=baked.shapes[:, source],
+        uv=uv.astype(np.float32),
+        eyes=eyes,
+        canonical=None if baked.canonical is None else baked.canonical[source],
+    )
+
+
+@dataclass(frozen=True)
+class _Carrier:
+    """Takes the vertices of one head from canonical space to any expression."""
+
+    model: ImHead
+    codes: Codes
+    canonical: np.ndarray
+    neutral: np.ndarray
+    triangles: np.ndarray
+    facing: np.ndarray
+    seams: Seams
+
+    def pose(self, weights: dict[str, float]) -> tuple[np.ndarray, dict[str, float]]:
+        """Vertices (V, 3) float64 with these weights, and facts; only what the channels move is computed."""
+        import torch
+
+        codes = _with(self.codes, weights)
+        with torch.no_grad():
+            points = torch.as_tensor(self.canonical, device=codes.identity.device)
+            shift, ambient = self.model.to_canonical(points[None], codes)
+            change = torch.maximum((shift[0] - points).norm(dim=1), 0.05 * ambient[0].norm(dim=1)).cpu().numpy()
+        which = np.flatnonzero(change > UNMOVED)
+        vertices = np.array(self.neutral, dtype=float)
+        if not len(which):
+            return vertices, {"moved": 0.0, "solved": 1.0, "folded": 0.0, "flips": 0.0}
+        found = from_canonical(self.model, self.canonical[which], codes)
+        # what little a channel moves its border by must not make a step against the vertices left alone
+        share = np.clip(change[which] / UNMOVED - 1, 0, 1)[:, None]
+        vertices[which] += share * (found.points - vertices[which])
+        torn = self.seams.torn(vertices).sum()
+        if torn:  # once more from the opened mouth, where it is plain which lip a vertex is of
+            lips = np.flatnonzero(self.seams.region & (change > UNMOVED))
+            base = _with(self.codes, BASE)
+            path = follow(self.model, self.canonical[lips], self.seams.base[lips], base, codes)
+            other = vertices.copy()
+            other[lips] = path.points
+            if self.seams.torn(other).sum() < torn:
+                vertices, found = other, found.with_points(np.searchsorted(which, lips), path)
+        vertices, mended = self.seams.mended(vertices)
+        which = np.union1d(which, np.flatnonzero(mended))
+        placed, kept = _onto_surface(self.model, codes, vertices, self.triangles, self.facing, which)
+        flips = _flips(placed, self.triangles, self.facing)
+        facts = {"moved": len(which) / len(vertices), **found.report()}
+        facts |= {"mended": float(mended.mean()), "unprojected": kept, "flips": flips}
+        return placed, facts
+
+
+def _mouth(points: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Vertices (V,) of lips and mouth's bag: nearer to the mouth's middle than its corners are, with some to spare."""
+    corners = anchors[anchor_indices(["mouth_corner_left", "mouth_corner_right"])]
+    middle = corners.mean(0)
+    half = np.linalg.norm(corners[0] - corners[1]) / 2
+    return np.linalg.norm((points - middle) / [1.0, 1.0, 2.0], axis=1) < 1.6 * half
+
+
+def _with(codes: Codes, weights: dict[str, float]) -> Codes:
+    """The head with an expression given by name."""
+    expression = codes.identity.new_zeros(1, len(ARKIT))
+    for name, weight in weights.items():
+        expression[0, ARKIT.index(name)] = weight
+    return replace(codes, expression=expression)
+
+
+def _onto_surface(
+    model, codes, vertices, triangles, facing, which=None, *, sure: float = SURE, fade: float = FADE, steps: int = 2
+):
+    """Vertices (V, 3) put onto the level set along the gradient, and the share of `which` that was left inside.
+
+    Deep inside the solid is a mouth's bag that this expression keeps closed: those vertices stay. Vertices whose
+    triangles the projection would turn over go back to where they were.
+    """
+    import torch
+
+    which = np.arange(len(vertices)) if which is None else which
+    before = np.array(vertices, dtype=float)
+    after, points = before.copy(), before[which].copy()
+    condition = model.condition(codes)
+    device = codes.identity.device
+    weight = None
+    for _ in range(steps):
+        value, gradient = np.empty(len(points)), np.empty((len(points), 3))
+        with torch.no_grad():
+            for begin in range(0, len(points), 8192):
+                part = slice(begin, begin + 8192)
+                query = torch.as_tensor(points[part], dtype=torch.float32, device=device)
+                f, g = model.value_and_gradient(query[None], condition)
+                value[part], gradient[part] = f[0].cpu().numpy(), g[0].cpu().numpy()
+        if weight is None:
+            weight = np.clip((fade + value) / (fade - sure), 0.0, 1.0)
+        # a gradient that is far from one is a crease, where a full step would overshoot
+        step = -(weight * value / np.maximum((gradient**2).sum(1), 0.25))[:, None] * gradient
+        points += step
+        total = points - before[which]
+        length = np.linalg.norm(total, axis=1, keepdims=True)
+        points = before[which] + total * np.minimum(1.0, REACH / np.maximum(length, 1e-30))
+    after[which] = points
+    if facing is not None:
+        for _ in range(4):
+            turned = (face_vectors(after, triangles) * facing).sum(1) < 0
+            turned &= (face_vectors(before, triangles) * facing).sum(1) >= 0
+            if not turned.any():
+                break
+            corners = np.unique(triangles[turned])
+            after[corners] = before[corners]
+    return after, float((weight < 1).mean())
+
+
+def _flips(vertices, triangles, facing) -> float:
+    """Share of triangles that look away from where they look in the base shape (more than 90 degrees)."""
+    return float(((face_vectors(vertices, triangles) * facing).sum(1) < 0).mean())

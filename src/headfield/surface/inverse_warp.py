@@ -1,0 +1,207 @@
+"""The forward warp: posed points x with x + Delta x(x, z_exp) = x_can, by inverting the model's backward warp.
+
+Newton's method on batches of points with the deformer's exact 3x3 Jacobian (three reverse passes over one forward
+pass), each step shortened until the residual falls. Points that do not converge from where they start are carried
+there by continuation: the expression changes in steps, and each step starts from the last one's answer.
+
+Where the warp folds (a Jacobian with determinant <= 0) there is more than one posed point for a canonical one, or
+none: a closed mouth's seam opens into a whole cavity. Such points are reported, not hidden.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..types import Codes
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..models.imhead import Condition, ImHead
+
+TOLERANCE = 4e-5
+"""Residual |x + Delta x - x_can| that counts as solved, model units (0.01 mm)."""
+
+
+@dataclass(frozen=True)
+class Unwarped:
+    """Posed points of one head and how well the warp could be inverted there.
+
+    Attributes:
+        points: (N, 3) posed points, model units; the best found where nothing solves the equation.
+        residual: (N,) what is left of |x + Delta x(x) - x_can|, model units.
+        determinant: (N,) of the backward warp's Jacobian at the points: 1 = rigid, <= 0 = folded over.
+        evaluations: Points at which the deformer was evaluated.
+    """
+
+    points: np.ndarray
+    residual: np.ndarray
+    determinant: np.ndarray
+    evaluations: int
+
+    def report(self, tolerance: float = TOLERANCE) -> dict[str, float]:
+        """Share of points ``solved``, share ``folded``, and the 99.9th percentile and largest residual."""
+        count = max(len(self.points), 1)
+        return {
+            "solved": float((self.residual <= tolerance).sum() / count),
+            "folded": float((self.determinant <= 0).sum() / count),
+            "residual_p999": float(np.percentile(self.residual, 99.9)) if len(self.points) else 0.0,
+            "residual_max": float(self.residual.max(initial=0)),
+        }
+
+    def with_points(self, index: np.ndarray, other: Unwarped) -> Unwarped:
+        """These, with those at `index` taken from another answer."""
+        points, residual, determinant = self.points.copy(), self.residual.copy(), self.determinant.copy()
+        points[index], residual[index], determinant[index] = other.points, other.residual, other.determinant
+        return Unwarped(points, residual, determinant, self.evaluations + other.evaluations)
+
+
+def from_canonical(
+    model: ImHead,
+    canonical: np.ndarray,
+    codes: Codes,
+    *,
+    start: np.ndarray | None = None,
+    steps: int = 12,
+    continuation: int = 4,
+    tolerance: float = TOLERANCE,
+) -> Unwarped:
+    """Posed points of canonical ones: the inverse of the model's `to_canonical`.
+
+    Args:
+        model: A model with a `deformer` (ImHead).
+        canonical: (N, 3) points of the neutral head's space, model units.
+        codes: One head (B = 1) with its expression; without one the points come back as they are.
+        start: (N, 3) where to begin, default the canonical points.
+        steps: Newton steps at most.
+        continuation: Steps in which the weights grow for points that did not converge at once; 0 leaves them.
+        tolerance: Residual that is good enough, model units.
+    Raises:
+        ValueError: The codes are of more than one head.
+    """
+    if codes.identity.shape[0] != 1:
+        raise ValueError(f"from_canonical takes the codes of one head, got a batch of {codes.identity.shape[0]}")
+    target = np.asarray(canonical, dtype=np.float32)
+    condition = model.condition(codes)
+    if condition.expressed is None:
+        ones = np.ones(len(target))
+        return Unwarped(target.astype(float), 0 * ones, ones, 0)
+    begin = target if start is None else np.asarray(start, dtype=np.float32)
+    points, residual, determinant, spent = _newton(model, condition, target, begin, steps, tolerance)
+    left = np.flatnonzero((residual > tolerance) | (determinant <= 0))
+    if continuation and len(left):
+        here, rest, det, more = _follow(
+            model, target[left], target[left], 0 * codes.expression, codes, continuation, steps, tolerance
+        )
+        spent += more
+        better = (rest < residual[left]) | ((rest <= tolerance) & (det > 0))
+        won = left[better]
+        points[won], residual[won], determinant[won] = here[better], rest[better], det[better]
+    return Unwarped(points.astype(float), residual.astype(float), determinant.astype(float), spent)
+
+
+def follow(
+    model: ImHead,
+    canonical: np.ndarray,
+    posed: np.ndarray,
+    known: Codes,
+    codes: Codes,
+    *,
+    path: int = 4,
+    steps: int = 6,
+    tolerance: float = TOLERANCE,
+) -> Unwarped:
+    """As :func:`from_canonical`, along the way from an expression whose answer is known: its branch is kept.
+
+    Args:
+        model: A model with a `deformer`.
+        canonical: (N, 3).
+        posed: (N, 3) posed points of the canonical ones with the known expression.
+        known: One head with that expression.
+        codes: The same head with the expression wanted.
+        path: Steps from one expression to the other.
+        steps: Newton steps in each.
+        tolerance: Residual that is good enough, model units.
+    """
+    target, start = (np.asarray(p, dtype=np.float32) for p in (canonical, posed))
+    points, residual, determinant, spent = _follow(
+        model, target, start, known.expression, codes, path, steps, tolerance
+    )
+    return Unwarped(points.astype(float), residual.astype(float), determinant.astype(float), spent)
+
+
+def _follow(model, target, start, known, codes, path: int, steps: int, tolerance: float):
+    here, spent = start, 0
+    for step in range(1, path + 1):
+        at = replace(codes, expression=known + (codes.expression - known) * (step / path))
+        condition = model.condition(at)
+        if condition.expressed is None:  # the neutral head: nothing is warped
+            return target, np.zeros(len(target), np.float32), np.ones(len(target), np.float32), spent
+        here, residual, determinant, more = _newton(model, condition, target, here, steps, tolerance)
+        spent += more
+    return here, residual, determinant, spent
+
+
+def warp_and_jacobian(model: ImHead, points: torch.Tensor, condition: Condition):
+    """Backward warp x_can (N, 3) and its exact Jacobian d x_can / d x (N, 3, 3) at posed points (N, 3)."""
+    import torch
+
+    shift, ambient, state = model.deformer(points[None], condition.expressed)
+    none = torch.zeros_like(ambient)
+    rows = []
+    for axis in range(3):
+        unit = torch.zeros_like(shift)
+        unit[..., axis] = 1.0
+        rows.append(model.deformer.reverse(unit, none, state)[0][0])
+    jacobian = torch.stack(rows, dim=1) + torch.eye(3, dtype=points.dtype, device=points.device)
+    return points + shift[0], jacobian
+
+
+def _newton(model, condition, target: np.ndarray, start: np.ndarray, steps: int, tolerance: float, chunk: int = 4096):
+    """Damped Newton in chunks: points, residuals, determinants (numpy) and evaluations."""
+    import torch
+
+    device = condition.parts.device
+    found, spent = [], 0
+    with torch.no_grad():
+        for begin in range(0, len(target), chunk):
+            goal = torch.from_numpy(target[begin : begin + chunk]).to(device)
+            x = torch.from_numpy(np.ascontiguousarray(start[begin : begin + chunk])).to(device).clone()
+            warped, jacobian = warp_and_jacobian(model, x, condition)
+            spent += len(x)
+            residual = (warped - goal).norm(dim=1)
+            length = torch.ones_like(residual)
+            active = residual > tolerance
+            for _ in range(steps):
+                index = torch.nonzero(active)[:, 0]
+                if not len(index):
+                    break
+                step = _solve(jacobian[index], goal[index] - warped[index])
+                trial = x[index] + length[index, None] * step
+                new, slope = warp_and_jacobian(model, trial, condition)
+                spent += len(index)
+                rest = (new - goal[index]).norm(dim=1)
+                better = rest < residual[index]
+                won = index[better]
+                x[won], residual[won] = trial[better], rest[better]
+                warped[won], jacobian[won] = new[better], slope[better]
+                length[won] = 1.0
+                length[index[~better]] *= 0.35
+                active = (residual > tolerance) & (length > 0.02)
+            found.append((x, residual, torch.linalg.det(jacobian)))
+    if not found:
+        return np.empty((0, 3), np.float32), np.empty(0, np.float32), np.empty(0, np.float32), 0
+    return (*(torch.cat(part).cpu().numpy() for part in zip(*found)), spent)
+
+
+def _solve(jacobian, right):
+    """Newton steps (N, 3), damped where the Jacobian is nearly singular and no longer than 0.06 (15 mm)."""
+    import torch
+
+    normal = jacobian.transpose(1, 2) @ jacobian
+    ridge = 1e-5 * torch.eye(3, dtype=right.dtype, device=right.device)
+    step = torch.linalg.solve(normal + ridge, (jacobian.transpose(1, 2) @ right[..., None]))[..., 0]
+    return step * (0.06 / step.norm(dim=1, keepdim=True).clamp_min(1e-12)).clamp_max(1.0)

@@ -1,0 +1,146 @@
+"""The scene of the viewer: one head, shown as plain skin or with colours per vertex, and the scan beside it.
+
+viser's plain meshes take new vertices without a flicker but have one colour; colours per vertex need a GLB, which goes
+blank while it is parsed. So a coloured head is put up beside the last one, which is taken away a moment later.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from headfield.surface.rays import RayScene
+from headfield.types import Mesh
+from headfield.view.shading import CLAY
+
+LINGER = 0.25
+"""Seconds that the last coloured head stays up, until the next one has been parsed."""
+
+_LINEAR = np.round(255 * np.where(np.arange(256) <= 10, np.arange(256) / 255 / 12.92,
+                                  ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4)).astype(np.uint8)  # fmt: skip
+
+
+class Canvas:
+    """Shows meshes; safe to call from several threads."""
+
+    def __init__(self, server, clicked: Callable[[np.ndarray], None]) -> None:
+        """Set the scene up.
+
+        Args:
+            server: A viser server.
+            clicked: Called with the place (3,) on the head, model frame, that the user clicked.
+        """
+        self.server, self.clicked = server, clicked
+        self.mesh: Mesh | None = None
+        self.colours: np.ndarray | None = None
+        self.shown = 0
+        self._lock = threading.RLock()
+        self._plain = self._coloured = self._scan = None
+        self._turn, self._rays = 0, None
+        scene = server.scene
+        scene.set_up_direction("+y")
+        scene.world_axes.visible = False
+        scene.configure_default_lights(True, cast_shadow=False)
+        scene.configure_environment_map("studio", environment_intensity=0.35)
+        y, x = np.mgrid[-1:1:128j, -1:1:128j]
+        fall = np.clip((x**2 + 0.8 * (y + 0.2) ** 2) / 2, 0, 1)[..., None]
+        backdrop = (1 - fall) * np.array([238, 237, 235]) + fall * np.array([206, 205, 203])
+        scene.set_background_image(backdrop.astype(np.uint8), format="png")
+        self.home(server.initial_camera)
+
+    @staticmethod
+    def home(camera) -> None:
+        """Put a camera where a portrait is taken from: a little to the head's left, at eye level."""
+        camera.position, camera.look_at, camera.up = (0.95, 0.18, 2.15), (0.0, 0.0, -0.12), (0.0, 1.0, 0.0)
+        camera.fov = 0.6
+
+    def show(self, mesh: Mesh, colours: np.ndarray | None = None) -> None:
+        """Put a mesh on screen, model frame; colours (V, 4) uint8 sRGB or None for plain skin."""
+        with self._lock:
+            same = self.mesh is not None and self.mesh.triangles is mesh.triangles
+            self.mesh, self.colours, self._rays = mesh, colours, None
+            if colours is None:
+                self._show_plain(mesh, same)
+            else:
+                self._show_coloured(mesh, colours)
+            self.shown += 1
+
+    def _show_plain(self, mesh: Mesh, same: bool) -> None:
+        vertices = np.asarray(mesh.vertices, dtype=np.float32)
+        with self.server.atomic():
+            if self._plain is None:
+                self._plain = self.server.scene.add_mesh_simple(
+                    "/head", vertices, np.asarray(mesh.triangles, dtype=np.uint32), color=tuple(int(c) for c in CLAY),
+                    side="double",
+                )
+                self._plain.on_click(self._on_click)
+                self._triangles = mesh.triangles
+            else:
+                self._plain.vertices = vertices
+                if self._triangles is not mesh.triangles:
+                    self._plain.faces = np.asarray(mesh.triangles, dtype=np.uint32)
+                    self._triangles = mesh.triangles
+            self._plain.visible = True
+            if self._coloured is not None:
+                self._coloured.remove()
+                self._coloured = None
+
+    def _show_coloured(self, mesh: Mesh, colours: np.ndarray) -> None:
+        from headfield.io.gltf import pack_glb
+
+        linear = np.asarray(colours, dtype=np.uint8).copy()
+        linear[:, :3] = _LINEAR[linear[:, :3]]  # glTF's colours are linear
+        data = {"POSITION": np.asarray(mesh.vertices, "<f4"), "COLOR_0": linear}
+        self._turn += 1
+        node = self.server.scene.add_glb(f"/coloured_{self._turn % 4}", pack_glb(data, np.asarray(mesh.triangles)))
+        node.on_click(self._on_click)
+        last, self._coloured = self._coloured, node
+
+        def take_away() -> None:
+            with self._lock:
+                if last is not None:
+                    last.remove()
+                if self._coloured is not None and self._plain is not None:
+                    self._plain.visible = False
+
+        timer = threading.Timer(LINGER, take_away)
+        timer.daemon = True
+        timer.start()
+
+    def show_scan(self, points: np.ndarray | None, visible: bool = True) -> None:
+        """Put scan points (N, 3), model frame, beside the head, or None for none."""
+        with self._lock:
+            if self._scan is not None:
+                self._scan.remove()
+                self._scan = None
+            if points is not None and len(points):
+                some = points[:: max(1, len(points) // 40_000)].astype(np.float32)
+                self._scan = self.server.scene.add_point_cloud(
+                    "/scan", some, colors=(54, 118, 190), point_size=0.004, visible=visible
+                )
+
+    def scan_visible(self, visible: bool) -> None:
+        """Show or hide the scan."""
+        with self._lock:
+            if self._scan is not None:
+                self._scan.visible = visible
+
+    def _on_click(self, event) -> None:
+        with self._lock:
+            mesh = self.mesh
+            if mesh is None:
+                return
+            if self._rays is None:
+                self._rays = RayScene(mesh.vertices, mesh.triangles)
+            origin, direction = np.array([event.ray_origin]), np.array([event.ray_direction])
+            hit = self._rays.first_hit(origin, direction)
+        if hit.triangle[0] >= 0:
+            self.clicked(origin[0] + hit.distance[0] * direction[0])
+
+
+def yaw_and_pitch(camera) -> tuple[float, float]:
+    """Where a viser camera looks from, in the degrees of :data:`headfield.view.snapshot.VIEWS`."""
+    x, y, z = np.asarray(camera.position) - np.asarray(camera.look_at)
+    return float(np.degrees(np.arctan2(x, z))), float(np.degrees(np.arctan2(y, np.hypot(x, z))))

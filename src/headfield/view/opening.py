@@ -1,0 +1,70 @@
+"""What `headfield view` opens: a fit, a saved head, the model's mean head, or a scan, which is fitted first."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from headfield.edit.record import SavedHead, is_saved_head
+from headfield.errors import ScanError
+from headfield.fit.result import Fit
+from headfield.models.head import Head
+
+MOST_BYTES = 200_000_000
+"""Largest file that the browser may send; a larger one is better opened from the command line, without a copy."""
+
+HEAD_OR_SCAN = ".npz"
+SCANS = (".ply", ".obj", ".stl", ".glb", ".gltf", ".npy", ".xyz")
+
+
+def mean_head(model, model_name: str) -> SavedHead:
+    """The model's mean head, neutral."""
+    return SavedHead(Head(model, model.mean_codes()), model_name, name="mean head")
+
+
+def open_path(
+    path: Path, model, model_name: str, progress: Callable[[str, float], None] = lambda stage, share: None
+) -> tuple[SavedHead, Fit | None]:
+    """The head in a file.
+
+    Args:
+        path: fit.npz or the folder that holds it, a saved head, codes of `headfield sample`, or a scan.
+        model: For scans.
+        model_name: Its name.
+        progress: Called with a stage and the share of it done while a scan is fitted; may raise to give up.
+    Raises:
+        ScanError: It cannot be read, or is neither a head nor a scan.
+        NotAHeadError: There is no head in the scan.
+    """
+    path = Path(path)
+    file = path / "fit.npz" if path.is_dir() else path
+    if not file.exists():
+        raise ScanError(f"{file}: no such file. Give a scan, the fit.npz of `headfield fit`, or a saved head.")
+    if file.suffix.lower() == HEAD_OR_SCAN and _holds_a_head(file):
+        if is_saved_head(file):
+            return SavedHead.load(file), None
+        try:
+            fit = Fit.load(file)
+        except ScanError:
+            return SavedHead.load(file), None  # codes of `headfield sample`; else its error says what was expected
+        return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=file.name), fit
+    if file.suffix.lower() not in (*SCANS, HEAD_OR_SCAN):
+        raise ScanError(
+            f"{file.name}: not a scan that can be read. Give {', '.join(SCANS)}, or a fit.npz or saved head (.npz)."
+        )
+    from headfield.fit.run import fit as fit_scan
+
+    found = fit_scan(file, model, progress=progress)
+    found.model_name = model_name
+    return SavedHead(found.head, model_name, found.placement, found.units, name=file.name), found
+
+
+def _holds_a_head(path: Path) -> bool:
+    """Whether an NPZ holds codes rather than points."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return True  # its reader says best what is wrong
+    return bool(names & {"header", "identity"})
