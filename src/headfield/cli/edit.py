@@ -17,6 +17,10 @@ MEASURED = 96
 """Resolution of the mesh that displacements are measured on."""
 
 
+PICTURED = 160
+"""Resolution of the meshes in the preview."""
+
+
 @dataclass(frozen=True)
 class EditCommand:
     """Change regions of a head: take them from another head, draw them, make them symmetric; undo it again.
@@ -188,7 +192,7 @@ def _told(before, after, pictured: bool):
 
     from headfield.edit.change import change_of
 
-    mesh = before.head.neutral().mesh(MEASURED)
+    mesh = before.head.neutral().mesh(PICTURED if pictured else MEASURED)
     change = change_of(before.head, after.head, mesh, mm=before.mm_per_unit)
     moved = np.abs(change.displacement_mm)
     inside, outside = change.distance_mm < NEAR_MM, change.distance_mm >= NEAR_MM
@@ -223,7 +227,7 @@ def _picture(mesh, after, change):
     from headfield.view.snapshot import render
 
     most = float(np.ceil(max(1.0, np.nanpercentile(np.abs(change.displacement_mm), 99.5))))
-    now = after.head.neutral().mesh(160)
+    now = after.head.neutral().mesh(PICTURED)
     options = {"frame_on": mesh.vertices, "size": 320}
     images, labels = [], []
     for view in ("front", "three_quarter"):

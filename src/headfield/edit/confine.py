@@ -43,7 +43,7 @@ class Confinement:
         stretch: The prior's spread is taken so many times as wide: how far a correction may leave what is likely.
     """
 
-    full_mm: float = 12.0
+    full_mm: float = 14.0
     end_mm: float = 25.0
     inside_mm: float = 0.5
     outside_mm: float = 0.05

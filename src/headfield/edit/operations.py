@@ -5,10 +5,10 @@ it changes the codes and local origins of the parts of its region, and only thei
 bit, wherever every edited part has weight zero (DESIGN section 3). Blending whole heads (`interpolate` without regions)
 is no local edit: it moves the identity too.
 
-Where a part comes from another head, its local origin comes along as the region's own constellation: the donor's
-origins, moved by the region's mean difference. What is wide or long in the donor stays so, and the region stays where
-the head has it. With the donor's origins as they are, a longer face would push its mouth down the chin; with the
-head's own, a wide mouth would be squeezed.
+Where a part comes from another head, its local origin comes along as it is. A code and its origin were learned
+together, in the place where FusionNet, which sees absolute positions, knows them: with the head's own origins, or the
+donor's moved to the head's region, lips part and nostrils tear (tried and looked at). Heads are normalised to one skull
+frame, so the donor's region comes to lie where the donor has it, and confining joins it to the head's own face.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from headfield.edit.confine import Confinement, confined
-from headfield.edit.regions import groups_of, parts_of
+from headfield.edit.regions import parts_of
 from headfield.errors import ConfigError
 from headfield.frames import MIRROR_PART, N_ANCHORS, N_PAIRS
 from headfield.models.head import Head
@@ -52,15 +52,12 @@ def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, co
     _same_model(head, other)
     if head.reflected != other.reflected:
         raise ConfigError("one of the two heads is mirrored and the other is not: mirror both or none before a swap.")
-    groups = _groups(head, regions)
-    donor_parts, donor_origins = in_use(other)
+    parts = _parts(head, regions)
     own = in_use(head)
-    codes, origins = own[0].clone(), own[1].clone()
-    for group in groups:
-        codes[:, group] = donor_parts[:, group]
-        moved = donor_origins[:, group]
-        origins[:, group] = moved - (moved - own[1][:, group]).mean(dim=1, keepdim=True)
-    return _tempered(head, own, (codes, origins), np.concatenate(groups), strength, confine)
+    asked = tuple(mine.clone() for mine in own)
+    for result, given in zip(asked, in_use(other)):
+        result[:, parts] = given[:, parts]
+    return _tempered(head, own, asked, parts, strength, confine)
 
 
 def sample_region(
@@ -131,7 +128,7 @@ def symmetrise(head: Head, regions: Regions | None = None, strength: float = 1.0
     """
     if not 0 <= strength <= 1:
         raise ConfigError(f"strength {strength:g}: symmetrising goes from 0 (as it is) to 1 (both sides alike).")
-    chosen = np.arange(N_ANCHORS) if regions is None else np.concatenate(_groups(head, regions))
+    chosen = np.arange(N_ANCHORS) if regions is None else _parts(head, regions)
     own = in_use(head)
     codes, origins = own[0].clone(), own[1].clone()
     mirror = torch.tensor([-1.0, 1.0, 1.0]).to(own[1])
@@ -172,7 +169,7 @@ def reset(head: Head, regions: Regions | None = None) -> Head:
     if regions is None:
         return replace(head, codes=replace(head.codes, parts=None, anchors=None))
     own, now = _plain(head), in_use(head)
-    back = np.concatenate(_groups(head, regions))
+    back = _parts(head, regions)
     codes, origins = now[0].clone(), now[1].clone()
     codes[:, back], origins[:, back] = own[0][:, back], own[1][:, back]
     return _with(head, codes, origins)
@@ -227,16 +224,16 @@ def _tempered(head: Head, own, asked, parts: np.ndarray, strength: float, confin
     if strength == 0:
         return head
     if confine:
-        asked = confined(head.model, head.codes.identity, own, asked, np.unique(parts), Confinement())
+        asked = confined(head.model, head.codes.identity, own, asked, parts, Confinement())
     codes, origins = own[0].clone(), own[1].clone()
     for result, mine, wanted in zip((codes, origins), own, asked):
         result[:, parts] = wanted[:, parts] if strength == 1 else torch.lerp(mine, wanted, strength)[:, parts]
     return _with(head, codes, origins)
 
 
-def _groups(head: Head, regions: Regions) -> list[np.ndarray]:
-    groups = groups_of(regions)  # of a mirrored head the left eye is made by the right parts
-    return [MIRROR_PART[group] for group in groups] if head.reflected else groups
+def _parts(head: Head, regions: Regions) -> np.ndarray:
+    parts = parts_of(regions)  # of a mirrored head the left eye is made by the right parts
+    return np.sort(MIRROR_PART[parts]) if head.reflected else parts
 
 
 def _expression(head: Head) -> torch.Tensor:
