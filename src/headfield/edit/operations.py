@@ -5,10 +5,10 @@ it changes the codes and local origins of the parts of its region, and only thei
 bit, wherever every edited part has weight zero (DESIGN section 3). Blending whole heads (`interpolate` without regions)
 is no local edit: it moves the identity too.
 
-Where a part comes from another head, its local origin comes along as it is. A code and its origin were learned
-together, in the place where FusionNet, which sees absolute positions, knows them: with the head's own origins, or the
-donor's moved to the head's region, lips part and nostrils tear (tried and looked at). Heads are normalised to one skull
-frame, so the donor's region comes to lie where the donor has it, and confining joins it to the head's own face.
+Unconfined, a part that comes from another head brings its local origin along as it is. A code and its origin were
+learned together, in the place where FusionNet, which sees absolute positions, knows them: with the head's own origins,
+or the donor's moved to the head's region, lips part and nostrils tear (tried and looked at). Confined, the donor's
+*surface* is moved to where the region's surroundings are alike, and codes are looked for that make it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from headfield.edit.confine import Confinement, confined
+from headfield.edit.confine import confined
 from headfield.edit.regions import parts_of
 from headfield.errors import ConfigError
 from headfield.frames import MIRROR_PART, N_ANCHORS, N_PAIRS
@@ -35,7 +35,7 @@ MOST_SD = 4.0
 Regions = str | Sequence[str]
 
 
-def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, confine: bool = True) -> Head:
+def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, confine: bool = False) -> Head:
     """The head with regions of another head.
 
     Args:
@@ -43,8 +43,9 @@ def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, co
         other: The donor, of the same model.
         regions: Names of regions, see :func:`headfield.edit.regions.parts_of`.
         strength: 0 leaves the head as it is, 1 takes the donor's region; -1..2 extrapolates.
-        confine: Correct the codes so that nothing beyond the region's border moves, see :mod:`headfield.edit.confine`;
-            False takes the donor's codes as they are.
+        confine: Look for codes that do to the surface what the donor's region would, and leave what lies beyond its
+            border where it is (seconds), see :mod:`headfield.edit.confine`; False takes the donor's codes and origins
+            as they are: truer to the donor, at once, and undone by swapping back, but cheeks come along with a nose.
     Raises:
         ConfigError: Different models, an unknown region, or a strength out of bounds.
     """
@@ -53,11 +54,10 @@ def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, co
     if head.reflected != other.reflected:
         raise ConfigError("one of the two heads is mirrored and the other is not: mirror both or none before a swap.")
     parts = _parts(head, regions)
-    own = in_use(head)
-    asked = tuple(mine.clone() for mine in own)
-    for result, given in zip(asked, in_use(other)):
-        result[:, parts] = given[:, parts]
-    return _tempered(head, own, asked, parts, strength, confine)
+    if strength == 0:
+        return head
+    asked = confined(head.model, head.codes, other.codes, parts) if confine else in_use(other)
+    return _tempered(head, asked, parts, strength)
 
 
 def sample_region(
@@ -140,7 +140,7 @@ def symmetrise(head: Head, regions: Regions | None = None, strength: float = 1.0
             origins[:, part] = (1 - share) * own[1][:, part] + share * own[1][:, image] * mirror
         else:
             origins[:, part, 0] = 0.0
-    return _tempered(head, own, (codes, origins), chosen, strength, confine=False)
+    return head if strength == 0 else _tempered(head, (codes, origins), chosen, strength)
 
 
 def transfer_expression(head: Head, other: Head) -> Head:
@@ -219,12 +219,9 @@ def _with(head: Head, codes: torch.Tensor, origins: torch.Tensor) -> Head:
     return replace(head, codes=replace(head.codes, parts=codes, anchors=origins))
 
 
-def _tempered(head: Head, own, asked, parts: np.ndarray, strength: float, confine: bool) -> Head:
+def _tempered(head: Head, asked, parts: np.ndarray, strength: float) -> Head:
     """Between a head's own codes and the asked ones; untouched parts keep their bits."""
-    if strength == 0:
-        return head
-    if confine:
-        asked = confined(head.model, head.codes.identity, own, asked, parts, Confinement())
+    own = in_use(head)
     codes, origins = own[0].clone(), own[1].clone()
     for result, mine, wanted in zip((codes, origins), own, asked):
         result[:, parts] = wanted[:, parts] if strength == 1 else torch.lerp(mine, wanted, strength)[:, parts]
