@@ -17,6 +17,10 @@ MEASURED = 96
 """Resolution of the mesh that displacements are measured on."""
 
 
+PICTURED = 160
+"""Resolution of the meshes in the preview."""
+
+
 @dataclass(frozen=True)
 class EditCommand:
     """Change regions of a head: take them from another head, draw them, make them symmetric; undo it again.
@@ -51,8 +55,9 @@ class EditCommand:
     """Spread of --sample: 1 is the training heads' own, 2 is a caricature."""
     seed: int = 0
     """Seed of --sample."""
-    confine: bool = True
-    """--no-confine takes the parts as they are, with all that they move beyond the region's border."""
+    confine: Literal["draws", "all", "none"] = "draws"
+    """Keep what moves inside the region's border: of draws, of swaps too (joins unlike faces without moving the rest,
+    less like the donor), or of none (parts as they are, with what they move around the region)."""
     mesh: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the edited head as a mesh, too: .ply, .obj, .stl or .glb, in the scan's own frame and unit."""
     preview: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
@@ -149,7 +154,7 @@ class EditCommand:
             after = after.apply(operation)
             done.append(words)
 
-        common = {"strength": self.strength, "confine": self.confine}
+        common = {"strength": self.strength}
         if self.undo:
             after = after.undo(self.undo)
             done.append(f"undid {self.undo} edit{'s' if self.undo > 1 else ''}")
@@ -160,9 +165,9 @@ class EditCommand:
             do(f"{share:g} of the way to {Path(path).name}", do="interpolate", donor=other(path), t=share)
         for word in self.swap:
             region, _, path = word.partition("=")
-            do(f"{region} of {Path(path).name}", do="swap", donor=other(path), regions=[region], **common)
+            do(f"{region} of {Path(path).name}", do="swap", donor=other(path), regions=[region], confine=self.confine == "all", **common)
         for region in self.sample:
-            options = {"sd": self.sd, "seed": self.seed}
+            options = {"sd": self.sd, "seed": self.seed, "confine": self.confine != "none"}
             do(f"drew {region} at {self.sd:g} sd", do="sample_region", regions=[region], **options, **common)
         if self.symmetrise is not None:
             names = " ".join(self.symmetrise) or "the whole head"
@@ -188,7 +193,7 @@ def _told(before, after, pictured: bool):
 
     from headfield.edit.change import change_of
 
-    mesh = before.head.neutral().mesh(MEASURED)
+    mesh = before.head.neutral().mesh(PICTURED if pictured else MEASURED)
     change = change_of(before.head, after.head, mesh, mm=before.mm_per_unit)
     moved = np.abs(change.displacement_mm)
     inside, outside = change.distance_mm < NEAR_MM, change.distance_mm >= NEAR_MM
@@ -223,7 +228,7 @@ def _picture(mesh, after, change):
     from headfield.view.snapshot import render
 
     most = float(np.ceil(max(1.0, np.nanpercentile(np.abs(change.displacement_mm), 99.5))))
-    now = after.head.neutral().mesh(160)
+    now = after.head.neutral().mesh(PICTURED)
     options = {"frame_on": mesh.vertices, "size": 320}
     images, labels = [], []
     for view in ("front", "three_quarter"):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from headfield.edit.operations import edited_parts
-from headfield.frames import MM_PER_UNIT
+from headfield.frames import MM_PER_UNIT, mirror_points
 from headfield.models.head import Head
+from headfield.models.imhead import Condition, ImHead
 from headfield.types import Mesh
 
 MOST_MM = 40.0
@@ -33,41 +33,54 @@ class Change:
     parts: np.ndarray
 
 
-@torch.no_grad()
-def change_of(
-    source: Head, edited: Head, mesh: Mesh, parts: np.ndarray | None = None, mm: float = MM_PER_UNIT
-) -> Change:
+def change_of(source: Head, edited: Head, mesh: Mesh, mm: float = MM_PER_UNIT) -> Change:
     """Displacement of the neutral surface from a head to its edited copy.
 
     Args:
         source: The head before.
-        edited: The head after.
+        edited: The head after; both are of one model, and mirrored alike.
         mesh: The neutral surface of `source`, model frame, with normals.
-        parts: Parts that count as edited; default those in which the two differ.
         mm: True millimetres per model unit.
     """
-    model = source.model
-    before, after = (model.condition(head.neutral().codes) for head in (source, edited))
+    if source.reflected:
+        mesh = replace(mesh, vertices=mirror_points(mesh.vertices), normals=mirror_points(mesh.normals))
+    with torch.no_grad():
+        before, after = (source.model.condition(head.neutral().codes) for head in (source, edited))
+    return change_between(source.model, before, after, mesh, mm=mm)
+
+
+@torch.no_grad()
+def change_between(
+    model: ImHead, before: Condition, after: Condition, mesh: Mesh, parts: np.ndarray | None = None,
+    mm: float = MM_PER_UNIT,
+) -> Change:  # fmt: skip
+    """As :func:`change_of`, for folded codes.
+
+    Args:
+        model: The model of both.
+        before: Of the source.
+        after: Of the edited head. With other blend anchors than `before` everything may have moved.
+        mesh: The surface of `before`, model frame, with normals.
+        parts: (P,) parts that count as edited; default those in which the two differ.
+        mm: True millimetres per model unit.
+    """
     if parts is None:
         differ = (before.parts != after.parts).any(dim=2)[0] | (before.origins != after.origins).any(dim=2)[0]
         parts = np.flatnonzero(differ.cpu().numpy())
-        parts = parts if len(parts) else edited_parts(edited)
-    same = torch.equal(before.blend_anchors, after.blend_anchors)
     vertices, normals = np.asarray(mesh.vertices), np.asarray(mesh.normals)
-    if source.reflected:
-        vertices, normals = vertices * [-1, 1, 1], normals * [-1, 1, 1]
-    weight = np.zeros(len(vertices))
+    moved, weight = np.zeros(len(vertices)), np.zeros(len(vertices))
     distance = np.full(len(vertices), np.inf)
     if len(parts):
         anchors = before.blend_anchors[0, parts].cpu().numpy()
+        distance = np.linalg.norm(vertices[:, None] - anchors, axis=2).min(axis=1) * mm
         for rows in np.array_split(np.arange(len(vertices)), max(1, len(vertices) // 20_000)):
             query = torch.as_tensor(vertices[rows]).to(before.blend_anchors)[None]
             weights = model.ensemble.weights(query, before.blend_anchors).weights[0]
             weight[rows] = weights[:, parts].sum(dim=1).cpu().numpy()
-            distance[rows] = np.linalg.norm(vertices[rows][:, None] - anchors, axis=2).min(axis=1) * mm
-    moved = np.zeros(len(vertices))
-    reached = weight > 0 if same else np.ones(len(vertices), dtype=bool)
-    if reached.any() and (len(parts) or not same):
+    reached = weight > 0
+    if not torch.equal(before.blend_anchors, after.blend_anchors):
+        reached[:] = True
+    if reached.any():
         moved[reached] = _along_normals(model, after, vertices[reached], normals[reached], mm)
     return Change(moved, distance, weight, parts)
 

@@ -2,20 +2,20 @@
 
 A part rules its whole cell of the head, which reaches well past the feature that it is named for: a drawn chin would
 bring its own throat along. Within the part's 32 numbers and its origin there is room for both, and the prior says what
-is likely. So the codes asked for are corrected as little as possible, in the prior's own measure, such that the field
-follows the asked one inside a window about the region's anchors and stays the source's own outside it:
+is likely. So codes are looked for with which the field follows the donor's own, f_1, inside a window m about the
+region's anchors, and stays the source's own, f_0, outside of it:
 
-    min_u  sum_x ((f_u(x) - f_0(x) - m(x) (f_1(x) - f_0(x))) / s(x))^2 + (u - u_1)^T C^-1 (u - u_1)
+    min_u  sum_x ((f_u(x) - f_0(x) - m(x) (f_1(x + t) - f_0(x))) / s(x))^2 + (u - u_1)^T C^-1 (u - u_1)
 
-with u the codes and origins of the edited parts, u_0 the source's, u_1 the asked ones, m the window and C the prior's
-covariance of u within the head's hair class. For codes drawn from the prior this is conditioning of the draw on what
-lies around the region (Matheron's rule), linearised again in every Gauss-Newton step. Nothing but the codes and origins
-of the edited parts changes, so confined edits are exactly local as well.
+with u the codes and origins of the edited parts, u_1 the donor's, C the prior's covariance of u within the head's hair
+class, and t what puts the donor's surroundings of the region onto the head's. The second term chooses what the surface
+does not tell, such as how the inside of the mouth goes on. Solved by Gauss-Newton with exact derivatives. Nothing but
+the codes and origins of the edited parts changes, so confined edits are exactly local as well.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from headfield.types import Codes
 
 DRAWS = 2000
 """Draws from the prior that the covariance of codes and origins is taken from."""
+
+_AROUND = 0.2
+"""Model units (50 mm): how far around a region its surroundings are looked at to place a donor's."""
 
 
 @dataclass(frozen=True)
@@ -41,92 +44,108 @@ class Confinement:
         near_mm: Reach of those beside the surface.
         steps: Gauss-Newton steps at most.
         stretch: The prior's spread is taken so many times as wide: how far a correction may leave what is likely.
+        rounds: More solutions after the first, each with more weight on what still moves outside.
     """
 
-    full_mm: float = 12.0
-    end_mm: float = 25.0
-    inside_mm: float = 0.5
+    full_mm: float = 4.0
+    end_mm: float = 28.0
+    inside_mm: float = 1.0
     outside_mm: float = 0.05
     points: int = 2500
     near_mm: float = 6.0
     steps: int = 8
     stretch: float = 2.0
+    rounds: int = 1
 
 
 def confined(
     model: ImHead,
-    identity: torch.Tensor,
-    source: tuple[torch.Tensor, torch.Tensor],
-    asked: tuple[torch.Tensor, torch.Tensor],
+    source: Codes,
+    donor: Codes,
     parts: np.ndarray,
     options: Confinement | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes and origins near the asked ones whose effect ends where the region does.
+    """Codes and origins with which the donor's surface takes the region's place and nothing moves beyond its border.
 
     Args:
-        model: The head's model.
-        identity: (1, D) unedited identity: its anchors give the blend weights.
-        source: Part codes (1, K, d) and origins (1, K, 3) of the head.
-        asked: The same after the plain edit; they differ in `parts` only.
-        parts: (P,) indices of the edited parts.
+        model: The model of both.
+        source: The head to change (B = 1); its expression does not matter.
+        donor: The head whose region is wanted.
+        parts: (P,) indices of the parts to edit.
         options: How hard.
     Returns:
         Part codes (1, K, d) and origins (1, K, 3), the source's own outside `parts`.
     """
     options = options or Confinement()
-    u_0, u_1 = _vector(source, parts), _vector(asked, parts)
-    if np.array_equal(u_0, u_1):
-        return source
-    at_source, at_asked = _condition(model, identity, source), _condition(model, identity, asked)
+    with torch.no_grad():
+        at_source, at_donor = (model.condition(replace(codes, expression=None)) for codes in (source, donor))
+    own, given = (at_source.parts, at_source.origins), (at_donor.parts, at_donor.origins)
+    shift = _shift(at_source, at_donor, parts)
+    u_0, u_1 = _vector(own, parts), _vector((given[0], given[1] - torch.as_tensor(shift).to(given[1])), parts)
+    if np.array_equal(_vector(own, parts), _vector(given, parts)):
+        return own
     places = _places(model, at_source, parts, options)
     if not len(places):
-        return asked
+        return own
     anchors = at_source.blend_anchors[0, parts].cpu().numpy()
-    distance = np.linalg.norm(places[:, None] - anchors, axis=2).min(axis=1) * MM_PER_UNIT
-    window = _window(distance, options)
-    own = _value(model, places, at_source)
-    wanted = own + window * (_value(model, places, at_asked) - own)
+    window = _window(np.linalg.norm(places[:, None] - anchors, axis=2).min(axis=1) * MM_PER_UNIT, options)
+    before = _value(model, places, at_source)
+    wanted = before + window * (_value(model, places + shift, at_donor) - before)
     sigma = options.outside_mm * (options.inside_mm / options.outside_mm) ** window / MM_PER_UNIT
-    spread = options.stretch * np.linalg.cholesky(_covariance(model, identity, parts))
-    u = _solve(model, identity, source, parts, places, (wanted, sigma), spread, (u_0, u_1), options.steps)
-    return _codes(source, parts, u)
+    spread = options.stretch * np.linalg.cholesky(_covariance(model, source.identity, parts))
+    v = np.linalg.solve(spread, u_0 - u_1)
+    for round_ in range(1 + options.rounds):
+        v, left = _solve(model, (at_source, own, parts), places, (wanted, sigma), (u_1, spread), v, options.steps)
+        if round_ < options.rounds:  # what still moves most outside is minded most in the next round
+            outside = window < 0.02
+            typical = max(float(np.sqrt((left[outside] ** 2).mean())), 1e-6) if outside.any() else 1.0
+            sigma = np.where(outside, sigma / np.clip(np.abs(left) / typical, 1.0, 3.0), sigma)
+    return _codes(own, parts, u_1 + spread @ v)
 
 
-def _solve(model, identity, source, parts, places, wanted, spread, ends, steps: int) -> np.ndarray:
-    """Gauss-Newton on v, u = u_1 + L v, with steps halved until the cost falls."""
-    (target, sigma), (u_0, u_1) = wanted, ends
+def _shift(source: Condition, donor: Condition, parts: np.ndarray) -> np.ndarray:
+    """How much farther (3,) the donor's face lies about the region: from the anchors around it, near ones most.
 
-    def residual(v: np.ndarray, slopes: bool):
-        condition = _condition(model, identity, _codes(source, parts, u_1 + spread @ v))
-        if not slopes:
-            return (_value(model, places, condition) - target) / sigma, None
-        value, on_parts, on_origins = _slopes(model, places, condition, parts)
-        jacobian = np.concatenate([on_parts.reshape(len(places), -1), on_origins.reshape(len(places), -1)], axis=1)
-        return (value - target) / sigma, (jacobian / sigma[:, None]) @ spread
+    The region itself does not count: a long chin is long because it is far from the mouth.
+    """
+    here, there = (condition.blend_anchors[0].double().cpu().numpy() for condition in (source, donor))
+    around = np.setdiff1d(np.arange(len(here)), parts)
+    if not len(around):
+        return np.zeros(3)
+    distance = np.linalg.norm(here[around, None] - here[parts], axis=2).min(axis=1)
+    weight = np.exp(-((distance / _AROUND) ** 2))
+    return weight @ (there - here)[around] / weight.sum()
 
-    def cost(r: np.ndarray, v: np.ndarray) -> float:
-        return float(r @ r + v @ v)
 
-    # half the way is a better start than either end: what is asked may be far outside what a linear step can mend
-    v = np.linalg.solve(spread, 0.5 * (u_0 - u_1))
-    r, jacobian = residual(v, True)
+def _solve(model, head, places, wanted, prior, v: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Newton on v, u = u_1 + L v, with steps halved until the cost falls; v and what is left at the places."""
+    (at_source, own, parts), (target, sigma), (u_1, spread) = head, wanted, prior
+
+    def condition(v: np.ndarray) -> Condition:
+        codes, origins = _codes(own, parts, u_1 + spread @ v)
+        return replace(at_source, parts=codes, origins=origins, ensemble=model.ensemble.fold(codes))
+
+    def residual(v: np.ndarray) -> np.ndarray:
+        return (_value(model, places, condition(v)) - target) / sigma
+
+    r = residual(v)
+    now = float(r @ r + v @ v)
     for _ in range(steps):
-        now = cost(r, v)
-        normal = jacobian.T @ jacobian + np.eye(len(v))
-        step = np.linalg.solve(normal, -(jacobian.T @ r + v))
-        scale = 1.0
-        while scale > 0.1:
-            trial, _ = residual(v + scale * step, False)
-            if cost(trial, v + scale * step) < now:
+        _, on_parts, on_origins = _slopes(model, places, condition(v), parts)
+        jacobian = np.concatenate([on_parts.reshape(len(places), -1), on_origins.reshape(len(places), -1)], axis=1)
+        jacobian = (jacobian / sigma[:, None]) @ spread
+        step = np.linalg.solve(jacobian.T @ jacobian + np.eye(len(v)), -(jacobian.T @ r + v))
+        for scale in (1.0, 0.5, 0.25, 0.125):
+            trial = residual(v + scale * step)
+            cost = float(trial @ trial + (v + scale * step) @ (v + scale * step))
+            if cost < now:
                 break
-            scale /= 2
         else:
             break
-        v = v + scale * step
-        if now - cost(trial, v) < 1e-3 * now:
+        v, r, gain, now = v + scale * step, trial, now - cost, cost
+        if gain < 1e-3 * now:
             break
-        r, jacobian = residual(v, True)
-    return u_1 + spread @ v
+    return v, r * sigma
 
 
 def _vector(codes: tuple[torch.Tensor, torch.Tensor], parts: np.ndarray) -> np.ndarray:
@@ -139,11 +158,6 @@ def _codes(source: tuple[torch.Tensor, torch.Tensor], parts: np.ndarray, vector:
     codes[0, parts] = torch.as_tensor(vector[:split].reshape(len(parts), -1)).to(codes)
     origins[0, parts] = torch.as_tensor(vector[split:].reshape(len(parts), 3)).to(origins)
     return codes, origins
-
-
-def _condition(model: ImHead, identity: torch.Tensor, codes: tuple[torch.Tensor, torch.Tensor]) -> Condition:
-    with torch.no_grad():
-        return model.condition(Codes(identity, None, *codes))
 
 
 def _covariance(model: ImHead, identity: torch.Tensor, parts: np.ndarray) -> np.ndarray:

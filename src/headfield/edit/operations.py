@@ -5,10 +5,10 @@ it changes the codes and local origins of the parts of its region, and only thei
 bit, wherever every edited part has weight zero (DESIGN section 3). Blending whole heads (`interpolate` without regions)
 is no local edit: it moves the identity too.
 
-Where a part comes from another head, its local origin comes along as the region's own constellation: the donor's
-origins, moved by the region's mean difference. What is wide or long in the donor stays so, and the region stays where
-the head has it. With the donor's origins as they are, a longer face would push its mouth down the chin; with the
-head's own, a wide mouth would be squeezed.
+Unconfined, a part that comes from another head brings its local origin along as it is. A code and its origin were
+learned together, in the place where FusionNet, which sees absolute positions, knows them: with the head's own origins,
+or the donor's moved to the head's region, lips part and nostrils tear (tried and looked at). Confined, the donor's
+*surface* is moved to where the region's surroundings are alike, and codes are looked for that make it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from headfield.edit.confine import Confinement, confined
-from headfield.edit.regions import groups_of, parts_of
+from headfield.edit.confine import confined
+from headfield.edit.regions import parts_of
 from headfield.errors import ConfigError
 from headfield.frames import MIRROR_PART, N_ANCHORS, N_PAIRS
 from headfield.models.head import Head
@@ -35,7 +35,7 @@ MOST_SD = 4.0
 Regions = str | Sequence[str]
 
 
-def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, confine: bool = True) -> Head:
+def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, confine: bool = False) -> Head:
     """The head with regions of another head.
 
     Args:
@@ -43,8 +43,9 @@ def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, co
         other: The donor, of the same model.
         regions: Names of regions, see :func:`headfield.edit.regions.parts_of`.
         strength: 0 leaves the head as it is, 1 takes the donor's region; -1..2 extrapolates.
-        confine: Correct the codes so that nothing beyond the region's border moves, see :mod:`headfield.edit.confine`;
-            False takes the donor's codes as they are.
+        confine: Look for codes that do to the surface what the donor's region would, and leave what lies beyond its
+            border where it is (seconds), see :mod:`headfield.edit.confine`; False takes the donor's codes and origins
+            as they are: truer to the donor, at once, and undone by swapping back, but cheeks come along with a nose.
     Raises:
         ConfigError: Different models, an unknown region, or a strength out of bounds.
     """
@@ -52,15 +53,11 @@ def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, co
     _same_model(head, other)
     if head.reflected != other.reflected:
         raise ConfigError("one of the two heads is mirrored and the other is not: mirror both or none before a swap.")
-    groups = _groups(head, regions)
-    donor_parts, donor_origins = in_use(other)
-    own = in_use(head)
-    codes, origins = own[0].clone(), own[1].clone()
-    for group in groups:
-        codes[:, group] = donor_parts[:, group]
-        moved = donor_origins[:, group]
-        origins[:, group] = moved - (moved - own[1][:, group]).mean(dim=1, keepdim=True)
-    return _tempered(head, own, (codes, origins), np.concatenate(groups), strength, confine)
+    parts = _parts(head, regions)
+    if strength == 0:
+        return head
+    asked = confined(head.model, head.codes, other.codes, parts) if confine else in_use(other)
+    return _tempered(head, asked, parts, strength)
 
 
 def sample_region(
@@ -131,7 +128,7 @@ def symmetrise(head: Head, regions: Regions | None = None, strength: float = 1.0
     """
     if not 0 <= strength <= 1:
         raise ConfigError(f"strength {strength:g}: symmetrising goes from 0 (as it is) to 1 (both sides alike).")
-    chosen = np.arange(N_ANCHORS) if regions is None else np.concatenate(_groups(head, regions))
+    chosen = np.arange(N_ANCHORS) if regions is None else _parts(head, regions)
     own = in_use(head)
     codes, origins = own[0].clone(), own[1].clone()
     mirror = torch.tensor([-1.0, 1.0, 1.0]).to(own[1])
@@ -143,7 +140,7 @@ def symmetrise(head: Head, regions: Regions | None = None, strength: float = 1.0
             origins[:, part] = (1 - share) * own[1][:, part] + share * own[1][:, image] * mirror
         else:
             origins[:, part, 0] = 0.0
-    return _tempered(head, own, (codes, origins), chosen, strength, confine=False)
+    return head if strength == 0 else _tempered(head, (codes, origins), chosen, strength)
 
 
 def transfer_expression(head: Head, other: Head) -> Head:
@@ -172,7 +169,7 @@ def reset(head: Head, regions: Regions | None = None) -> Head:
     if regions is None:
         return replace(head, codes=replace(head.codes, parts=None, anchors=None))
     own, now = _plain(head), in_use(head)
-    back = np.concatenate(_groups(head, regions))
+    back = _parts(head, regions)
     codes, origins = now[0].clone(), now[1].clone()
     codes[:, back], origins[:, back] = own[0][:, back], own[1][:, back]
     return _with(head, codes, origins)
@@ -222,21 +219,18 @@ def _with(head: Head, codes: torch.Tensor, origins: torch.Tensor) -> Head:
     return replace(head, codes=replace(head.codes, parts=codes, anchors=origins))
 
 
-def _tempered(head: Head, own, asked, parts: np.ndarray, strength: float, confine: bool) -> Head:
+def _tempered(head: Head, asked, parts: np.ndarray, strength: float) -> Head:
     """Between a head's own codes and the asked ones; untouched parts keep their bits."""
-    if strength == 0:
-        return head
-    if confine:
-        asked = confined(head.model, head.codes.identity, own, asked, np.unique(parts), Confinement())
+    own = in_use(head)
     codes, origins = own[0].clone(), own[1].clone()
     for result, mine, wanted in zip((codes, origins), own, asked):
         result[:, parts] = wanted[:, parts] if strength == 1 else torch.lerp(mine, wanted, strength)[:, parts]
     return _with(head, codes, origins)
 
 
-def _groups(head: Head, regions: Regions) -> list[np.ndarray]:
-    groups = groups_of(regions)  # of a mirrored head the left eye is made by the right parts
-    return [MIRROR_PART[group] for group in groups] if head.reflected else groups
+def _parts(head: Head, regions: Regions) -> np.ndarray:
+    parts = parts_of(regions)  # of a mirrored head the left eye is made by the right parts
+    return np.sort(MIRROR_PART[parts]) if head.reflected else parts
 
 
 def _expression(head: Head) -> torch.Tensor:

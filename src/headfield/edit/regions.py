@@ -34,29 +34,13 @@ def region_names(regions: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def groups_of(regions: str | Sequence[str]) -> list[np.ndarray]:
-    """Part indices of each region by itself, what moves as one; a part of two regions counts with the first.
-
-    Raises:
-        ConfigError: As :func:`region_names`.
-    """
-    taken: set[int] = set()
-    groups = []
-    for name in region_names(regions):
-        group = [int(part) for part in anchor_indices(REGIONS[name]) if int(part) not in taken]
-        taken.update(group)
-        if group:
-            groups.append(np.array(group, dtype=int))
-    return groups
-
-
 def parts_of(regions: str | Sequence[str]) -> np.ndarray:
     """Indices (P,) of the parts of one or several regions, ascending, each once.
 
     Raises:
         ConfigError: As :func:`region_names`.
     """
-    return np.unique(np.concatenate(groups_of(regions)))
+    return np.unique(np.concatenate([anchor_indices(REGIONS[name]) for name in region_names(regions)]))
 
 
 def _advice(name: str) -> str:

@@ -1,0 +1,243 @@
+"""Laws of editing: exactly local, reversible, idempotent."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from headfield.edit.confine import confined
+from headfield.edit.operations import (
+    edited_parts,
+    in_use,
+    interpolate,
+    reset,
+    sample_region,
+    swap,
+    symmetrise,
+    transfer_expression,
+)
+from headfield.edit.regions import parts_of
+from headfield.errors import ConfigError
+from headfield.frames import MIRROR_PART, N_PAIRS
+from headfield.models.config import imhead_tiny
+from headfield.models.head import Head
+from headfield.models.imhead import ImHead
+from headfield.types import ARKIT, ARKIT_MIRROR, Codes
+
+
+def _same(a: Head, b: Head) -> bool:
+    return a.reflected == b.reflected and all(torch.equal(x, y) for x, y in zip(in_use(a), in_use(b)))
+
+
+def _weights(head: Head, places, parts, *, of_edited_anchors: bool = False) -> np.ndarray:
+    condition = head.model.condition(head.codes)
+    anchors = condition.blend_anchors
+    if of_edited_anchors:
+        anchors = head.model.anchors_of_parts(condition.parts)
+    with torch.no_grad():
+        return head.model.ensemble.weights(torch.from_numpy(places)[None], anchors).weights[0][:, parts].numpy()
+
+
+@pytest.mark.parametrize("confine", [False, True])
+@pytest.mark.parametrize("region", ["nose", "left ear"])
+def test_the_field_keeps_its_bits_where_no_edited_part_has_weight(people, places, region, confine):
+    head, parts = people[0], parts_of(region)
+    edited = sample_region(head, region, sd=1.5, seed=2, confine=confine)
+    assert list(edited_parts(edited)) == list(parts)
+    free = (_weights(head, places, parts) == 0).all(axis=1)
+    before, after = head.signed_distance(places), edited.signed_distance(places)
+    assert 0.5 < free.mean() < 0.99
+    np.testing.assert_array_equal(before[free], after[free])
+    assert (before[~free] != after[~free]).mean() > 0.9, "the edit did nothing"
+
+
+def test_that_law_fails_for_moved_blend_anchors(people, places):
+    """Were the anchors of the blend weights LandmarkNet's of the edited parts, the same places would change."""
+    head, parts = people[0], parts_of("nose")
+    edited = sample_region(head, "nose", sd=1.5, seed=2, confine=False)
+    condition = head.model.condition(edited.codes)
+    broken = replace(condition, blend_anchors=head.model.anchors_of_parts(condition.parts))
+    free = (_weights(head, places, parts) == 0).all(axis=1)
+    with torch.no_grad():
+        query = torch.from_numpy(places)[None]
+        moved = head.model.signed_distance(query, broken)[0].numpy()
+    assert (moved[free] != head.signed_distance(places)[free]).any()
+
+
+def test_that_law_fails_for_landmarknets_origins(people, places):
+    """Parts given without anchors: LandmarkNet moves the origins of the unedited parts too."""
+    head, parts = people[0], parts_of("nose")
+    edited = sample_region(head, "nose", sd=1.5, seed=2, confine=False)
+    broken = replace(edited, codes=replace(edited.codes, anchors=None))
+    free = (_weights(head, places, parts) == 0).all(axis=1)
+    assert (broken.signed_distance(places)[free] != head.signed_distance(places)[free]).any()
+
+
+def test_an_edited_head_keeps_its_identity_expression_and_warp(people):
+    head = people[0].with_expression({"jawOpen": 0.5})
+    edited = swap(head, people[1], "mouth", confine=False)
+    assert torch.equal(edited.codes.identity, head.codes.identity)
+    assert torch.equal(edited.codes.expression, head.codes.expression)
+    query = torch.rand(1, 50, 3) - 0.5
+    with torch.no_grad():
+        one, other = (head.model.to_canonical(query, x.codes)[0] for x in (head, edited))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("confine", [False, True])
+def test_swap_with_itself_and_strength_zero_are_identities(people, confine):
+    head, donor = people[:2]
+    assert _same(swap(head, head, ["nose", "eyes"], confine=confine), head)
+    assert swap(head, head, "nose", confine=confine).codes.parts is None, "no edit needs no edited codes"
+    assert swap(head, donor, "nose", 0.0, confine=confine) is head
+    assert sample_region(head, "nose", strength=0.0, confine=confine) is head
+    assert interpolate(head, donor, 0.0, "nose") is head
+
+
+def test_swap_there_and_back_is_an_involution(people):
+    head, donor = people[:2]
+    there = swap(head, donor, ["mouth", "jaw"], confine=False)
+    assert not _same(there, head)
+    assert _same(swap(there, head, ["jaw", "mouth"], confine=False), head)
+
+
+def test_swaps_of_different_regions_commute(people):
+    a, b, c = people
+    one = swap(swap(a, b, "nose", confine=False), c, "chin", confine=False)
+    assert _same(one, swap(swap(a, c, "chin", confine=False), b, "nose", confine=False))
+    everything = swap(a, b, ["nose"], confine=False)
+    parts = parts_of("nose")
+    for now, own, given in zip(in_use(everything), in_use(a), in_use(b)):
+        assert torch.equal(now[:, parts], given[:, parts])
+        rest = np.setdiff1d(np.arange(39), parts)
+        assert torch.equal(now[:, rest], own[:, rest])
+
+
+def test_strength_is_linear_in_the_codes_and_bounded(people):
+    head, donor = people[:2]
+    half, double = (swap(head, donor, "nose", s, confine=False) for s in (0.5, 2.0))
+    for own, given, a, b in zip(in_use(head), in_use(donor), in_use(half), in_use(double)):
+        parts = parts_of("nose")
+        assert torch.allclose(a[:, parts], (own + given)[:, parts] / 2, atol=1e-6)
+        assert torch.allclose(b[:, parts], (2 * given - own)[:, parts], atol=1e-5)
+    for wrong in (-1.5, 2.5, float("nan")):
+        with pytest.raises(ConfigError, match="strength"):
+            swap(head, donor, "nose", wrong)
+    with pytest.raises(ConfigError, match="sd"):
+        sample_region(head, "nose", sd=9.0)
+
+
+def test_draws_follow_their_seed_and_spread(people):
+    head = people[0]
+    one, same, other = (sample_region(head, "chin", 1.0, seed, confine=False) for seed in (1, 1, 2))
+    assert _same(one, same) and not _same(one, other)
+    mean = sample_region(head, "chin", 0.0, 1, confine=False)
+    assert _same(mean, sample_region(head, "chin", 0.0, 2, confine=False))
+
+
+def test_confining_quiets_the_surroundings_and_keeps_the_middle(people):
+    """The field's change near the chin's anchors stays; 25 to 65 mm away it shrinks to a fraction."""
+    head, parts = people[0], parts_of("chin")
+    anchors = head.anchors()[parts]
+    rng = np.random.default_rng(1)
+    places = np.repeat(anchors, 3000, axis=0) + rng.uniform(-0.26, 0.26, (9000, 3))
+    places = places[np.abs(head.signed_distance(places.astype(np.float32))) < 0.02].astype(np.float32)
+    distance = np.linalg.norm(places[:, None] - anchors, axis=2).min(axis=1) * 250
+    moved = {}
+    for confine in (False, True):
+        edited = sample_region(head, "chin", 1.5, 3, confine=confine)
+        change = np.abs(edited.signed_distance(places) - head.signed_distance(places)) * 250
+        moved[confine] = change[distance < 10].mean(), np.percentile(change[(distance > 25) & (distance < 65)], 99)
+    assert moved[True][0] > 0.4 * moved[False][0]
+    assert moved[True][1] < 0.25 * moved[False][1]
+
+
+def test_confining_touches_the_edited_parts_only(people):
+    head, donor, parts = people[0], people[1], parts_of("nose")
+    result = confined(head.model, head.codes, donor.codes, parts)
+    rest = np.setdiff1d(np.arange(39), parts)
+    for now, own in zip(result, in_use(head)):
+        assert torch.equal(now[:, rest], own[:, rest])
+        assert not torch.equal(now[:, parts], own[:, parts])
+
+
+def test_whole_heads_interpolate_from_one_to_the_other(people, places):
+    a, b, c = people
+    half = interpolate(a, b, 0.5)
+    assert half.codes.parts is None
+    assert torch.allclose(half.codes.identity, (a.codes.identity + b.codes.identity) / 2)
+    edited = swap(b, c, "nose", confine=False).with_expression({"jawOpen": 0.4})
+    end = interpolate(a, edited, 1.0)
+    np.testing.assert_allclose(
+        end.signed_distance(places[:500]), edited.signed_distance(places[:500]), atol=2e-5
+    )
+    start = interpolate(a, edited, 0.0)
+    np.testing.assert_allclose(start.signed_distance(places[:500]), a.signed_distance(places[:500]), atol=2e-5)
+
+
+def test_symmetrise_makes_mirrored_parts_and_is_idempotent(people):
+    head = people[0]
+    once = symmetrise(head)
+    codes, origins = in_use(once)
+    paired = np.arange(2 * N_PAIRS)
+    assert torch.equal(codes[:, paired], codes[:, MIRROR_PART[paired]])
+    assert torch.equal(origins, origins[:, MIRROR_PART] * torch.tensor([-1.0, 1.0, 1.0]))
+    assert not _same(once, head) and _same(symmetrise(once), once)
+    assert symmetrise(head, strength=0.0) is head
+
+
+def test_symmetrising_one_side_makes_it_the_image_of_the_other(people):
+    head = people[0]
+    left, right = parts_of("left eye"), parts_of("right eye")
+    done = symmetrise(head, "left eye")
+    (codes, origins), (own_codes, own_origins) = in_use(done), in_use(head)
+    assert torch.equal(codes[:, left], own_codes[:, right]) and torch.equal(codes[:, right], own_codes[:, right])
+    assert torch.equal(origins[:, left], own_origins[:, right] * torch.tensor([-1.0, 1.0, 1.0]))
+    assert list(edited_parts(done)) == list(left)
+
+
+def test_a_symmetric_head_is_nearer_to_its_mirror_image(people, places):
+    def uneven(head):
+        return np.abs(head.signed_distance(places) - head.mirrored().signed_distance(places)).mean()
+
+    assert uneven(symmetrise(people[0])) < 0.8 * uneven(people[0])
+
+
+def test_a_mirrored_head_is_edited_on_the_side_that_is_named(people):
+    head = people[0].mirrored()
+    edited = sample_region(head, "left eye", 1.5, 1, confine=False)
+    places = head.anchors()[parts_of("left eye")].astype(np.float32)
+    away = head.anchors()[parts_of("right eye")].astype(np.float32)[1:]  # the inner corners are near to each other
+    assert (edited.signed_distance(places) != head.signed_distance(places)).all()
+    np.testing.assert_array_equal(edited.signed_distance(away), head.signed_distance(away))
+    with pytest.raises(ConfigError, match="mirrored"):
+        swap(head, people[1], "nose")
+
+
+def test_reset_takes_back_what_it_names(people):
+    head = people[0]
+    edited = swap(swap(head, people[1], "nose", confine=False), people[2], "chin", confine=False)
+    assert list(edited_parts(reset(edited, "chin"))) == list(parts_of("nose"))
+    assert reset(edited).codes.parts is None and reset(reset(edited, "nose"), "chin").codes.parts is None
+    assert reset(head, "nose") is head
+    with pytest.raises(ConfigError, match="unknown region"):
+        reset(head, "noze")
+
+
+def test_expressions_move_to_another_head_and_sides_stay_sides(people):
+    smiling = people[1].with_expression({"mouthSmileLeft": 0.8})
+    done = transfer_expression(people[0], smiling)
+    assert torch.equal(done.codes.expression, smiling.codes.expression)
+    mirrored = transfer_expression(people[0].mirrored(), smiling)
+    assert mirrored.codes.expression[0, ARKIT.index("mouthSmileRight")] == pytest.approx(0.8)
+    assert torch.equal(mirrored.codes.expression, smiling.codes.expression[:, torch.as_tensor(ARKIT_MIRROR)])
+    assert transfer_expression(done, people[2]).codes.expression is None
+
+
+def test_heads_of_different_models_are_refused_with_both_names(people):
+    torch.manual_seed(0)
+    other = ImHead(imhead_tiny()).eval()
+    other.name = "toy-heads"
+    with pytest.raises(ConfigError, match="imhead-open-small.*toy-heads"):
+        swap(people[0], Head(other, Codes(torch.zeros(1, 16))), "nose")
