@@ -16,7 +16,12 @@ class ExportCommand:
     fit: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FIT.NPZ")]
     """The fit.npz that `headfield fit` wrote, or the folder that holds it."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = Path("head.glb")
-    """Mesh to write; its suffix says the format: .ply, .obj, .stl or .glb."""
+    """Mesh to write; its suffix says the format: .ply, .obj, .stl or .glb. With --shapes also a folder."""
+    shapes: bool = False
+    """The neutral head with its 52 expressions as blendshapes, upright and in metres: a .glb with named morph targets,
+    texture coordinates and eyeballs that can turn, or a folder of 53 .obj of one topology."""
+    vertices: int = 20_000
+    """Vertices of the head with --shapes."""
     resolution: int = 256
     """Samples along the longest side of the model's box: 256 is 1.5 mm, 512 is 0.7 mm."""
     neutral: bool = False
@@ -34,6 +39,8 @@ class ExportCommand:
         from headfield.frames import UNITS_IN_METRES, length_text
         from headfield.io.mesh import check_mesh_suffix, write_mesh
 
+        if self.shapes:
+            return self._shapes()
         check_mesh_suffix(self.out)
         check_resolution(self.resolution)
         path = self.fit / "fit.npz" if self.fit.is_dir() else self.fit
@@ -64,6 +71,13 @@ class ExportCommand:
                 "size": length_text(height * metres),
             },
         )
+        return 0
+
+    def _shapes(self) -> int:
+        from headfield.cli.report import summary
+        from headfield.cli.shapes import write_shapes
+
+        summary(f"{self.out}", write_shapes(self.fit, self.out, self.vertices, unit=self.unit, force=self.force))
         return 0
 
 
