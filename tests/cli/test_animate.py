@@ -73,13 +73,11 @@ def saved(model, tmp_path_factory):
 @pytest.fixture
 def baked(monkeypatch):
     """Baking, which has tests of its own, stands back for a ball."""
-    from headfield.cli import share
+    from headfield.cli import shapes
 
     ball = trimesh.creation.icosphere(3, radius=0.5)
     one = Ball(np.array(ball.vertices), np.array(ball.faces))
-    monkeypatch.setattr(share, "can_bake", lambda: True)
-    monkeypatch.setattr(share, "bake_head", lambda head, vertices, say: one)
-    monkeypatch.setattr(share, "baked_glb", lambda head, vertices, say: (toy_glb(), one))
+    monkeypatch.setattr(shapes, "bake_head", lambda head, vertices, say: one)
     return one
 
 
@@ -283,18 +281,3 @@ def test_animate_help_is_light():
     code = "from headfield.cli import parse; import sys\ntry: parse(['animate','--help'])\nexcept SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules and 'PIL' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
-
-
-def test_share_page(headfield, saved, monkeypatch):
-    from headfield.cli import share
-
-    ball = Ball(np.array(trimesh.creation.icosphere(2).vertices), np.zeros((0, 3), int))
-    monkeypatch.setattr(share, "baked_glb", lambda head, vertices, say: (toy_glb(), ball))
-    status, out, err = headfield("export", saved, "-o", "page.html")
-    assert status == 0 and "52 expressions" in out, err
-    with open("page.html", encoding="utf-8") as file:
-        text = file.read()
-    about = json.loads(text.partition('id="about">')[2].partition("</script>")[0])
-    assert len(about["groups"]) == 7 and len(about["regions"]["names"]) == 18 and about["file"] == "page"
-    status, _, err = headfield("export", saved, "-o", "page.html")
-    assert status == 2 and "--force" in err

@@ -17,7 +17,7 @@ class AnimateCommand:
     """Drive a head with a track: animated GLB, pictures, GIF or MP4."""
 
     head: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="HEAD.NPZ")]
-    """The fit.npz that `headfield fit` wrote, or the folder that holds it."""
+    """The fit.npz that `headfield fit` wrote, or the folder that holds it, or a head that `headfield edit` wrote."""
     track: Annotated[Path | None, tyro.conf.arg(metavar="TAKE.CSV")] = None
     """Track: CSV of Live Link Face, MediaPipe blendshape scores (CSV or JSON), or time and ARKit columns."""
     preset: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME[=WEIGHT]...")] = ()
@@ -76,7 +76,7 @@ class AnimateCommand:
 
                 write_track(track, temporary)
             else:
-                from headfield.cli.heads import open_head
+                from headfield.cli.shapes import open_head
 
                 head = open_head(self.head)
                 write = self._write_glb if kind == ".glb" else self._write_pictures
@@ -95,6 +95,7 @@ class AnimateCommand:
 
     def _check(self) -> str:
         """The kind of output, after every option was looked at."""
+        from headfield.cli.shapes import check_vertices
         from headfield.errors import ConfigError
         from headfield.view.snapshot import VIEWS
 
@@ -109,8 +110,7 @@ class AnimateCommand:
             raise ConfigError(f"--view {self.view}: choose one of {', '.join(VIEWS)}.")
         if not 32 <= self.size <= 4096:
             raise ConfigError(f"--size {self.size}: choose between 32 and 4096 pixels.")
-        if not 500 <= self.vertices <= 500_000:
-            raise ConfigError(f"--vertices {self.vertices}: choose between 500 and 500,000.")
+        check_vertices(self.vertices)
         if self.exact and suffix == ".glb":
             raise ConfigError("--exact is for pictures: a GLB is one mesh with morph targets, so it is always baked.")
         return suffix or "frames"
@@ -146,13 +146,14 @@ class AnimateCommand:
         return replace(track, rotation=None) if self.no_rotation else track
 
     def _write_glb(self, head, track, path: Path, say, kind: str) -> None:
-        from headfield.cli.share import baked_glb
+        from headfield.cli.shapes import bake_head
         from headfield.io.gltf_animation import with_animation
         from headfield.io.mesh import write_bytes
 
-        glb, _ = baked_glb(head, self.vertices, say)
+        metres = head.mm_per_unit / 1000.0
+        glb = bake_head(head, self.vertices, say).glb(metres)
         say("Writing the animation")
-        pivot = head.pivot() * head.metres_per_unit
+        pivot = head.head.pivot() * metres
         name = self.track.stem if self.track is not None else "presets"
         write_bytes(path, with_animation(glb, track.times, track.weights, track.rotation, pivot=pivot, name=name))
 
@@ -178,7 +179,7 @@ class AnimateCommand:
         from headfield.view.snapshot import render
 
         posed = self._poser(head, say)
-        pivot = head.pivot()
+        pivot = head.head.pivot()
         frame_on, triangles = posed(np.zeros(track.weights.shape[1]))
         if track.rotation is not None:  # room for the turning head
             reach = np.linalg.norm(frame_on - pivot, axis=1).max()
@@ -197,15 +198,14 @@ class AnimateCommand:
 
     def _poser(self, head, say):
         """Expression weights (52,) -> vertices (V, 3) and triangles (F, 3), model frame."""
-        from headfield.cli.share import bake_head, can_bake
+        if not self.exact:
+            from headfield.cli.shapes import bake_head
 
-        if not self.exact and can_bake():
             baked = bake_head(head, self.vertices, say)
             return lambda weights: (baked.posed(weights), baked.triangles)
-        from headfield.surface.mesh_head import mesh_of
 
         def extracted(weights):
-            mesh = mesh_of(head.model, head.posed_codes(weights), self.resolution)
+            mesh = head.head.with_expression(weights).mesh(self.resolution)
             return mesh.vertices, mesh.triangles
 
         return extracted

@@ -16,7 +16,6 @@ NEAR_MM = 25.0
 MEASURED = 96
 """Resolution of the mesh that displacements are measured on."""
 
-
 PICTURED = 160
 """Resolution of the meshes in the preview."""
 
@@ -165,7 +164,8 @@ class EditCommand:
             do(f"{share:g} of the way to {Path(path).name}", do="interpolate", donor=other(path), t=share)
         for word in self.swap:
             region, _, path = word.partition("=")
-            do(f"{region} of {Path(path).name}", do="swap", donor=other(path), regions=[region], confine=self.confine == "all", **common)
+            options = {"confine": self.confine == "all", **common}
+            do(f"{region} of {Path(path).name}", do="swap", donor=other(path), regions=[region], **options)
         for region in self.sample:
             options = {"sd": self.sd, "seed": self.seed, "confine": self.confine != "none"}
             do(f"drew {region} at {self.sd:g} sd", do="sample_region", regions=[region], **options, **common)
@@ -240,16 +240,9 @@ def _picture(mesh, after, change):
 
 
 def _write_mesh(head, command: EditCommand, place: Path) -> None:
-    from dataclasses import replace
-
-    from headfield.cli.export import metres_per_scan_unit
-    from headfield.frames import UNITS_IN_METRES
+    from headfield.cli.export import in_unit
     from headfield.io.mesh import write_mesh
 
-    mesh, unit = head.mesh(command.resolution), head.units
-    if command.unit is not None:
-        factor = metres_per_scan_unit(head) / UNITS_IN_METRES[command.unit]
-        mesh, unit = replace(mesh, vertices=mesh.vertices * factor), command.unit
+    mesh, named = in_unit(head.mesh(command.resolution), head, command.unit)
     # a GLB keeps the unit too; it has no place to name it
-    named = unit in UNITS_IN_METRES and command.mesh.suffix.lower() != ".glb"
-    write_mesh(mesh, place, unit=unit if named else None)
+    write_mesh(mesh, place, unit=None if command.mesh.suffix.lower() == ".glb" else named)

@@ -39,6 +39,11 @@ class Head:
             anchors = self.model.anchors(self.codes)[0].cpu().numpy()
         return frames.mirror_points(anchors)[frames.MIRROR_PART] if self.reflected else anchors
 
+    def pivot(self) -> np.ndarray:
+        """The point (3,) that the head turns about, model units: between the jaw's joints and the nape."""
+        names = ("jaw_below_ear_left", "jaw_below_ear_right", "nape_left", "nape_right")
+        return self.anchors()[frames.anchor_indices(names)].mean(axis=0)
+
     def neutral(self) -> Head:
         """The same person without an expression."""
         return replace(self, codes=replace(self.codes, expression=None))

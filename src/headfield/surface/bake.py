@@ -9,7 +9,7 @@ cavity; the vertices of the mouth's bag stay where the warp carries them, inside
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -80,6 +80,31 @@ class Baked:
             return Mesh(self.neutral, self.triangles, self.normals)
         vertices = self.posed(weights)
         return Mesh(vertices, self.triangles, vertex_normals(vertices, self.triangles))
+
+    def named_meshes(self) -> Iterator[tuple[str, Mesh]]:
+        """``neutral``, then each channel at weight 1 under its ARKit name: 53 meshes of one topology."""
+        yield "neutral", self.mesh()
+        for weights, name in zip(np.eye(len(ARKIT)), ARKIT):
+            yield name, self.mesh(weights)
+
+    def glb(self, metres_per_unit: float) -> bytes:
+        """A GLB in metres, y up: 52 morph targets named as ARKit does, texture coordinates, and eyeballs as nodes.
+
+        Args:
+            metres_per_unit: True metres of one model unit on this head.
+        Raises:
+            HeadfieldError: The extra ``export`` is not installed.
+        """
+        from ..io.gltf import glb_of_morphs
+
+        head = self if self.uv is not None else unwrapped(self)
+        eyes = [
+            replace(eye, centre=eye.centre * metres_per_unit, radius=eye.radius * metres_per_unit) for eye in head.eyes
+        ]
+        return glb_of_morphs(
+            head.neutral * metres_per_unit, head.triangles, head.normals, head.shapes * metres_per_unit, ARKIT,
+            uv=head.uv, eyes=eyes,
+        )  # fmt: skip
 
 
 def bake(

@@ -424,9 +424,8 @@ class Viewer:
                     moment = self.session.now
                 baked = self._baked(moment)
             self.panels.play.label = "Stop"
-            anchors = self.session.head(moment).neutral().anchors()
-            names = ("jaw_below_ear_left", "jaw_below_ear_right", "nape_left", "nape_right")
-            self.player.play(baked, resample(track, 20.0), anchors[anchor_indices(names)].mean(0), self._played)
+            pivot = self.session.head(moment).neutral().pivot()
+            self.player.play(baked, resample(track, 20.0), pivot, self._played)
 
         self._tasks.put(start)
 

@@ -6,15 +6,11 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from headfield.edit.record import SavedHead
 from headfield.frames import UNITS_IN_METRES
 from headfield.surface.bake import Baked
-from headfield.types import ARKIT, Mesh
 
 MESHES = {"PLY mesh": ".ply", "OBJ mesh": ".obj", "STL mesh": ".stl", "GLB mesh": ".glb"}
 ANIMATED = "GLB with 52 shapes"
@@ -51,14 +47,11 @@ def file_of(
     shapes = baked()
     if what == FOLDER:
         return f"{stem}_shapes.zip", _zipped(saved, shapes)
-    glb = _glb(saved, shapes)
     if what == ANIMATED:
-        return f"{stem}.glb", glb
-    from headfield.view.region_colours import region_index
-    from headfield.view.share_page import share_page
+        return f"{stem}.glb", shapes.glb(saved.mm_per_unit / 1000.0)
+    from headfield.view.share_page import page_of
 
-    regions = region_index(shapes.neutral, saved.head.neutral().anchors())
-    return f"{stem}.html", share_page(glb, title=stem, regions=regions, file=stem).encode()
+    return f"{stem}.html", page_of(saved, shapes, file=stem)
 
 
 def _through_a_file(name: str, write: Callable[[Path], object]) -> tuple[str, bytes]:
@@ -68,16 +61,6 @@ def _through_a_file(name: str, write: Callable[[Path], object]) -> tuple[str, by
         return name, path.read_bytes()
 
 
-def _glb(saved: SavedHead, baked: Baked) -> bytes:
-    from headfield.io.gltf import glb_of_morphs
-
-    scale = saved.mm_per_unit / 1000.0
-    eyes = tuple(replace(eye, centre=eye.centre * scale, radius=eye.radius * scale) for eye in baked.eyes)
-    return glb_of_morphs(
-        baked.neutral * scale, baked.triangles, baked.normals, baked.shapes * scale, ARKIT, uv=baked.uv, eyes=eyes
-    )
-
-
 def _zipped(saved: SavedHead, baked: Baked) -> bytes:
     """One OBJ per shape with the same topology, in the user's frame and unit."""
     from headfield.io.mesh import write_mesh
@@ -85,12 +68,9 @@ def _zipped(saved: SavedHead, baked: Baked) -> bytes:
     buffer = io.BytesIO()
     unit = saved.units if saved.units in UNITS_IN_METRES else None
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for index, name in enumerate(("neutral", *ARKIT)):
-            if index and not np.any(baked.shapes[index - 1]):
-                continue
-            vertices = baked.neutral if index == 0 else baked.neutral + baked.shapes[index - 1]
-            mesh = Mesh(vertices.astype(float), baked.triangles).transformed(saved.to_user)
+        for name, mesh in baked.named_meshes():
+            placed = mesh.transformed(saved.to_user)
             archive.writestr(
-                f"{name}.obj", _through_a_file("shape.obj", lambda path, m=mesh: write_mesh(m, path, unit=unit))[1]
+                f"{name}.obj", _through_a_file("shape.obj", lambda path, m=placed: write_mesh(m, path, unit=unit))[1]
             )
     return buffer.getvalue()

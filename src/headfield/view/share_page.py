@@ -12,14 +12,19 @@ import html
 import json
 import re
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headfield.edit.presets import PRESETS
 from headfield.errors import ConfigError
 from headfield.io.gltf_animation import GAZE_RADIANS
+from headfield.surface.bake import Baked, unwrapped
 from headfield.types import ARKIT
-from headfield.view.region_colours import REGION_COLOURS
+from headfield.view.region_colours import REGION_COLOURS, region_index
+
+if TYPE_CHECKING:
+    from headfield.edit.record import SavedHead
 
 GROUPS: dict[str, str] = {
     "Mouth": "mouthSmile.*|mouthFrown.*|mouthLeft|mouthRight|mouthDimple.*|mouthStretch.*|mouthPucker|mouthFunnel",
@@ -79,6 +84,21 @@ def share_page(glb: bytes, *, title: str = "Head", regions: np.ndarray | None = 
     }
     # one pass, so that nothing inside a part is taken for a place to fill
     return re.sub(r"\{\{([A-Z]+)\}\}", lambda place: parts[place[1]], _part("page.html"))
+
+
+def page_of(saved: SavedHead, baked: Baked, *, file: str = "head") -> bytes:
+    """The share page of a baked head.
+
+    Args:
+        saved: The head, for its name and true size.
+        baked: Its shapes.
+        file: As in :func:`share_page`.
+    Raises:
+        HeadfieldError: The extra ``export`` is not installed.
+    """
+    baked = unwrapped(baked)  # the page's regions go by the vertices of the GLB
+    regions = region_index(baked.neutral, saved.head.neutral().anchors())
+    return share_page(baked.glb(saved.mm_per_unit / 1000.0), title=saved.name, regions=regions, file=file).encode()
 
 
 def _part(name: str) -> str:
