@@ -137,6 +137,12 @@ def anchor_indices(names) -> np.ndarray:
     return np.array([lookup[name] for name in names], dtype=int)
 
 
+def turning_pivot(anchors: np.ndarray) -> np.ndarray:
+    """The point (3,) that a head with these anchors (39, 3) turns about: between the jaw's joints and the nape."""
+    names = ("jaw_below_ear_left", "jaw_below_ear_right", "nape_left", "nape_right")
+    return np.asarray(anchors)[anchor_indices(names)].mean(axis=0)
+
+
 def mirror_points(points: np.ndarray) -> np.ndarray:
     """Reflect points (..., 3) across the mid-sagittal plane x = 0."""
     return points * np.array([-1.0, 1.0, 1.0])

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from headfield.fit.cholesky import Cholesky
 from headfield.fit.clean import thin
 from headfield.fit.gate import Gate
 from headfield.fit.mean_field import MeanField, class_fields, neck_plane
@@ -132,5 +133,6 @@ def log_evidence(
     problem = Problem(model, views, prior, options)
     lines = problem.linearised(solution.identity, list(solution.views))
     held = problem.assemble(solution.identity, list(solution.views), lines, options.gate.end, sigma=sigma)
-    volume = np.linalg.slogdet(held["hessian"][: held["smooth"], : held["smooth"]])[1]
+    smooth = held["smooth"]
+    volume = Cholesky(held["hessian"][:smooth, :smooth] + 1e-9 * np.eye(smooth)).log_determinant
     return float(prior.log_share - held["cost"] - 0.5 * volume - np.log(np.diag(prior.spread)).sum())

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial import cKDTree
 
+from headfield.fit.cholesky import Cholesky
 from headfield.fit.gate import HAIR_PARTS
 from headfield.fit.normal_equations import Linearised, ViewState, codes_of, linearise, model_anchors, model_points
 from headfield.fit.problem import Problem
@@ -92,17 +92,17 @@ def propose(
         lines.append(replace(line, jacobian=jacobian))
     held = problem.assemble(identity, starts, lines, OPEN_GATE, hold=False)
     smooth, hessian, slope = held["smooth"], held["hessian"], held["slope"]
-    factor = cho_factor(hessian[:smooth, :smooth] + 1e-6 * np.eye(smooth), check_finite=False)
+    factor = Cholesky(hessian[:smooth, :smooth] + 1e-6 * np.eye(smooth))
     start = np.concatenate([state.expression for state in starts])
     target = problem.expression_minimum(held, factor, start, 0.0, reach=1.0)
     change = target - start
     cross = hessian[:smooth, smooth:]
-    reduced = hessian[smooth:, smooth:] - cross.T @ cho_solve(factor, cross, check_finite=False)
-    pull = slope[smooth:] - cross.T @ cho_solve(factor, slope[:smooth], check_finite=False)
+    reduced = hessian[smooth:, smooth:] - cross.T @ factor.solve(cross)
+    pull = slope[smooth:] - cross.T @ factor.solve(slope[:smooth])
     gain = -(0.5 * change @ reduced @ change + pull @ change)
     gain -= options.sparsity * float((target + 0.5 * target**2 - start - 0.5 * start**2).sum())
     if not always and gain < options.expression_gain:
         return None
-    step = -cho_solve(factor, cross @ change, check_finite=False)  # what the code gives up for the expression
+    step = -factor.solve(cross @ change)  # what the code gives up for the expression
     split = target.reshape(len(starts), channels)
     return identity + step[: len(identity)], [ViewState(s.similarity, weights) for s, weights in zip(starts, split)]

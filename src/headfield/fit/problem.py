@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.linalg import cho_solve
 
 from headfield.fit.box_qp import box_minimum
+from headfield.fit.cholesky import Cholesky, normal_products
 from headfield.fit.gate import Gate
 from headfield.fit.normal_equations import (
     POSE,
@@ -141,11 +141,9 @@ class Problem:
             where = np.concatenate([np.arange(d), d + POSE * index + np.arange(POSE), at + np.arange(channels[index])])
             at += channels[index]
             used = weight > 1e-3 * weight.max(initial=0.0)
-            root = np.sqrt(weight[used])
-            rows = line.jacobian[used] * root[:, None].astype(np.float32)
-            block = (rows.T @ rows).astype(float)
+            block, pull = normal_products(line.jacobian[used], weight[used], line.residual[used])
             hessian[np.ix_(where, where)] += block
-            slope[where] += rows.T.astype(float) @ (root * line.residual[used])
+            slope[where] += pull
             view = self.views[index]
             size = d + POSE * index + POSE - 1
             hessian[size, size] += 1.0 / view.log_scale_sd**2
@@ -171,12 +169,12 @@ class Problem:
         return cost
 
     def expression_minimum(
-        self, held: dict, factor, start: np.ndarray, damping: float, reach: float = 0.5
+        self, held: dict, factor: Cholesky, start: np.ndarray, damping: float, reach: float = 0.5
     ) -> np.ndarray:
         """Expression weights (all views) that minimise the quadratic model, the smooth unknowns eliminated."""
         smooth, hessian, slope = held["smooth"], held["hessian"], held["slope"]
         cross = hessian[:smooth, smooth:]
-        eliminated = cho_solve(factor, np.column_stack([cross, slope[:smooth]]), check_finite=False)
+        eliminated = factor.solve(np.column_stack([cross, slope[:smooth]]))
         reduced = hessian[smooth:, smooth:] - cross.T @ eliminated[:, :-1]
         reduced[np.diag_indices_from(reduced)] *= 1.0 + damping
         pull = slope[smooth:] - cross.T @ eliminated[:, -1]

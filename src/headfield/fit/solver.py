@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.transform import Rotation
 
+from headfield.fit.cholesky import Cholesky
 from headfield.fit.expression import propose
 from headfield.fit.normal_equations import CENTRE, POSE, ViewState
 from headfield.fit.problem import Problem, SolverOptions, View
@@ -158,12 +158,12 @@ class _LevenbergMarquardt:
         damped[np.arange(smooth), np.arange(smooth)] += 1e-9
         if not self.problem.options.solve_placement:
             damped[np.arange(d, smooth), np.arange(d, smooth)] = 1e12
-        factor = cho_factor(damped, check_finite=False)
-        step = -cho_solve(factor, slope[:smooth], check_finite=False)
+        factor = Cholesky(damped)
+        step = -factor.solve(slope[:smooth])
         if len(slope) > smooth:
             start = np.concatenate([s.expression for s in states if s.expression is not None])
             target = self.problem.expression_minimum(held, factor, start, damping)
-            step = -cho_solve(factor, slope[:smooth] + hessian[:smooth, smooth:] @ (target - start), check_finite=False)
+            step = -factor.solve(slope[:smooth] + hessian[:smooth, smooth:] @ (target - start))
         else:
             target = np.zeros(0)
         limit = min(1.0, 2.5 / max(1e-9, float(np.abs(step[:d]).max())))

@@ -40,9 +40,8 @@ class Head:
         return frames.mirror_points(anchors)[frames.MIRROR_PART] if self.reflected else anchors
 
     def pivot(self) -> np.ndarray:
-        """The point (3,) that the head turns about, model units: between the jaw's joints and the nape."""
-        names = ("jaw_below_ear_left", "jaw_below_ear_right", "nape_left", "nape_right")
-        return self.anchors()[frames.anchor_indices(names)].mean(axis=0)
+        """The point (3,) that the head turns about, model units; see :func:`headfield.frames.turning_pivot`."""
+        return frames.turning_pivot(self.anchors())
 
     def neutral(self) -> Head:
         """The same person without an expression."""

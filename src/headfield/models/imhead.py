@@ -19,6 +19,7 @@ from headfield.models.config import ImHeadConfig
 from headfield.models.prior import Prior
 from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleState, PartEnsemble
+from headfield.nn.grouped import RowGroups
 from headfield.nn.machine import denormals_flushed, keep_freed_memory, use_fast_products
 from headfield.nn.mlp import Folded, GroupedMLP, MlpState
 from headfield.types import Codes
@@ -259,17 +260,35 @@ class ImHead(nn.Module):
 
     def _jacobian_identity(self, back, state: EnsembleState, points, codes: Codes, condition: Condition):
         """(N, D): part codes through DecNet, origins and blend anchors through LandmarkNet and DecNet."""
-        on_parts, on_origins = self._by_part(back, state, len(points))
-        on_parts = on_parts.flatten(1)
-        q = back.blend[0]
-        on_blend = q[..., None] * (points[:, None] - condition.blend_anchors[0])
+        rows, parts, count = state.rows, frames.N_ANCHORS, len(points)
+        on_anchors = back.blend[0][..., None] * (points[:, None] - condition.blend_anchors[0])
         if codes.anchors is None and codes.parts is None:
-            on_blend, on_origins = on_blend + on_origins, None
-        decompose = self.decompose.weight
-        by_identity = on_blend.flatten(1) @ self._landmark_jacobian(codes.identity) @ decompose
+            slot = rows.point * parts + rows.part
+            on_origins = on_anchors.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
+            on_anchors = on_anchors + on_origins.view(count, parts, 3)
+        by_identity = on_anchors.flatten(1) @ self._landmark_jacobian(codes.identity)
         if codes.parts is None:
-            by_identity = by_identity + on_parts @ decompose
+            self._add_through_parts(by_identity, back, rows)
         return by_identity
+
+    def _add_through_parts(self, by_identity: torch.Tensor, back, rows: RowGroups) -> None:
+        """Add what the part codes do, part by part: only the few parts that matter at a point cost anything."""
+        on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds)
+        real = rows.valid.nonzero()[:, 0]  # by part, since rows are laid out so
+        counts = torch.bincount(rows.part[real], minlength=frames.N_ANCHORS).tolist()
+        blocks = self.decompose.weight.view(frames.N_ANCHORS, self.config.part_code, -1)
+        for part, block in zip(real.split(counts), blocks):
+            if len(part):
+                by_identity.index_add_(0, rows.point[part], on_rows[part] @ block)
+
+    def _landmark_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
+        """d anchors / d z_id (117, D) of LandmarkNet after DecNet at one identity (1, D)."""
+        first, _, second, _, last = self.landmarks
+        before_first = first(self.decompose(identity))
+        before_second = second(torch.relu(before_first))
+        jacobian = (first.weight @ self.decompose.weight) * (before_first[0] > 0)[:, None]
+        jacobian = (second.weight @ jacobian) * (before_second[0] > 0)[:, None]
+        return last.weight @ jacobian
 
     def _by_part(self, back, state: EnsembleState, count: int):
         """Cotangents of part codes (N, K, d) and of local origins (N, K, 3), gathered from the rows."""
@@ -279,15 +298,6 @@ class ImHead(nn.Module):
         on_parts = on_rows.new_zeros(count * parts, code).index_add(0, slot, on_rows).view(count, parts, code)
         on_origins = on_rows.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
         return on_parts, on_origins.view(count, parts, 3)
-
-    def _landmark_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
-        """d anchors / d part codes (117, K d) of LandmarkNet at one identity (1, D)."""
-        first, _, second, _, last = self.landmarks
-        before_first = first(self.decompose(identity))
-        before_second = second(torch.relu(before_first))
-        jacobian = first.weight * (before_first[0] > 0)[:, None]
-        jacobian = (second.weight @ jacobian) * (before_second[0] > 0)[:, None]
-        return last.weight @ jacobian
 
 
 def _geometric(mlp: GroupedMLP, radius: float) -> None:

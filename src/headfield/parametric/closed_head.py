@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from functools import cached_property
 
 import numpy as np
 
+from headfield.frames import turning_pivot
 from headfield.parametric.cache import cache_path, load_arrays, save_arrays
+from headfield.parametric.neck_pose import turned, turning_share
 from headfield.parametric.solid import SolidPlan
 from headfield.parametric.topology import mirror_pairs, rings_around
 from headfield.parametric.visibility import may_be_hidden
@@ -158,19 +161,29 @@ class ClosedHead:
             flat += expression[channel] * self._expression[channel]
         return offsets
 
-    def raw_vertices(self, identity: np.ndarray, expression: np.ndarray | None = None) -> np.ndarray:
+    def raw_vertices(
+        self, identity: np.ndarray, expression: np.ndarray | None = None, pose: np.ndarray | None = None
+    ) -> np.ndarray:
         """Vertices (V, 3) float64 in metres, y up, +z out of the face, +x the subject's left.
 
         Args:
             identity: (n_identity,).
             expression: (52,) ARKit weights in [0, 1], or None for neutral.
+            pose: (3,) rotation vector in radians that turns the head on its neck, or None for upright.
         Raises:
             ValueError: A vector has the wrong length.
         """
         vertices = self.neutral_vertices(identity)
+        centre = turning_pivot(self.anchors(vertices))
         if expression is not None:
             vertices += self.expression_offsets(expression)
-        return vertices
+        return vertices if pose is None else turned(vertices, self.turning_share, centre, pose)
+
+    @cached_property
+    def turning_share(self) -> np.ndarray:
+        """Share (V,) that each vertex takes in a turn of the head, the same for all identities."""
+        mean = self.neutral_vertices(self.mean_identity())
+        return turning_share(mean, self.anchors(mean))
 
     def anchors(self, vertices: np.ndarray) -> np.ndarray:
         """The 39 anchors (39, 3) of vertices (V, 3) in any frame."""

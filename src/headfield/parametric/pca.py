@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.errors import ConfigError
+from headfield.frames import turning_pivot
+from headfield.parametric.neck_pose import turned, turning_share
 from headfield.parametric.protocol import ParametricHead
 from headfield.parametric.topology import vertex_normals
 from headfield.types import ARKIT, Similarity
@@ -189,9 +192,18 @@ class LinearPCA:
         """Nothing is known."""
         return {}
 
-    def raw_vertices(self, identity: np.ndarray, expression: np.ndarray | None = None) -> np.ndarray:
-        """Vertices (V, 3) in the training meshes' unit and frame; the expression is ignored (no channels)."""
-        return self.vertices(identity)
+    def raw_vertices(
+        self, identity: np.ndarray, expression: np.ndarray | None = None, pose: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Vertices (V, 3) in the training meshes' unit and frame, turned; the expression is ignored (no channels)."""
+        vertices = self.vertices(identity)
+        if pose is None:
+            return vertices
+        return turned(vertices, self._turning_share, turning_pivot(self.anchors(vertices)), pose)
+
+    @cached_property
+    def _turning_share(self) -> np.ndarray:
+        return turning_share(self.mean_vertices, self.anchors(self.mean_vertices))
 
     def anchors(self, vertices: np.ndarray) -> np.ndarray:
         """The 39 anchors (39, 3)."""

@@ -46,12 +46,16 @@ class ParametricHead(Protocol):
         """What the identity means in words (age, gender, group) where the family knows, else ``{}``."""
         ...
 
-    def raw_vertices(self, identity: np.ndarray, expression: np.ndarray | None = None) -> np.ndarray:
+    def raw_vertices(
+        self, identity: np.ndarray, expression: np.ndarray | None = None, pose: np.ndarray | None = None
+    ) -> np.ndarray:
         """Vertices (V, 3) float64 in metres, y up, +z out of the face, +x the subject's left, own placement.
 
         Args:
             identity: (n_identity,).
             expression: (52,) ARKit weights in [0, 1], or None for neutral. Masked channels are ignored.
+            pose: (3,) rotation vector in radians that turns the head on its neck, or None for upright; the cut and its
+                cap stay where they are, see :mod:`headfield.parametric.neck_pose`.
         """
         ...
 
