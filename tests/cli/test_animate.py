@@ -181,7 +181,7 @@ def test_refused_in_one_line(headfield, saved, take, tmp_path, words):
 
 
 def test_no_head(headfield, take, tmp_path):
-    for path, said in (("none.npz", "no such file"), (take, "not a fit")):
+    for path, said in (("none.npz", "no such file"), (take, "not a head")):
         status, _, err = headfield("animate", path, "--track", take)
         assert status == 2 and said in err
     (tmp_path / "take.glb").write_text("mine")
