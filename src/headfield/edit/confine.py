@@ -47,15 +47,15 @@ class Confinement:
         rounds: More solutions after the first, each with more weight on what still moves outside.
     """
 
-    full_mm: float = 4.0
-    end_mm: float = 28.0
-    inside_mm: float = 1.0
-    outside_mm: float = 0.05
+    full_mm: float = 18.0
+    end_mm: float = 26.0
+    inside_mm: float = 0.3
+    outside_mm: float = 0.03
     points: int = 2500
     near_mm: float = 6.0
     steps: int = 8
-    stretch: float = 2.0
-    rounds: int = 1
+    stretch: float = 5.0
+    rounds: int = 4
 
 
 def confined(
