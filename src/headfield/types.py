@@ -160,9 +160,12 @@ class Codes:
         parts: (B, K, d) part codes z_j when edited, or None for DecNet's own.
         anchors: (B, K, 3) origins k_j of the local frames when edited, or None for LandmarkNet's own. The blend
             weights always use LandmarkNet's anchors of the unedited identity, so edits stay exactly local.
+        warp_identity: (B, D) identity that the expression deformer sees in place of z_id, or None for z_id itself; see
+            :func:`headfield.edit.operations.refit_warp`.
     """
 
     identity: torch.Tensor
     expression: torch.Tensor | None = None
     parts: torch.Tensor | None = None
     anchors: torch.Tensor | None = None
+    warp_identity: torch.Tensor | None = None

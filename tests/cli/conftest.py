@@ -34,6 +34,32 @@ def head(model):
     return mesh.transformed(Similarity(rotation, np.array([120.0, -340.0, 80.0]), 250.0))
 
 
+@pytest.fixture(scope="session")
+def save_fit(model, tmp_path_factory):
+    """Write a fit of a scan in centimetres, turned by 30 degrees about y, as `headfield fit` would: seed -> path."""
+    from scipy.spatial.transform import Rotation
+
+    from headfield.fit.result import Fit, ScanFit
+    from headfield.types import Similarity
+
+    placement = Similarity(Rotation.from_euler("y", 30, degrees=True).as_matrix(), np.zeros(3), 1 / 25.0)
+    folder = tmp_path_factory.mktemp("fits")
+
+    def save(seed: int, name: str, expression: np.ndarray | None = None, spread: float = 0.5):
+        scan = ScanFit("a.ply", placement, "cm", 0.0, np.zeros(52) if expression is None else expression,
+                       np.zeros((4, 3)), np.zeros(4), np.ones(4, bool), np.zeros((4, 3)))  # fmt: skip
+        identity = spread * np.random.default_rng(seed).standard_normal(model.config.identity)
+        return Fit(MODEL, identity.astype(np.float32), (scan,)).save(folder / name)
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def saved(save_fit):
+    """A saved fit of the released model."""
+    return save_fit(5, "fit.npz")
+
+
 @pytest.fixture
 def headfield(capsys, tmp_path, monkeypatch):
     """Run the command line in an empty folder; returns (exit status, standard output, standard error)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from headfield.edit.tracks import Track, head_rotation, read_track
 from headfield.errors import ConfigError, MissingExtra, OutputError
 from headfield.io.gltf_animation import join_glb, split_glb, with_animation
-from headfield.types import ARKIT, Similarity
+from headfield.types import ARKIT
 from headfield.view.movie import find_ffmpeg, write_gif, write_mp4
 
 JAW = ARKIT.index("jawOpen")
@@ -57,19 +57,6 @@ def toy_glb() -> bytes:
         "accessors": [{"bufferView": i, **accessor} for i in range(4)],
     }
     return join_glb(document, content)
-
-
-@pytest.fixture(scope="session")
-def saved(model, tmp_path_factory):
-    """A saved head of the released model, as a fit of a scan in centimetres."""
-    from headfield.fit.result import Fit, ScanFit
-
-    placement = Similarity(Rotation.from_euler("y", 30, degrees=True).as_matrix(), np.zeros(3), 1 / 25.0)
-    scan = ScanFit("a.ply", placement, "cm", 0.0, np.zeros(52), np.zeros((4, 3)), np.zeros(4), np.ones(4, bool),
-                   np.zeros((4, 3)))  # fmt: skip
-    identity = 0.5 * np.random.default_rng(5).standard_normal(model.config.identity)
-    fit = Fit("imhead-open-small", identity.astype(np.float32), (scan,))
-    return fit.save(tmp_path_factory.mktemp("head") / "fit.npz")
 
 
 @pytest.fixture
@@ -194,7 +181,7 @@ def test_refused_in_one_line(headfield, saved, take, tmp_path, words):
 
 
 def test_no_head(headfield, take, tmp_path):
-    for path, said in (("none.npz", "no such file"), (take, "not a fit")):
+    for path, said in (("none.npz", "no such file"), (take, "not a head")):
         status, _, err = headfield("animate", path, "--track", take)
         assert status == 2 and said in err
     (tmp_path / "take.glb").write_text("mine")
@@ -283,3 +270,92 @@ def test_animate_help_is_light():
     code = "from headfield.cli import parse; import sys\ntry: parse(['animate','--help'])\nexcept SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules and 'PIL' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+# ---- models that speak FLAME ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def flame_head(tmp_path_factory):
+    """A saved head of a tiny untrained model that takes 10 expression and 3 jaw numbers of FLAME."""
+    import torch
+
+    from headfield.edit.record import SavedHead
+    from headfield.models.config import imhead_tiny
+    from headfield.models.head import Head
+    from headfield.models.imhead import ImHead
+    from headfield.models.release import write
+    from headfield.types import Codes
+
+    folder = tmp_path_factory.mktemp("flame")
+    torch.manual_seed(1)
+    model = ImHead(replace(imhead_tiny(), expression=13, expression_names="flame"))
+    torch.nn.init.normal_(model.deformer.mlp.last, std=0.05)  # so that expressions show
+    write(folder / "toy-flame", model, "A toy.")
+    return SavedHead(Head(model, Codes(torch.zeros(1, 16))), str(folder / "toy-flame")).save(folder / "head.npz")
+
+
+def test_flame_parameters_drive_a_model_that_speaks_flame(headfield, flame_head):
+    from pathlib import Path
+
+    expression = np.zeros((4, 50))
+    expression[2:, 0] = 2.0
+    np.savez("take.npz", expr=expression, jaw_pose=np.zeros((4, 3)), fps=10.0)
+    words = ("--resolution", 48, "--size", 96, "--draft", "--view", "front")
+    status, out, err = headfield("animate", flame_head, "--track", "take.npz", "-o", "frames", *words)
+    assert status == 0, err
+    assert "50 expression coefficients, the model takes 10" in out
+    still, again, moved, _ = (np.asarray(Image.open(path), dtype=float) for path in sorted(Path("frames").iterdir()))
+    np.testing.assert_array_equal(still, again)
+    assert (np.abs(moved - still).max(axis=2) > 25).sum() > 20
+
+
+def test_languages_of_track_and_model_must_agree(headfield, flame_head, saved, take):
+    np.save("take.npy", np.zeros((3, 13)))
+    for head, words, said in (
+        (saved, ("--track", "take.npy", "-o", "a.glb"), "this head's model takes the 52 ARKit weights"),
+        (flame_head, ("--track", take, "-o", "a.gif"), "this head's model takes FLAME's expression"),
+        (flame_head, ("--preset", "smile", "-o", "a.png"), "this head's model takes FLAME's expression"),
+        (flame_head, ("--track", "take.npy", "-o", "a.glb"), "a GLB carries the 52 ARKit shapes"),
+        (flame_head, ("--track", "take.npy", "-o", "a.gif", "--mirror"), "no left and right"),
+    ):
+        status, _, err = headfield("animate", head, *words)
+        assert status == 2 and said in err and err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize(
+    "rows, said",
+    [
+        (["time,jawOpen"], "0 frames"),
+        (["time,smile", "0,1"], "no column is an ARKit channel"),
+        (["time,jawOpen", "0,nan", "1,nan"], "without a single number"),
+        (["time,jawOpen", "1,0", "0,0"], "times do not increase"),
+    ],
+)
+def test_tracks_that_are_none(headfield, saved, tmp_path, rows, said):
+    (tmp_path / "bad.csv").write_text("\n".join(rows) + "\n")
+    status, _, err = headfield("animate", saved, "--track", "bad.csv")
+    assert status == 2 and said in err and err.count("\n") == 1, err
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
+
+
+def test_missing_and_extra_columns_are_told_and_played(headfield, saved):
+    with open("take.csv", "w") as file:
+        file.write("time,jawOpen,wobble\n0,0,1\n0.1,,1\n0.2,1,1\n")
+    status, out, err = headfield("animate", saved, "--track", "take.csv", "-o", "played.csv")
+    assert status == 0, err
+    assert "Missing 51 channels" in out and "wobble" in out and "bridged" in out
+    np.testing.assert_allclose(read_track("played.csv").weights[:, JAW], [0, 0.5, 1], atol=1e-6)
+
+
+def test_a_head_of_a_newer_version_is_refused(headfield, saved, take):
+    import json
+
+    from headfield.edit.record import SavedHead
+
+    with np.load(SavedHead.load(saved).save("newer.npz")) as file:
+        arrays = dict(file)
+    arrays["header"] = np.array(json.dumps(json.loads(str(arrays["header"])) | {"version": 2}))
+    np.savez("newer.npz", **arrays)
+    status, _, err = headfield("animate", "newer.npz", "--track", take)
+    assert status == 2 and "newer headfield (version 2" in err

@@ -11,6 +11,7 @@ from headfield.edit.operations import (
     edited_parts,
     in_use,
     interpolate,
+    refit_warp,
     reset,
     sample_region,
     swap,
@@ -19,7 +20,7 @@ from headfield.edit.operations import (
 )
 from headfield.edit.regions import parts_of
 from headfield.errors import ConfigError
-from headfield.frames import MIRROR_PART, N_PAIRS
+from headfield.frames import MIRROR_PART, N_PAIRS, REGIONS
 from headfield.models.config import imhead_tiny
 from headfield.models.head import Head
 from headfield.models.imhead import ImHead
@@ -187,6 +188,16 @@ def test_symmetrise_makes_mirrored_parts_and_is_idempotent(people):
     assert symmetrise(head, strength=0.0) is head
 
 
+def test_that_law_fails_for_a_wrong_pair_order(people, monkeypatch):
+    """Were parts paired 0 with 31, 1 with 30 and so on, as some lists of landmarks are, sides would not be alike."""
+    wrong = MIRROR_PART.copy()
+    wrong[: 2 * N_PAIRS] = np.arange(2 * N_PAIRS)[::-1]
+    monkeypatch.setattr("headfield.edit.operations.MIRROR_PART", wrong)
+    codes, _ = in_use(symmetrise(people[0]))
+    paired = np.arange(2 * N_PAIRS)
+    assert not torch.equal(codes[:, paired], codes[:, MIRROR_PART[paired]])
+
+
 def test_symmetrising_one_side_makes_it_the_image_of_the_other(people):
     head = people[0]
     left, right = parts_of("left eye"), parts_of("right eye")
@@ -233,6 +244,61 @@ def test_expressions_move_to_another_head_and_sides_stay_sides(people):
     assert mirrored.codes.expression[0, ARKIT.index("mouthSmileRight")] == pytest.approx(0.8)
     assert torch.equal(mirrored.codes.expression, smiling.codes.expression[:, torch.as_tensor(ARKIT_MIRROR)])
     assert transfer_expression(done, people[2]).codes.expression is None
+
+
+def _warped(head: Head) -> np.ndarray:
+    """Where points (500, 3) about the face come from under a jaw half open."""
+    query = torch.rand(1, 500, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    with torch.no_grad():
+        return head.model.to_canonical(query, head.with_expression({"jawOpen": 0.5}).codes)[0][0].numpy()
+
+
+def test_a_refitted_warp_is_the_donors_when_everything_is(people, places):
+    """With all parts swapped the likeliest identity that has them is the donor's own, so the warp becomes its own."""
+    head, donor = people[:2]
+    swapped = swap(head, donor, list(REGIONS), confine=False)
+    fitted = refit_warp(swapped)
+    own, wanted, got = _warped(swapped), _warped(donor), _warped(fitted)
+    np.testing.assert_array_equal(own, _warped(head))
+    assert np.abs(got - wanted).max() < 0.05 * np.abs(own - wanted).max()
+
+
+def test_a_refitted_warp_leaves_the_neutral_head_and_the_source_alone(people, places):
+    head, donor = people[:2]
+    swapped = swap(head, donor, "mouth", confine=False)
+    fitted = refit_warp(swapped)
+    assert _same(fitted, swapped) and not np.array_equal(_warped(fitted), _warped(swapped))
+    np.testing.assert_array_equal(fitted.signed_distance(places), swapped.signed_distance(places))
+    assert np.abs(_warped(fitted) - _warped(head)).max() * 250 < 20
+    assert refit_warp(head) is head and reset(fitted).codes.warp_identity is None
+    again = swap(fitted, head, "mouth", confine=False)
+    assert torch.equal(again.codes.warp_identity, fitted.codes.warp_identity), "edits keep what the deformer sees"
+    assert refit_warp(again).codes.warp_identity is None
+    half = interpolate(head, fitted, 0.5).codes.warp_identity
+    assert torch.allclose(half, (head.codes.identity + fitted.codes.warp_identity) / 2)
+
+
+def test_derivatives_by_the_identity_hold_a_refitted_warp_still(people):
+    fitted = refit_warp(swap(people[0], people[1], "mouth", confine=False)).with_expression({"jawOpen": 0.5})
+    model, codes = fitted.model, fitted.codes
+    points = torch.from_numpy(fitted.anchors()[parts_of("mouth")].astype(np.float32))
+    exact = model.value_and_jacobian(points, codes).identity
+    identity = codes.identity.clone().requires_grad_(True)
+    value = model.signed_distance(points[None], replace(codes, identity=identity))[0]
+    for row, one in zip(exact, value):
+        (wanted,) = torch.autograd.grad(one, identity, retain_graph=True)
+        assert torch.allclose(row, wanted[0], atol=1e-4 * float(wanted.abs().max()) + 1e-7)
+
+
+def test_mirrored_heads_that_speak_flame_keep_their_expressions_to_themselves():
+    torch.manual_seed(0)
+    model = ImHead(replace(imhead_tiny(), expression=13, expression_names="flame")).eval().requires_grad_(False)
+    head = Head(model, Codes(torch.zeros(1, 16)))
+    strong = head.with_expression(np.full(13, 2.0))
+    assert transfer_expression(head, strong).codes.expression.max() == 2.0
+    assert interpolate(head, strong, 0.75).codes.expression.max() == 1.5, "FLAME's numbers go beyond 1"
+    with pytest.raises(ConfigError, match="mirrored"):
+        transfer_expression(head.mirrored(), strong)
 
 
 def test_heads_of_different_models_are_refused_with_both_names(people):

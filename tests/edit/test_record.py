@@ -57,8 +57,12 @@ def test_a_donor_that_was_edited_and_had_an_expression_is_kept(saved, people, tm
     donor = SavedHead(people[1].with_expression({"jawOpen": 0.5}), "imhead-open-small")
     donor = donor.apply({"do": "sample_region", "regions": "mouth", "seed": 1, "confine": False})
     done = saved.apply({"do": "swap", "donor": donor, "regions": "mouth", "confine": False})
-    done = done.apply({"do": "transfer_expression", "donor": donor})
+    done = done.apply({"do": "refit_warp"}).apply({"do": "transfer_expression", "donor": donor})
+    warp = SavedHead.load(done.save(tmp_path / "head.npz")).head.codes.warp_identity
+    assert torch.equal(warp, done.head.codes.warp_identity) and warp.shape == (1, 256)
+    assert done.undo(2).head.codes.warp_identity is None
     back = SavedHead.load(done.save(tmp_path / "head.npz")).replay()
+    assert torch.equal(back.head.codes.warp_identity, done.head.codes.warp_identity)
     assert _same(back, done) and torch.equal(back.head.codes.expression, donor.head.codes.expression)
 
 

@@ -19,7 +19,8 @@ class AnimateCommand:
     head: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="HEAD.NPZ")]
     """The fit.npz that `headfield fit` wrote, or the folder that holds it, or a head that `headfield edit` wrote."""
     track: Annotated[Path | None, tyro.conf.arg(metavar="TAKE.CSV")] = None
-    """Track: CSV of Live Link Face, MediaPipe blendshape scores (CSV or JSON), or time and ARKit columns."""
+    """Track: CSV of Live Link Face, MediaPipe blendshape scores (CSV or JSON), or time and ARKit columns. For a model
+    that speaks FLAME: .npz, .npy or CSV of its expression and jaw parameters (pictures only)."""
     preset: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME[=WEIGHT]...")] = ()
     """Named expressions or ARKit channels instead of a track: a loop through them, or one still for a .png."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE|FOLDER")] = Path("take.glb")
@@ -60,6 +61,7 @@ class AnimateCommand:
         """Read, resample, smooth; bake; write."""
         from headfield.cli.output import check_resolution, output_file, output_folder
         from headfield.cli.report import duration, summary, working
+        from headfield.errors import ConfigError
 
         kind = self._check()
         check_resolution(self.resolution)
@@ -77,8 +79,15 @@ class AnimateCommand:
                 write_track(track, temporary)
             else:
                 from headfield.cli.shapes import open_head
+                from headfield.edit.flame_tracks import for_model
 
-                head = open_head(self.head)
+                head = open_head(self.head, channels=("arkit52", "flame"))
+                track = for_model(track, head.head.model.config)
+                if kind == ".glb" and track.channels != "arkit52":
+                    raise ConfigError(
+                        f"{self.out}: a GLB carries the 52 ARKit shapes, and this head's model speaks "
+                        f"{track.channels!r}: write .gif, .mp4 or a folder of frames."
+                    )
                 write = self._write_glb if kind == ".glb" else self._write_pictures
                 write(head, track, temporary, say, kind)
         rows = {
@@ -197,8 +206,8 @@ class AnimateCommand:
             say(f"Frame {index + 1} of {len(track)}; about {duration(left)} left")
 
     def _poser(self, head, say):
-        """Expression weights (52,) -> vertices (V, 3) and triangles (F, 3), model frame."""
-        if not self.exact:
+        """Expression weights (E,) -> vertices (V, 3) and triangles (F, 3), model frame."""
+        if not self.exact and head.head.model.config.expression_names == "arkit52":
             from headfield.cli.shapes import bake_head
 
             baked = bake_head(head, self.vertices, say)

@@ -25,9 +25,9 @@ class EditCommand:
     """Change regions of a head: take them from another head, draw them, make them symmetric; undo it again.
 
     Several edits are done in this order, whatever the order of the options: --undo, --reset, --interpolate, --swap,
-    --sample, --symmetrise, --expression-of. For another order run the command twice. Every edit is kept in the file
-    written, so that --undo works later. Regions: nose, mouth, eyes, brows, cheeks, ears, temples (left_eye, ... for
-    one side), jaw, chin, forehead, scalp, back_of_head, neck.
+    --sample, --symmetrise, --refit-warp, --expression-of. For another order run the command twice.
+    Every edit is kept in the file written, so that --undo works later. Regions: nose, mouth, eyes, brows, cheeks, ears,
+    temples (left_eye, ... for one side), jaw, chin, forehead, scalp, back_of_head, neck.
     """
 
     head: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="HEAD.NPZ")]
@@ -42,6 +42,9 @@ class EditCommand:
     """Blend the whole head with another one: b.npz=0.3 goes 30 % of the way."""
     symmetrise: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="[REGION...]")] = None
     """Make left and right alike, in these regions or everywhere. One side's name makes it the image of the other."""
+    refit_warp: bool = False
+    """Let expressions follow the edited parts: the warp is given the likeliest identity that has them. Without it an
+    edited head moves as it did before."""
     expression_of: Annotated[Path | None, tyro.conf.arg(metavar="OTHER.NPZ")] = None
     """Take the expression of another head."""
     reset: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="[REGION...]")] = None
@@ -83,9 +86,8 @@ class EditCommand:
         if self.mesh is not None:
             check_mesh_suffix(self.mesh)
         self._check_words()
-        if not (self.swap or self.sample or self.interpolate or self.undo or self.expression_of) and (
-            self.symmetrise is None and self.reset is None
-        ):
+        asked = (self.swap, self.sample, self.interpolate, self.undo, self.expression_of, self.refit_warp)
+        if not any(asked) and self.symmetrise is None and self.reset is None:
             raise ConfigError("nothing to do: give an edit, such as --swap nose=b.npz or --sample mouth.")
         with ExitStack() as stack:
             places = {
@@ -173,6 +175,8 @@ class EditCommand:
             names = " ".join(self.symmetrise) or "the whole head"
             operation = {"regions": list(self.symmetrise) or None, "strength": min(max(self.strength, 0.0), 1.0)}
             do(f"made {names} symmetric", do="symmetrise", **operation)
+        if self.refit_warp:
+            do("fitted the warp to the edited parts", do="refit_warp")
         if self.expression_of is not None:
             do(f"expression of {self.expression_of.name}", do="transfer_expression", donor=other(self.expression_of))
         return before, after, done

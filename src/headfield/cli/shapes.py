@@ -20,9 +20,12 @@ def check_vertices(vertices: int) -> None:
         raise ConfigError(f"--vertices {vertices}: choose between {FEWEST} and {MOST:,}.")
 
 
-def open_head(path: Path):
-    """The :class:`headfield.edit.record.SavedHead` in a file, if it can be posed by the 52 ARKit channels.
+def open_head(path: Path, *, channels: tuple[str, ...] = ("arkit52",)):
+    """The :class:`headfield.edit.record.SavedHead` in a file, if its expressions are of a kind that is wanted.
 
+    Args:
+        path: A saved fit or head.
+        channels: Kinds of expression numbers that will do, as a model's ``expression_names``.
     Raises:
         ScanError: No such file, not a head, damaged, or of a newer version.
         ConfigError: Its model does not speak the 52 ARKit channels.
@@ -31,7 +34,7 @@ def open_head(path: Path):
 
     saved = SavedHead.load(path)
     names = saved.head.model.config.expression_names
-    if names != "arkit52":
+    if names not in channels:
         raise ConfigError(f"{path}: its model's expression numbers are {names!r}; the 52 ARKit channels are needed.")
     return saved
 

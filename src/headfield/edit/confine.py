@@ -42,20 +42,20 @@ class Confinement:
         outside_mm: The same outside.
         points: Places on and near the surface that are looked at.
         near_mm: Reach of those beside the surface.
-        steps: Gauss-Newton steps at most.
+        steps: Steps at most in a round.
         stretch: The prior's spread is taken so many times as wide: how far a correction may leave what is likely.
         rounds: More solutions after the first, each with more weight on what still moves outside.
     """
 
-    full_mm: float = 4.0
-    end_mm: float = 28.0
-    inside_mm: float = 1.0
-    outside_mm: float = 0.05
-    points: int = 2500
+    full_mm: float = 18.0
+    end_mm: float = 26.0
+    inside_mm: float = 0.3
+    outside_mm: float = 0.03
+    points: int = 2000
     near_mm: float = 6.0
     steps: int = 8
-    stretch: float = 2.0
-    rounds: int = 1
+    stretch: float = 5.0
+    rounds: int = 4
 
 
 def confined(
@@ -129,21 +129,22 @@ def _solve(model, head, places, wanted, prior, v: np.ndarray, steps: int) -> tup
         return (_value(model, places, condition(v)) - target) / sigma
 
     r = residual(v)
-    now = float(r @ r + v @ v)
+    now, scale = float(r @ r + v @ v), 1.0
     for _ in range(steps):
         _, on_parts, on_origins = _slopes(model, places, condition(v), parts)
         jacobian = np.concatenate([on_parts.reshape(len(places), -1), on_origins.reshape(len(places), -1)], axis=1)
         jacobian = (jacobian / sigma[:, None]) @ spread
         step = np.linalg.solve(jacobian.T @ jacobian + np.eye(len(v)), -(jacobian.T @ r + v))
-        for scale in (1.0, 0.5, 0.25, 0.125):
-            trial = residual(v + scale * step)
-            cost = float(trial @ trial + (v + scale * step) @ (v + scale * step))
+        for _ in range(4):
+            trial, there = residual(v + scale * step), v + scale * step
+            cost = float(trial @ trial + there @ there)
             if cost < now:
                 break
+            scale *= 0.5
         else:
             break
-        v, r, gain, now = v + scale * step, trial, now - cost, cost
-        if gain < 1e-3 * now:
+        v, r, gain, now, scale = there, trial, now - cost, cost, min(1.0, 2.0 * scale)
+        if gain < 2e-3 * now:
             break
     return v, r * sigma
 

@@ -3,7 +3,7 @@
 Every edit keeps the head's identity code, and with it the blend weights' anchors and what the expression deformer sees;
 it changes the codes and local origins of the parts of its region, and only theirs. So the field stays the same, bit for
 bit, wherever every edited part has weight zero (DESIGN section 3). Blending whole heads (`interpolate` without regions)
-is no local edit: it moves the identity too.
+is no local edit: it moves the identity too. So is `refit_warp`, which lets the expression follow the edited parts.
 
 Unconfined, a part that comes from another head brings its local origin along as it is. A code and its origin were
 learned together, in the place where FusionNet, which sees absolute positions, knows them: with the head's own origins,
@@ -28,6 +28,9 @@ from headfield.types import ARKIT_MIRROR, Codes
 
 LEAST, MOST = -1.0, 2.0
 """Strengths that edits take: 0 is the head itself, 1 what was asked; outside of 0..1 it is extrapolated."""
+
+WARP_SLACK = 0.1
+"""How nearly :func:`refit_warp` meets the edited codes, in their standard deviations."""
 
 MOST_SD = 4.0
 """Spread of region draws at most; beyond about 2.5 the parts were never seen in training."""
@@ -101,10 +104,15 @@ def interpolate(a: Head, b: Head, t: float, regions: Regions | None = None) -> H
         raise ConfigError("one of the two heads is mirrored and the other is not: mirror both or none.")
     model = a.model
     identity = torch.lerp(a.codes.identity, b.codes.identity, t)
-    expression = None
+    expression = warp = None
     if a.codes.expression is not None or b.codes.expression is not None:
-        expression = torch.lerp(_expression(a), _expression(b), t).clamp(0.0, 1.0)
-    codes = Codes(identity, expression)
+        expression = torch.lerp(_expression(a), _expression(b), t)
+        if _speaks_arkit(a):
+            expression = expression.clamp(0.0, 1.0)
+    if a.codes.warp_identity is not None or b.codes.warp_identity is not None:
+        seen = [h.codes.identity if h.codes.warp_identity is None else h.codes.warp_identity for h in (a, b)]
+        warp = torch.lerp(*seen, t)
+    codes = Codes(identity, expression, warp_identity=warp)
     if a.codes.parts is not None or b.codes.parts is not None:
         between = Head(model, Codes(identity))
         own = in_use(between)
@@ -147,32 +155,62 @@ def transfer_expression(head: Head, other: Head) -> Head:
     """The head with another head's expression; what was on its own face before is replaced.
 
     Raises:
-        ConfigError: Different models.
+        ConfigError: Different models, or one head is mirrored and the model does not speak ARKit.
     """
     _same_model(head, other)
     expression = other.codes.expression
     if expression is not None and head.reflected != other.reflected:
+        if not _speaks_arkit(head):
+            raise ConfigError("one of the two heads is mirrored, and only the 52 ARKit channels have a mirror image.")
         expression = expression[:, torch.as_tensor(ARKIT_MIRROR)]
     return replace(head, codes=replace(head.codes, expression=None if expression is None else expression.clone()))
 
 
 def reset(head: Head, regions: Regions | None = None) -> Head:
-    """The head with its own regions again; None undoes every edit of parts (not the expression).
+    """The head with its own regions again; None undoes every edit of parts and the warp's re-fit (not the expression).
 
     Raises:
         ConfigError: An unknown region.
     """
-    if head.codes.parts is None and head.codes.anchors is None:
-        if regions is not None:
-            parts_of(regions)  # a wrong name is wrong, however little there is to do
-        return head
     if regions is None:
-        return replace(head, codes=replace(head.codes, parts=None, anchors=None))
+        return replace(head, codes=replace(head.codes, parts=None, anchors=None, warp_identity=None))
+    if head.codes.parts is None and head.codes.anchors is None:
+        parts_of(regions)  # a wrong name is wrong, however little there is to do
+        return head
     own, now = _plain(head), in_use(head)
     back = _parts(head, regions)
     codes, origins = now[0].clone(), now[1].clone()
     codes[:, back], origins[:, back] = own[0][:, back], own[1][:, back]
     return _with(head, codes, origins)
+
+
+def refit_warp(head: Head) -> Head:
+    """The head whose expressions follow its edited parts instead of those it was born with.
+
+    The deformer sees an identity, and an edit keeps the source's. Here it is given another one: of all identities whose
+    own codes for the edited parts are the edited ones, to within a tenth of what is usual among heads of this class,
+    that which departs least from the source, in standard deviations (DecNet is linear: a ridge regression with one
+    solution). The neutral head and the blend weights stay the same, bit for bit; under an expression the *whole* head
+    moves a little differently. Later edits keep what was fitted: fit again after them.
+
+    Returns:
+        The head itself when none of its parts is edited and none was.
+    """
+    parts = edited_parts(head)
+    if not len(parts):
+        known = head.codes.warp_identity
+        return head if known is None else replace(head, codes=replace(head.codes, warp_identity=None))
+    model = head.model
+    prior = model.prior.component(model.prior.likeliest(head.codes.identity[0].cpu().numpy()))
+    size = model.config.part_code
+    weight = model.decompose.weight.detach().double().cpu().numpy().reshape(N_ANCHORS, size, -1)[parts]
+    asked, own = (codes[0][0, parts].double().cpu().numpy().ravel() for codes in (in_use(head), _plain(head)))
+    rows = weight.reshape(len(asked), -1) @ prior.spread  # departures in standard deviations -> codes
+    sigma = WARP_SLACK * np.linalg.norm(rows, axis=1)
+    rows, wanted = rows / sigma[:, None], (asked - own) / sigma
+    step = rows.T @ np.linalg.solve(rows @ rows.T + np.eye(len(rows)), wanted)
+    identity = head.codes.identity + torch.as_tensor(prior.spread @ step).to(head.codes.identity)
+    return replace(head, codes=replace(head.codes, warp_identity=identity))
 
 
 # ---- what edits are made of ------------------------------------------------------------------------------------------
@@ -236,6 +274,10 @@ def _parts(head: Head, regions: Regions) -> np.ndarray:
 def _expression(head: Head) -> torch.Tensor:
     known = head.codes.expression
     return head.codes.identity.new_zeros(1, head.model.config.expression) if known is None else known
+
+
+def _speaks_arkit(head: Head) -> bool:
+    return head.model.config.expression_names == "arkit52"
 
 
 def _same_model(a: Head, b: Head) -> None:

@@ -26,11 +26,11 @@ _WANTED = (
     "give a head that `headfield edit` wrote, the fit.npz of `headfield fit`, or the codes.npz of `headfield sample`"
 )
 
-OPERATIONS = ("swap", "sample_region", "interpolate", "symmetrise", "transfer_expression", "reset")
+OPERATIONS = ("swap", "sample_region", "interpolate", "symmetrise", "transfer_expression", "refit_warp", "reset")
 """Names that an operation may have under ``"do"``; its other keys are the arguments of the function of that name in
 :mod:`headfield.edit.operations`, and ``donor`` is its second head."""
 
-_CODES = ("identity", "expression", "parts", "anchors")
+_CODES = ("identity", "expression", "parts", "anchors", "warp_identity")
 
 
 @dataclass(frozen=True)
@@ -250,6 +250,7 @@ def _checked(model, codes: Codes) -> Codes:
         "expression": (1, config.expression),
         "parts": (1, parts, config.part_code),
         "anchors": (1, parts, 3),
+        "warp_identity": (1, config.identity),
     }
     for name, size in sizes.items():
         tensor = getattr(codes, name)

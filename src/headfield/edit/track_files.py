@@ -1,4 +1,4 @@
-"""Reading and writing expression tracks: Live Link Face CSV, MediaPipe scores (CSV or JSON), our own CSV.
+"""Reading and writing expression tracks: Live Link Face CSV, MediaPipe scores (CSV or JSON), our own CSV, FLAME.
 
 All readers end in one table: times, and a column per known name. Names are matched without regard to case or
 underscores, so ``EyeBlinkLeft``, ``eyeBlinkLeft`` and ``eyeBlink_L`` are one channel.
@@ -9,17 +9,19 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from headfield.edit.flame_tracks import flame_columns, flame_names, flame_table, read_flame_arrays
 from headfield.edit.track_json import json_table
 from headfield.edit.tracks import MAX_FRAMES, Track, head_angles, head_rotation
 from headfield.errors import ConfigError, TrackError
 from headfield.io.mesh import write_bytes
 from headfield.types import ARKIT
 
-TRACK_SUFFIXES = (".csv", ".json")
+TRACK_SUFFIXES = (".csv", ".json", ".npz", ".npy")
 HEAD = ("HeadYaw", "HeadPitch", "HeadRoll")
 """Columns of the head's rotation, radians; see :func:`headfield.edit.tracks.head_rotation`."""
 
@@ -50,7 +52,8 @@ def read_track(path: str | Path, fps: float | None = None) -> Track:
 
     Args:
         path: ``.csv`` of Live Link Face (timecodes; the head's angles in radians), of MediaPipe scores or of our own
-            (time or frame column and any ARKit names), or ``.json`` of MediaPipe scores.
+            (time or frame column and any ARKit names), or ``.json`` of MediaPipe scores; or FLAME parameters, see
+            :data:`headfield.edit.flame_tracks.WANTED`.
         fps: Frames per second of a file that counts frames, or has no time at all; for Live Link Face, the frames
             that its timecodes count. Found out when not given.
     Returns:
@@ -63,12 +66,15 @@ def read_track(path: str | Path, fps: float | None = None) -> Track:
     if fps is not None and not 0 < fps <= 1000:
         raise ConfigError(f"{fps:g} frames per second: choose more than 0 and at most 1000.")
     if path.suffix.lower() not in TRACK_SUFFIXES:
-        kinds = " or ".join(TRACK_SUFFIXES)
-        raise TrackError(f"{path}: tracks are {kinds} files, got '{path.suffix}'; give {_WANTED}.")
+        raise TrackError(
+            f"{path}: tracks are .csv or .json files (FLAME's also .npz or .npy), got '{path.suffix}'; give {_WANTED}."
+        )
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise TrackError(f"{path}: {size / 1e6:,.0f} MB; a track has {MAX_BYTES / 1e6:,.0f} MB at most. Cut it.")
+        if path.suffix.lower() in (".npz", ".npy"):
+            return read_flame_arrays(path, fps)
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise TrackError(f"{path}: cannot be read ({error.strerror}); give {_WANTED}.") from error
@@ -80,7 +86,15 @@ def read_track(path: str | Path, fps: float | None = None) -> Track:
     if path.suffix.lower() == ".json":
         names, times, values, rotation = json_table(path, text)
     else:
-        names, times, values = _csv_table(path, text, fps, notes)
+        rows, known = _csv_rows(text)
+        columns = flame_columns(rows[0])
+        if columns and not any(name in _CHANNEL for name in known):
+            names, body = [rows[0][index] for index in columns], _csv_body(path, rows, notes)
+            values = np.array([[_number(path, line, rows[0][i], row[i]) for i in columns]
+                               for line, row in enumerate(body, 2)]).reshape(len(body), len(columns))  # fmt: skip
+            track = flame_table(path, names, values, _csv_times(path, known, body, fps, notes), fps)
+            return replace(track, notes=(*notes, *track.notes))
+        names, times, values = _csv_table(path, rows, known, fps, notes)
         rotation = None
     if len(values) == 0:
         raise TrackError(f"{path}: 0 frames: a heading and no rows. Record again, or give {_WANTED}.")
@@ -98,7 +112,7 @@ def read_track(path: str | Path, fps: float | None = None) -> Track:
 
 
 def write_track(track: Track, path: str | Path) -> Path:
-    """Write a track as our CSV: ``time`` in seconds, the 52 channels, and the head's angles if it has them.
+    """Write a track as our CSV: ``time`` in seconds, the channels, and the head's angles if it has them.
 
     Raises:
         TrackError: The suffix is not ``.csv``.
@@ -107,12 +121,13 @@ def write_track(track: Track, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".csv":
         raise TrackError(f"{path}: tracks are written as .csv, got '{path.suffix}'.")
+    names = ARKIT if track.channels == "arkit52" else flame_names(track.weights.shape[1])
     table = np.column_stack([track.times, track.weights])
     if track.rotation is not None:
         table = np.column_stack([table, head_angles(track.rotation)])
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["time", *ARKIT, *(HEAD if track.rotation is not None else ())])
+    writer.writerow(["time", *names, *(HEAD if track.rotation is not None else ())])
     writer.writerows([[f"{value:.7g}" for value in row] for row in table])
     write_bytes(path, buffer.getvalue().encode())
     return path
@@ -121,26 +136,25 @@ def write_track(track: Track, path: str | Path) -> Path:
 # ---- CSV -----------------------------------------------------------------------------------------------------------
 
 
-def _csv_table(path: Path, text: str, fps: float | None, notes: list[str]):
-    """Names, times (T,) or None, and values (T, C) of a CSV with a heading."""
+def _csv_rows(text: str) -> tuple[list[list[str]], list[str]]:
+    """Rows of cells, the heading first, and the heading's names in plain."""
     first = text.lstrip().splitlines()[0]
     delimiter = max(",;\t", key=first.count)
     rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(cell.strip() for cell in row)]
-    names, body = [name.strip() for name in rows[0]], rows[1:]
-    known = [plain(name) for name in names]
+    rows[0] = [name.strip() for name in rows[0]]
+    return rows, [plain(name) for name in rows[0]]
+
+
+def _csv_table(path: Path, rows: list[list[str]], known: list[str], fps: float | None, notes: list[str]):
+    """Names, times (T,) or None, and values (T, C) of a CSV of ARKit channels."""
+    names = rows[0]
     if not any(name in _CHANNEL for name in known):
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         raise TrackError(f"{path}: no column is an ARKit channel (columns: {shown[:200]}); give {_WANTED}.")
     doubled = sorted({name for name in known if known.count(name) > 1 and (name in _CHANNEL or name in _HEAD)})
     if doubled:
         raise TrackError(f"{path}: {len(doubled)} columns appear twice, such as '{doubled[0]}'; keep one of each.")
-    cut = len(body) > 0 and len(body[-1]) < len(names)
-    if cut:  # a recording that was stopped hard ends in the middle of a line
-        body = body[:-1]
-        notes.append("The last line is cut off and was left out.")
-    for number, row in enumerate(body, start=2):
-        if len(row) != len(names) and any(cell.strip() for cell in row[len(names):] or ["x"]):
-            raise TrackError(f"{path}, row {number}: {len(row)} cells, the heading has {len(names)}; mend that row.")
+    body = _csv_body(path, rows, notes)
     times = _csv_times(path, known, body, fps, notes)
     wanted = [index for index, name in enumerate(known) if name in _CHANNEL or name in _HEAD]
     extra = [names[i] for i, name in enumerate(known) if name not in _CHANNEL and name not in _HEAD]
@@ -150,6 +164,19 @@ def _csv_table(path: Path, text: str, fps: float | None, notes: list[str]):
                      f"channel: {_some(extra)}.")  # fmt: skip
     values = np.array([[_number(path, line, names[i], row[i]) for i in wanted] for line, row in enumerate(body, 2)])
     return [names[i] for i in wanted], times, values.reshape(len(body), len(wanted))
+
+
+def _csv_body(path: Path, rows: list[list[str]], notes: list[str]) -> list[list[str]]:
+    """Rows below the heading, all as wide as it."""
+    names, body = rows[0], rows[1:]
+    cut = len(body) > 0 and len(body[-1]) < len(names)
+    if cut:  # a recording that was stopped hard ends in the middle of a line
+        body = body[:-1]
+        notes.append("The last line is cut off and was left out.")
+    for number, row in enumerate(body, start=2):
+        if len(row) != len(names) and any(cell.strip() for cell in row[len(names):] or ["x"]):
+            raise TrackError(f"{path}, row {number}: {len(row)} cells, the heading has {len(names)}; mend that row.")
+    return body
 
 
 def _is_time(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Expression tracks: 52 ARKit weights and the head's rotation over time; resampling and smoothing.
+"""Expression tracks: ARKit weights (or FLAME parameters) and the head's rotation over time; resampling, smoothing.
 
 A track is plain arrays, so numpy is the way to cut, scale or mix it. Reading and writing files is
 :mod:`headfield.edit.track_files`.
@@ -26,13 +26,17 @@ MAX_FRAMES = 200_000
 class Track:
     """An expression over time (T frames).
 
+    Dimensions: E = 52 ARKit channels, or FLAME's expression coefficients and three of the jaw.
+
     Attributes:
         times: (T,) seconds, increasing.
-        weights: (T, 52) in [0, 1], channels in the order of :data:`headfield.types.ARKIT`.
+        weights: (T, E) ARKit weights in [0, 1] in the order of :data:`headfield.types.ARKIT`, or FLAME parameters as
+            :mod:`headfield.edit.flame_tracks` has them.
         rotation: (T, 3, 3) rotations of the whole head in the model frame (+x the subject's left, +y up, +z out of
             the face), or None when the track has none.
         name: For messages and file headings.
         notes: What reading and processing had to do, one sentence each.
+        channels: What the weights mean: ``arkit52`` or ``flame``, as a model's ``expression_names``.
     Raises:
         TrackError: The arrays do not belong together, are empty or not finite, or the times do not increase.
     """
@@ -42,12 +46,14 @@ class Track:
     rotation: np.ndarray | None = None
     name: str = "track"
     notes: tuple[str, ...] = ()
+    channels: str = "arkit52"
 
     def __post_init__(self):
         object.__setattr__(self, "times", np.asarray(self.times, dtype=float))
         object.__setattr__(self, "weights", np.asarray(self.weights, dtype=float))
         count = len(self.times) if self.times.ndim == 1 else -1
-        wanted = {"weights": (self.weights, (count, len(ARKIT)))}
+        columns = self.weights.shape[1] if self.channels == "flame" and self.weights.ndim == 2 else len(ARKIT)
+        wanted = {"weights": (self.weights, (count, columns))}
         if self.rotation is not None:
             object.__setattr__(self, "rotation", np.asarray(self.rotation, dtype=float))
             wanted["rotation"] = (self.rotation, (count, 3, 3))
@@ -75,14 +81,20 @@ class Track:
         return float(1.0 / np.median(np.diff(self.times))) if len(self.times) > 1 else 30.0
 
     def mirrored(self) -> Track:
-        """Left and right exchanged, in the face and in the head's rotation."""
+        """Left and right exchanged, in the face and in the head's rotation.
+
+        Raises:
+            ConfigError: FLAME parameters, which have no sides to exchange.
+        """
+        if self.channels != "arkit52":
+            raise ConfigError(f"{self.name}: FLAME parameters have no left and right that could be exchanged.")
         flip = np.diag([-1.0, 1.0, 1.0])
         rotation = None if self.rotation is None else flip @ self.rotation @ flip
         return replace(self, weights=self.weights[:, ARKIT_MIRROR], rotation=rotation)
 
 
 def read_track(path: str | Path, fps: float | None = None) -> Track:
-    """Read a track: Live Link Face CSV, MediaPipe scores as CSV or JSON, or our own CSV.
+    """Read a track: Live Link Face CSV, MediaPipe scores as CSV or JSON, our own CSV, or FLAME parameters.
 
     See :func:`headfield.edit.track_files.read_track`.
     """

@@ -144,7 +144,7 @@ class ImHead(nn.Module):
             origins = blend_anchors if codes.parts is None else self.anchors_of_parts(parts)
         expressed = None
         if codes.expression is not None and (codes.expression.requires_grad or bool((codes.expression != 0).any())):
-            expressed = self.deformer.fold(codes.identity, codes.expression)
+            expressed = self.deformer.fold(_warping(codes), codes.expression)
         return Condition(parts, blend_anchors, origins, self.ensemble.fold(parts), expressed)
 
     # ---- the field -----------------------------------------------------------------------------------------------
@@ -190,7 +190,8 @@ class ImHead(nn.Module):
 
         Args:
             points: (N, 3) posed points of one head.
-            codes: One head (B = 1); an expression of zeros is allowed and has non-zero derivatives.
+            codes: One head (B = 1); an expression of zeros is allowed and has non-zero derivatives. The derivative by
+                z_id holds still what does not follow it: given parts, anchors and `warp_identity`.
         """
         condition = self.condition(codes)
         expression = codes.expression
@@ -198,7 +199,7 @@ class ImHead(nn.Module):
             expression = codes.identity.new_zeros(1, self.config.expression)
         with_expression = codes.expression is not None
         if with_expression and condition.expressed is None:  # zero weights, but their derivatives are asked for
-            expressed = self.deformer.fold(codes.identity, expression)
+            expressed = self.deformer.fold(_warping(codes), expression)
             condition = replace(condition, expressed=expressed)
         x = points[None]
         canonical, ambient, warp = self._warp(x, condition)
@@ -210,7 +211,8 @@ class ImHead(nn.Module):
         if warp is not None:
             through, cotangent, first, skip = self.deformer.reverse(back.points, back.ambient, warp)
             on_identity, on_expression = self.deformer.reverse_codes(cotangent, first, skip, warp)
-            gradient, identity = gradient + through, identity + on_identity
+            gradient = gradient + through
+            identity = identity if codes.warp_identity is not None else identity + on_identity
         return Jacobians(value[0], gradient[0], identity, on_expression)
 
     @torch.no_grad()
@@ -298,6 +300,11 @@ class ImHead(nn.Module):
         on_parts = on_rows.new_zeros(count * parts, code).index_add(0, slot, on_rows).view(count, parts, code)
         on_origins = on_rows.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
         return on_parts, on_origins.view(count, parts, 3)
+
+
+def _warping(codes: Codes) -> torch.Tensor:
+    """The identity (B, D) that the deformer sees."""
+    return codes.identity if codes.warp_identity is None else codes.warp_identity
 
 
 def _geometric(mlp: GroupedMLP, radius: float) -> None:

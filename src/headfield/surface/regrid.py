@@ -154,8 +154,11 @@ def _merged(level: _Level | None, flat: np.ndarray, values: np.ndarray) -> _Leve
 
 def _prepare(memory: Remembered, model: ImHead, condition: Condition, codes: Codes, resolution: int) -> int:
     """Bits of the parts that differ from what the memory holds; a memory of something else is emptied."""
-    expression = b"" if condition.expressed is None else codes.expression.numpy().tobytes()
-    base = (id(model), resolution, codes.identity.numpy().tobytes(), expression)
+    expression = warp = b""
+    if condition.expressed is not None:
+        expression = codes.expression.numpy().tobytes()
+        warp = b"" if codes.warp_identity is None else codes.warp_identity.numpy().tobytes()
+    base = (id(model), resolution, codes.identity.numpy().tobytes(), expression, warp)
     if memory.base != base or memory.condition is None:
         memory.levels, memory.raw, memory.raw_bits, memory.pending = {}, None, None, 0
         memory.base, memory.condition = base, condition

@@ -261,8 +261,10 @@ class Session:
         if not any(moment.sliders):
             return head
         shift = torch.as_tensor(self.directions.code(moment.sliders), dtype=torch.float32)[None]
-        moved = Head(head.model, replace(head.codes, identity=head.codes.identity + shift, parts=None, anchors=None),
-                     head.reflected)
+        codes = replace(head.codes, identity=head.codes.identity + shift, parts=None, anchors=None)
+        if codes.warp_identity is not None:
+            codes = replace(codes, warp_identity=codes.warp_identity + shift)
+        moved = Head(head.model, codes, head.reflected)
         if head.codes.parts is None and head.codes.anchors is None:
             return moved
         # edits that the head came with ride on the new identity as differences from the old one's own
