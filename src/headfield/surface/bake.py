@@ -149,8 +149,9 @@ def bake(
     facing = face_vectors(base, triangles)
     neutral_codes = replace(codes, expression=None)
     neutral, _ = onto_surface(_field(model, neutral_codes), canonical, triangles, facing)
-    seams = Seams.of(base, triangles, _mouth(canonical, anchors))
-    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, seams)
+    mouth = _mouth(canonical, anchors)
+    opened, closed = (Seams.of(shape, triangles, mouth) for shape in (base, neutral))
+    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, opened, closed)
     shapes = np.zeros((len(ARKIT), len(neutral), 3), dtype=np.float32)
     facts = {}
     for index, name in enumerate(ARKIT):
@@ -217,7 +218,8 @@ class _Carrier:
     neutral: np.ndarray
     triangles: np.ndarray
     facing: np.ndarray
-    seams: Seams
+    opened: Seams
+    closed: Seams
 
     def pose(self, weights: dict[str, float]) -> tuple[np.ndarray, dict[str, float]]:
         """Vertices (V, 3) float64 with these weights, and facts; only what the channels move is computed."""
@@ -238,18 +240,21 @@ class _Carrier:
         # what little a channel moves its border by must not make a step against the vertices left alone
         share = np.clip(change[which] / UNMOVED - 1, 0, 1)[:, None]
         vertices[which] += share * (found.points - vertices[which])
-        torn = self.seams.torn(vertices).sum()
-        if torn:  # once more from the opened mouth, where it is plain which lip a vertex is of
-            lips = np.flatnonzero(self.seams.region & (change > UNMOVED))
-            base = _with(self.codes, BASE)
-            path = follow(self.model, self.canonical[lips], self.seams.base[lips], base, codes)
+        # lips that stay together move smoothly from the closed mouth, lips that part from the opened one
+        seams = min((self.closed, self.opened), key=lambda each: each.wild(vertices).sum())
+        torn = seams.torn(vertices).sum()
+        if torn and seams is self.opened:  # once more from there, where it is plain which lip a vertex is of
+            lips = np.flatnonzero(seams.region & (change > UNMOVED))
+            path = follow(self.model, self.canonical[lips], seams.base[lips], _with(self.codes, BASE), codes)
             other = vertices.copy()
             other[lips] = path.points
-            if self.seams.torn(other).sum() < torn:
+            if seams.torn(other).sum() < torn:
                 vertices, found = other, found.with_points(np.searchsorted(which, lips), path)
-        vertices, mended = self.seams.mended(vertices)
+        vertices, mended = seams.mended(vertices)
         which = np.union1d(which, np.flatnonzero(mended))
         placed, kept = onto_surface(_field(self.model, codes), vertices, self.triangles, self.facing, which)
+        placed, more = seams.mended(placed)  # the surface found from the wrong side of a crease is rough again
+        mended |= more
         flips = _flips(placed, self.triangles, self.facing)
         facts = {"moved": len(which) / len(vertices), **found.report()}
         facts |= {"mended": float(mended.mean()), "unprojected": kept, "flips": flips}
@@ -259,9 +264,8 @@ class _Carrier:
 def _mouth(points: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     """Vertices (V,) of lips and mouth's bag: nearer to the mouth's middle than its corners are, with some to spare."""
     corners = anchors[anchor_indices(["mouth_corner_left", "mouth_corner_right"])]
-    middle = corners.mean(0)
     half = np.linalg.norm(corners[0] - corners[1]) / 2
-    return np.linalg.norm((points - middle) / [1.0, 1.0, 2.0], axis=1) < 1.6 * half
+    return np.linalg.norm((points - corners.mean(0)) / [1.0, 1.0, 2.0], axis=1) < 1.6 * half
 
 
 def _with(codes: Codes, weights: dict[str, float]) -> Codes:
