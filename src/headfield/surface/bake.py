@@ -23,6 +23,7 @@ from .eyes import Eyeball, fit_eyeballs, on_mesh
 from .inverse_warp import follow, from_canonical
 from .mend import Seams
 from .mesh_head import mesh_of
+from .settle import REACH, Field, onto_surface
 from .topology import face_vectors, vertex_normals
 
 if TYPE_CHECKING:
@@ -33,12 +34,6 @@ BASE = {"jawOpen": 0.5}
 
 UNMOVED = 2e-5
 """A channel that moves the field by less than this (0.005 mm) leaves a vertex alone, model units."""
-
-SURE, FADE = 0.0016, 0.006
-"""Vertices up to 0.4 mm inside the solid are put onto the surface whole, from 1.5 mm on not at all."""
-
-REACH = 0.008
-"""No projection moves a vertex further than this (2 mm), model units."""
 
 RELATIVE_TO = {"mouthClose": {"jawOpen": 1.0}}
 """Channels that correct another one: their offset is what they add to it, as rigs apply it."""
@@ -145,7 +140,7 @@ def bake(
     eyes = fit_eyeballs(fine.vertices, fine.normals, anchors)
     coarse = decimate(fine, vertices, anchors)
     triangles = coarse.triangles
-    base, _ = _onto_surface(model, base_codes, coarse.vertices, triangles, None, sure=REACH, fade=2 * REACH)
+    base, _ = onto_surface(_field(model, base_codes), coarse.vertices, triangles, sure=REACH, fade=2 * REACH)
     with torch.no_grad():
         points = torch.as_tensor(base, dtype=torch.float32, device=codes.identity.device)
         canonical = model.to_canonical(points[None], base_codes)[0][0].cpu().numpy()
@@ -153,9 +148,10 @@ def bake(
 
     facing = face_vectors(base, triangles)
     neutral_codes = replace(codes, expression=None)
-    neutral, _ = _onto_surface(model, neutral_codes, canonical, triangles, facing)
-    seams = Seams.of(base, triangles, _mouth(canonical, anchors))
-    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, seams)
+    neutral, _ = onto_surface(_field(model, neutral_codes), canonical, triangles, facing)
+    mouth = _mouth(canonical, anchors)
+    opened, closed = (Seams.of(shape, triangles, mouth) for shape in (base, neutral))
+    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, opened, closed)
     shapes = np.zeros((len(ARKIT), len(neutral), 3), dtype=np.float32)
     facts = {}
     for index, name in enumerate(ARKIT):
@@ -222,7 +218,8 @@ class _Carrier:
     neutral: np.ndarray
     triangles: np.ndarray
     facing: np.ndarray
-    seams: Seams
+    opened: Seams
+    closed: Seams
 
     def pose(self, weights: dict[str, float]) -> tuple[np.ndarray, dict[str, float]]:
         """Vertices (V, 3) float64 with these weights, and facts; only what the channels move is computed."""
@@ -231,28 +228,33 @@ class _Carrier:
         codes = _with(self.codes, weights)
         with torch.no_grad():
             points = torch.as_tensor(self.canonical, device=codes.identity.device)
-            shift, ambient = self.model.to_canonical(points[None], codes)
-            change = torch.maximum((shift[0] - points).norm(dim=1), 0.05 * ambient[0].norm(dim=1)).cpu().numpy()
+            warped, ambient = (found[0].cpu().numpy() for found in self.model.to_canonical(points[None], codes))
+        change = np.maximum(_length(warped - self.canonical), 0.05 * _length(ambient))
         which = np.flatnonzero(change > UNMOVED)
         vertices = np.array(self.neutral, dtype=float)
         if not len(which):
             return vertices, {"moved": 0.0, "solved": 1.0, "folded": 0.0, "flips": 0.0}
-        found = from_canonical(self.model, self.canonical[which], codes)
+        # half the way is known: the warp at the canonical points
+        start = 2 * self.canonical[which] - warped[which]
+        found = from_canonical(self.model, self.canonical[which], codes, start=start)
         # what little a channel moves its border by must not make a step against the vertices left alone
         share = np.clip(change[which] / UNMOVED - 1, 0, 1)[:, None]
         vertices[which] += share * (found.points - vertices[which])
-        torn = self.seams.torn(vertices).sum()
-        if torn:  # once more from the opened mouth, where it is plain which lip a vertex is of
-            lips = np.flatnonzero(self.seams.region & (change > UNMOVED))
-            base = _with(self.codes, BASE)
-            path = follow(self.model, self.canonical[lips], self.seams.base[lips], base, codes)
+        # lips that stay together move smoothly from the closed mouth, lips that part from the opened one
+        seams = min((self.closed, self.opened), key=lambda each: each.wild(vertices).sum())
+        torn = seams.torn(vertices).sum()
+        if torn and seams is self.opened:  # once more from there, where it is plain which lip a vertex is of
+            lips = np.flatnonzero(seams.region & (change > UNMOVED))
+            path = follow(self.model, self.canonical[lips], seams.base[lips], _with(self.codes, BASE), codes)
             other = vertices.copy()
             other[lips] = path.points
-            if self.seams.torn(other).sum() < torn:
+            if seams.torn(other).sum() < torn:
                 vertices, found = other, found.with_points(np.searchsorted(which, lips), path)
-        vertices, mended = self.seams.mended(vertices)
+        vertices, mended = seams.mended(vertices)
         which = np.union1d(which, np.flatnonzero(mended))
-        placed, kept = _onto_surface(self.model, codes, vertices, self.triangles, self.facing, which)
+        placed, kept = onto_surface(_field(self.model, codes), vertices, self.triangles, self.facing, which)
+        placed, more = seams.mended(placed)  # the surface found from the wrong side of a crease is rough again
+        mended |= more
         flips = _flips(placed, self.triangles, self.facing)
         facts = {"moved": len(which) / len(vertices), **found.report()}
         facts |= {"mended": float(mended.mean()), "unprojected": kept, "flips": flips}
@@ -262,9 +264,8 @@ class _Carrier:
 def _mouth(points: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     """Vertices (V,) of lips and mouth's bag: nearer to the mouth's middle than its corners are, with some to spare."""
     corners = anchors[anchor_indices(["mouth_corner_left", "mouth_corner_right"])]
-    middle = corners.mean(0)
     half = np.linalg.norm(corners[0] - corners[1]) / 2
-    return np.linalg.norm((points - middle) / [1.0, 1.0, 2.0], axis=1) < 1.6 * half
+    return np.linalg.norm((points - corners.mean(0)) / [1.0, 1.0, 2.0], axis=1) < 1.6 * half
 
 
 def _with(codes: Codes, weights: dict[str, float]) -> Codes:
@@ -275,48 +276,22 @@ def _with(codes: Codes, weights: dict[str, float]) -> Codes:
     return replace(codes, expression=expression)
 
 
-def _onto_surface(
-    model, codes, vertices, triangles, facing, which=None, *, sure: float = SURE, fade: float = FADE, steps: int = 2
-):
-    """Vertices (V, 3) put onto the level set along the gradient, and the share of `which` that was left inside.
-
-    Deep inside the solid is a mouth's bag that this expression keeps closed: those vertices stay. Vertices whose
-    triangles the projection would turn over go back to where they were.
-    """
+def _field(model, codes: Codes) -> Field:
+    """The signed distance of one posed head, for arrays."""
     import torch
 
-    which = np.arange(len(vertices)) if which is None else which
-    before = np.array(vertices, dtype=float)
-    after, points = before.copy(), before[which].copy()
-    condition = model.condition(codes)
-    device = codes.identity.device
-    weight = None
-    for _ in range(steps):
-        value, gradient = np.empty(len(points)), np.empty((len(points), 3))
+    condition, device = model.condition(codes), codes.identity.device
+
+    def values(points: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            for begin in range(0, len(points), 8192):
-                part = slice(begin, begin + 8192)
-                query = torch.as_tensor(points[part], dtype=torch.float32, device=device)
-                f, g = model.value_and_gradient(query[None], condition)
-                value[part], gradient[part] = f[0].cpu().numpy(), g[0].cpu().numpy()
-        if weight is None:
-            weight = np.clip((fade + value) / (fade - sure), 0.0, 1.0)
-        # a gradient that is far from one is a crease, where a full step would overshoot
-        step = -(weight * value / np.maximum((gradient**2).sum(1), 0.25))[:, None] * gradient
-        points += step
-        total = points - before[which]
-        length = np.linalg.norm(total, axis=1, keepdims=True)
-        points = before[which] + total * np.minimum(1.0, REACH / np.maximum(length, 1e-30))
-    after[which] = points
-    if facing is not None:
-        for _ in range(4):
-            turned = (face_vectors(after, triangles) * facing).sum(1) < 0
-            turned &= (face_vectors(before, triangles) * facing).sum(1) >= 0
-            if not turned.any():
-                break
-            corners = np.unique(triangles[turned])
-            after[corners] = before[corners]
-    return after, float((weight < 1).mean())
+            queries = torch.as_tensor(points, dtype=torch.float32, device=device).split(8192)
+            return torch.cat([model.signed_distance(q[None], condition)[0] for q in queries]).double().cpu().numpy()
+
+    return values
+
+
+def _length(vectors: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(vectors, axis=1)
 
 
 def _flips(vertices, triangles, facing) -> float:

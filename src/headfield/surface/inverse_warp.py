@@ -1,8 +1,9 @@
 """The forward warp: posed points x with x + Delta x(x, z_exp) = x_can, by inverting the model's backward warp.
 
-Newton's method on batches of points with the deformer's exact 3x3 Jacobian (three reverse passes over one forward
-pass), each step shortened until the residual falls. Points that do not converge from where they start are carried
-there by continuation: the expression changes in steps, and each step starts from the last one's answer.
+Newton's method on batches of points. It begins with the deformer's exact 3x3 Jacobian (three reverse passes over one
+forward pass) and keeps it up to date by Broyden's rule, which costs nothing; where that converges slowly the exact one
+is computed again, and where even that does not help the step is shortened. Points that do not converge from where they
+start are carried there by continuation: the expression changes in steps, each starting from the last one's answer.
 
 Where the warp folds (a Jacobian with determinant <= 0) there is more than one posed point for a canonical one, or
 none: a closed mouth's seam opens into a whole cavity. Such points are reported, not hidden.
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..nn.machine import denormals_flushed
 from ..types import Codes
 
 if TYPE_CHECKING:
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
 TOLERANCE = 4e-5
 """Residual |x + Delta x - x_can| that counts as solved, model units (0.01 mm)."""
+
+SLOW = 0.3
+"""A step that leaves more than this share of the residual asks for the exact Jacobian."""
+
+GENTLE = 0.3
+"""Where the Jacobian is this close to the identity the warp cannot fold; elsewhere its determinant is exact."""
 
 
 @dataclass(frozen=True)
@@ -161,17 +169,18 @@ def warp_and_jacobian(model: ImHead, points: torch.Tensor, condition: Condition)
 
 
 def _newton(model, condition, target: np.ndarray, start: np.ndarray, steps: int, tolerance: float, chunk: int = 4096):
-    """Damped Newton in chunks: points, residuals, determinants (numpy) and evaluations."""
+    """Damped quasi-Newton in chunks: points, residuals, determinants (numpy) and evaluations."""
     import torch
 
     device = condition.parts.device
     found, spent = [], 0
-    with torch.no_grad():
+    with torch.no_grad(), denormals_flushed():
         for begin in range(0, len(target), chunk):
             goal = torch.from_numpy(target[begin : begin + chunk]).to(device)
             x = torch.from_numpy(np.ascontiguousarray(start[begin : begin + chunk])).to(device).clone()
             warped, jacobian = warp_and_jacobian(model, x, condition)
             spent += len(x)
+            exact = torch.ones(len(x), dtype=torch.bool, device=device)
             residual = (warped - goal).norm(dim=1)
             length = torch.ones_like(residual)
             active = residual > tolerance
@@ -179,22 +188,39 @@ def _newton(model, condition, target: np.ndarray, start: np.ndarray, steps: int,
                 index = torch.nonzero(active)[:, 0]
                 if not len(index):
                     break
-                step = _solve(jacobian[index], goal[index] - warped[index])
-                trial = x[index] + length[index, None] * step
-                new, slope = warp_and_jacobian(model, trial, condition)
+                step = length[index, None] * _solve(jacobian[index], goal[index] - warped[index])
+                new = _warp(model, x[index] + step, condition)
                 spent += len(index)
                 rest = (new - goal[index]).norm(dim=1)
                 better = rest < residual[index]
-                won = index[better]
-                x[won], residual[won] = trial[better], rest[better]
-                warped[won], jacobian[won] = new[better], slope[better]
-                length[won] = 1.0
-                length[index[~better]] *= 0.35
+                won, made = index[better], step[better]
+                # Broyden: the Jacobian that explains what the warp did along the step
+                surprise = new[better] - warped[won] - (jacobian[won] @ made[..., None])[..., 0]
+                jacobian[won] += surprise[..., None] * (made / (made**2).sum(1, keepdim=True).clamp_min(1e-20))[:, None]
+                slow = better & (rest > SLOW * residual[index])
+                x[won], residual[won], warped[won] = x[won] + made, rest[better], new[better]
+                exact[won], length[won] = False, 1.0
+                # where that is no help the Jacobian itself is computed; where it is at hand already, shorter steps
+                again = index[(slow | ~better) & ~exact[index]]
+                length[index[~better & exact[index]]] *= 0.35
+                if len(again):
+                    jacobian[again] = warp_and_jacobian(model, x[again], condition)[1]
+                    exact[again] = True
+                    spent += len(again)
                 active = (residual > tolerance) & (length > 0.02)
+            eye = torch.eye(3, dtype=x.dtype, device=device)
+            rough = torch.nonzero(~exact & ((jacobian - eye).flatten(1).norm(dim=1) > GENTLE))[:, 0]
+            if len(rough):
+                jacobian[rough] = warp_and_jacobian(model, x[rough], condition)[1]
+                spent += len(rough)
             found.append((x, residual, torch.linalg.det(jacobian)))
     if not found:
         return np.empty((0, 3), np.float32), np.empty(0, np.float32), np.empty(0, np.float32), 0
     return (*(torch.cat(part).cpu().numpy() for part in zip(*found)), spent)
+
+
+def _warp(model, points, condition):
+    return points + model.deformer(points[None], condition.expressed, keep=False)[0][0]
 
 
 def _solve(jacobian, right):
