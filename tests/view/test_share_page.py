@@ -19,8 +19,9 @@ from headfield.errors import ConfigError
 from headfield.frames import reference_anchors
 from headfield.types import ARKIT
 from headfield.view import share_page as module
+from headfield.view.face_areas import face_areas
 from headfield.view.region_colours import REGION_COLOURS, region_index
-from headfield.view.share_page import groups, share_page
+from headfield.view.share_page import share_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -83,9 +84,9 @@ def page(tmp_path_factory):
 
 
 def test_every_channel_is_in_one_group():
-    channels = [channel for group in groups() for channel in group["channels"]]
+    channels = [channel for area in face_areas().values() for channel in area]
     assert sorted(channels) == sorted(ARKIT)
-    assert all(group["channels"] for group in groups())
+    assert all(face_areas().values())
 
 
 def test_the_page_holds_the_glb_and_names_no_other_place(page):

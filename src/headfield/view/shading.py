@@ -9,7 +9,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from headfield.edit.regions import parts_of
-from headfield.view.region_colours import REGION_COLOURS, region_index
+from headfield.view.region_colours import REGION_COLOURS, part_weights, region_index
 from headfield.view.sheet import error_colours
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def clay(count: int) -> np.ndarray:
 
 def picked(vertices: np.ndarray, anchors: np.ndarray, region: str, sigma: float) -> np.ndarray:
     """Clay with one region tinted: (V, 4) uint8, by the blend weight of its parts at vertices (V, 3)."""
-    square = ((np.asarray(vertices)[:, None] - anchors[None]) ** 2).sum(-1)
-    weight = np.exp(-(square - square.min(1, keepdims=True)) / sigma**2)
+    weight = part_weights(vertices, anchors, sigma)
     share = weight[:, parts_of(region)].sum(1) / weight.sum(1)
     share = 0.75 * np.clip((share - 0.25) / 0.5, 0, 1)[:, None]
     return _opaque((1 - share) * CLAY + share * ACCENT)
