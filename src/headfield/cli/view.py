@@ -61,6 +61,8 @@ class ViewCommand:
 
                 webbrowser.open(viewer.url)
             viewer.server.sleep_forever()
+        except KeyboardInterrupt:
+            print("Viewer closed.")  # what was asked for, so no failure
         finally:
             viewer.close()
         return 0

@@ -36,9 +36,9 @@ def clay(count: int) -> np.ndarray:
     return np.tile(np.append(CLAY, 255).astype(np.uint8), (count, 1))
 
 
-def picked(vertices: np.ndarray, anchors: np.ndarray, region: str, sigma: float) -> np.ndarray:
+def picked(vertices: np.ndarray, anchors: np.ndarray, region: str) -> np.ndarray:
     """Clay with one region tinted: (V, 4) uint8, by the blend weight of its parts at vertices (V, 3)."""
-    weight = part_weights(vertices, anchors, sigma)
+    weight = part_weights(vertices, anchors)
     share = weight[:, parts_of(region)].sum(1) / weight.sum(1)
     share = 0.75 * np.clip((share - 0.25) / 0.5, 0, 1)[:, None]
     return _opaque((1 - share) * CLAY + share * ACCENT)
