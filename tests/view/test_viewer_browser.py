@@ -33,32 +33,37 @@ from headfield.view.shading import MODES
 SCAN = Path(__file__).parents[2] / "examples" / "data" / "scan.ply"
 NAME = "imhead-open-small"
 
-SHOWN = """() => {
+FIND = """(() => {
   let found = null;
   __viserMutable.scene.traverseVisible(x => {
-    if (x.isMesh && x.material.type == 'MeshStandardMaterial' && x.geometry.attributes.position.count > 500) found = x;
+    if (x.isMesh && x.material.type == 'MeshStandardMaterial' && x.geometry.attributes.position.count > 300) found = x;
   });
-  if (!found) return null;
-  return [Array.from(found.geometry.attributes.position.array), !!found.geometry.attributes.color];
-}"""
+  return found;
+})()"""
 
-ON_SCREEN = """place => {
+SHOWN = f"""() => {{
+  const head = {FIND};
+  return head && [Array.from(head.geometry.attributes.position.array), !!head.geometry.attributes.color];
+}}"""
+
+ON_SCREEN = f"""place => {{
   const camera = __viserMutable.camera, canvas = __viserMutable.canvas.getBoundingClientRect();
-  const v = camera.position.clone().set(...place).project(camera);
+  const v = camera.position.clone().set(...place).applyMatrix4({FIND}.matrixWorld).project(camera);
   return [canvas.x + (v.x + 1) / 2 * canvas.width, canvas.y + (1 - v.y) / 2 * canvas.height];
-}"""
+}}"""
 
 
 class Tab:
     """A tab of the viewer: what it shows, and hands on its widgets."""
 
     def __init__(self, browser, viewer: Viewer) -> None:
-        self.viewer, self.page = viewer, browser.new_page(viewport={"width": 1100, "height": 760})
+        self.viewer, self.page = viewer, browser.new_page(viewport={"width": 900, "height": 640})
         self.requests, self.messages = [], []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("websocket", lambda socket_: self.requests.append(socket_.url))
         self.page.on("console", lambda m: m.type == "error" and self.messages.append(m.text))
         self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.set_default_timeout(30_000)
         self.page.goto(viewer.url)
         self.page.get_by_role("tab", name="Head").wait_for(timeout=30_000)
 
@@ -86,26 +91,27 @@ class Tab:
         eventually(lambda: (found := self.vertices()) is not None and np.array_equal(found, wanted), 60)
 
     def tab(self, name: str) -> None:
-        self.page.get_by_role("tab", name=name).click()
-        self.page.get_by_role("tab", name=name, selected=True).wait_for()
+        self.page.get_by_role("tab", name=name, exact=True).click(force=True)  # else it waits for a machine at rest
+        self.page.get_by_role("tab", name=name, exact=True, selected=True).wait_for()
 
     def press(self, name: str) -> None:
-        self.page.get_by_role("button", name=name).first.click()
+        self.page.get_by_role("button", name=name).first.click(force=True)
 
     def slide(self, name: str, key: str, times: int = 1) -> None:
-        label = self.page.locator("label", has_text=name).first
-        thumb = self.page.locator(f"[id='{label.get_attribute('for')}'] [role=slider]")
-        thumb.focus()
+        self.widget(name).locator("[role=slider]").focus()
         for _ in range(times):
             self.page.keyboard.press(key)
 
+    def widget(self, name: str):
+        label = self.page.get_by_text(name, exact=True).and_(self.page.locator("label")).first
+        return self.page.locator(f"[id='{label.get_attribute('for')}']")
+
     def choose(self, name: str, option: str) -> None:
-        self.page.get_by_role("textbox", name=name).click()
-        self.page.get_by_role("option", name=option, exact=True).click()
+        self.widget(name).click(force=True)
+        self.page.get_by_role("option", name=option, exact=True).click(force=True)
 
     def check(self, name: str) -> None:
-        label = self.page.locator("label", has_text=name).first
-        self.page.locator(f"[id='{label.get_attribute('for')}']").click()
+        self.widget(name).click(force=True)
 
     def upload(self, path: Path | dict) -> None:
         self.page.locator("input[type=file]").first.set_input_files(path)
@@ -115,7 +121,7 @@ class Tab:
         note = self.page.locator("[role=alert]", has_text=text).first
         note.wait_for(timeout=60_000)
         whole = note.inner_text()
-        note.get_by_role("button").click()
+        note.get_by_role("button").click(force=True)
         return whole
 
 
@@ -174,6 +180,7 @@ def test_a_slider_previews_refines_and_is_undone(tab, viewer):
     assert viewer.panels.sliders[6].value == 0
     tab.press("Redo: Nose length")
     tab.comes_to_show(longer)
+    tab.page.evaluate("document.activeElement.blur()")
     tab.page.keyboard.press("Control+z")
     tab.comes_to_show(begin)
 
@@ -225,6 +232,7 @@ def test_before_and_after(tab, viewer):
     tab.check("Show before")
     eventually(lambda: viewer.screen.before)
     tab.comes_to_show(begin)
+    tab.page.evaluate("document.activeElement.blur()")  # keys that are typed into a widget are the widget's
     tab.page.keyboard.press("b")
     eventually(lambda: not viewer.screen.before)
     tab.comes_to_show(after)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MODES = ("Surface", "Normals", "Regions", "Fit error", "Change")
 """Shading modes by the names that users see."""
 
-CLAY = np.array([206, 188, 174], dtype=np.uint8)
+CLAY = np.array([212, 182, 160], dtype=np.uint8)
 ACCENT = np.array([232, 148, 62], dtype=np.uint8)
 """sRGB of plain skin, and of the region that is picked."""
 
@@ -27,8 +27,8 @@ ERROR_MM = 3.0
 CHANGE_MM = 8.0
 """Dark ends of the two scales, millimetres."""
 
-_INWARD = np.array([[206, 188, 174], [120, 160, 214], [34, 82, 166]], dtype=float)
-_OUTWARD = np.array([[206, 188, 174], [232, 140, 92], [176, 38, 44]], dtype=float)
+_INWARD = np.array([CLAY, [120, 160, 214], [34, 82, 166]], dtype=float)
+_OUTWARD = np.array([CLAY, [232, 140, 92], [176, 38, 44]], dtype=float)
 
 
 def clay(count: int) -> np.ndarray:
