@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import gzip
-import importlib.util
 import io
 import json
 import re
-import shutil
 import struct
 
 import numpy as np
@@ -19,18 +17,9 @@ from headfield.errors import ConfigError
 from headfield.frames import reference_anchors
 from headfield.types import ARKIT
 from headfield.view import share_page as module
+from headfield.view.face_areas import face_areas
 from headfield.view.region_colours import REGION_COLOURS, region_index
-from headfield.view.share_page import groups, share_page
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --use-gl=swiftshader --enable-unsafe-swiftshader --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
-browser_needed = pytest.mark.skipif(
-    CHROMIUM is None or importlib.util.find_spec("playwright") is None,
-    reason="no chromium on PATH, or no playwright: apt-get install chromium; pip install playwright",
-)
+from headfield.view.share_page import share_page
 
 
 def toy_glb(unit: float = 0.25) -> tuple[bytes, np.ndarray]:
@@ -83,9 +72,9 @@ def page(tmp_path_factory):
 
 
 def test_every_channel_is_in_one_group():
-    channels = [channel for group in groups() for channel in group["channels"]]
+    channels = [channel for area in face_areas().values() for channel in area]
     assert sorted(channels) == sorted(ARKIT)
-    assert all(group["channels"] for group in groups())
+    assert all(face_areas().values())
 
 
 def test_the_page_holds_the_glb_and_names_no_other_place(page):
@@ -127,16 +116,6 @@ def test_regions_are_where_they_should_be():
 # ---- in a browser --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def opened(browser, page):
     """The page in a fresh tab, with every request and every console message that is not the driver's."""
@@ -169,7 +148,6 @@ def _slide(tab, channel, value):
     tab.eval_on_selector(f"#s-{channel}", "(s, v) => { s.value = v; s.dispatchEvent(new Event('input')); }", value)
 
 
-@browser_needed
 def test_sliders_presets_and_reset_move_the_picture(opened):
     before = _picture(opened)
     _slide(opened, "jawOpen", 1)
@@ -186,7 +164,6 @@ def test_sliders_presets_and_reset_move_the_picture(opened):
     assert opened.locator("button[aria-pressed=true]").inner_text().lower() == "laugh"
 
 
-@browser_needed
 def test_keyboard_alone_is_enough(opened):
     start = _picture(opened)
     opened.focus("summary:has-text('Jaw')")
@@ -212,7 +189,6 @@ def test_keyboard_alone_is_enough(opened):
     assert opened.eval_on_selector_all("button, input", nameless) == 0
 
 
-@browser_needed
 def test_regions_are_named_under_the_pointer(opened):
     opened.click("#regions")
     assert opened.locator("#legend span").count() == len(REGION_COLOURS)
@@ -224,7 +200,6 @@ def test_regions_are_named_under_the_pointer(opened):
     assert opened.locator("#legend").is_hidden()
 
 
-@browser_needed
 def test_the_glb_can_be_saved_again(opened):
     with opened.expect_download() as download:
         opened.click("#save")
@@ -232,7 +207,6 @@ def test_the_glb_can_be_saved_again(opened):
         assert file.read() == toy_glb()[0]
 
 
-@browser_needed
 def test_a_damaged_page_says_so(browser, page, tmp_path):
     text = page.read_text()
     packed = re.search(r'id="glb">([^<]*)<', text)[1]

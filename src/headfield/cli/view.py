@@ -42,24 +42,17 @@ class ViewCommand:
         with working("Loading the model") as say:
             from headfield.models.release import load
             from headfield.view.app import Viewer
-            from headfield.view.opening import mean_head, open_path
+            from headfield.view.opening import check_expression, mean_head, open_path
 
             # a folder is named absolutely, so that saved heads can be opened from anywhere
             name = str(Path(self.model).resolve()) if Path(self.model).is_dir() else self.model
             model = load(self.model)
-            if model.config.expression_names != "arkit52":
-                raise ConfigError(
-                    f"{self.model}: its expression numbers are {model.config.expression_names!r}; the viewer needs the "
-                    "52 ARKit channels."
-                )
+            check_expression(model, self.model)
             opened, fit = mean_head(model, name), None
             if self.file is not None:
                 progress = lambda stage, share: say(f"{stage} {self.file.name} ({share:.0%})")  # noqa: E731
                 opened, fit = open_path(self.file, model, name, progress)
-        try:
-            viewer = Viewer(opened, fit, host=self.host, port=self.port, resolution=self.resolution)
-        except OSError as error:
-            raise ConfigError(f"--host {self.host}: cannot listen there ({error}).") from error
+        viewer = Viewer(opened, fit, host=self.host, port=self.port, resolution=self.resolution)
         try:
             taken = "" if self.port in (0, viewer.server.get_port()) else f" (port {self.port} is in use)"
             print(f"Viewer at {viewer.url}{taken}; Ctrl-C ends it.", flush=True)
@@ -68,6 +61,8 @@ class ViewCommand:
 
                 webbrowser.open(viewer.url)
             viewer.server.sleep_forever()
+        except KeyboardInterrupt:
+            print("Viewer closed.")  # what was asked for, so no failure
         finally:
             viewer.close()
         return 0

@@ -66,7 +66,7 @@ class SavedHead:
         Raises:
             ConfigError: Unknown operation, region or argument, or a donor of another model (both are named).
         """
-        return _applied(self, _recorded(operation, self))
+        return _applied(self, recorded(operation, self))
 
     def undo(self, steps: int = 1) -> SavedHead:
         """The head before its last edit (or the last few), by doing the others again.
@@ -192,7 +192,7 @@ def is_saved_head(path: str | Path) -> bool:
         return False
 
 
-def _recorded(operation: Mapping[str, Any], head: SavedHead) -> dict[str, Any]:
+def recorded(operation: Mapping[str, Any], head: SavedHead) -> dict[str, Any]:
     """An operation in the form in which it is kept: plain values, a donor as its codes."""
     record = {key: value.item() if isinstance(value, np.generic) else value for key, value in operation.items()}
     if record.get("do") not in OPERATIONS:

@@ -12,11 +12,19 @@ from collections.abc import Callable
 import numpy as np
 
 from headfield.surface.rays import RayScene
+from headfield.surface.topology import vertex_normals
 from headfield.types import Mesh
 from headfield.view.shading import CLAY
 
 LINGER = 0.25
 """Seconds that the last coloured head stays up, until the next one has been parsed."""
+
+LIGHTS = {
+    "key": ((255, 244, 230), 2.1, (1.6, 1.5, 1.9)),
+    "fill": ((214, 226, 255), 0.7, (-2.0, 0.2, 1.4)),
+    "rim": ((255, 255, 255), 1.4, (-1.4, 1.2, -1.8)),
+}
+"""A portrait's three lights: colour, intensity and where from, model frame; the key light on the head's left."""
 
 _LINEAR = np.round(255 * np.where(np.arange(256) <= 10, np.arange(256) / 255 / 12.92,
                                   ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4)).astype(np.uint8)  # fmt: skip
@@ -42,8 +50,12 @@ class Canvas:
         scene = server.scene
         scene.set_up_direction("+y")
         scene.world_axes.visible = False
-        scene.configure_default_lights(True, cast_shadow=False)
-        scene.configure_environment_map("studio", environment_intensity=0.35)
+        scene.configure_default_lights(False)
+        scene.configure_environment_map("studio", environment_intensity=0.3)
+        for name, (colour, intensity, position) in LIGHTS.items():
+            scene.add_light_directional(
+                f"/lights/{name}", color=colour, intensity=intensity, position=position, cast_shadow=False
+            )
         y, x = np.mgrid[-1:1:128j, -1:1:128j]
         fall = np.clip((x**2 + 0.8 * (y + 0.2) ** 2) / 2, 0, 1)[..., None]
         backdrop = (1 - fall) * np.array([238, 237, 235]) + fall * np.array([206, 205, 203])
@@ -92,7 +104,8 @@ class Canvas:
 
         linear = np.asarray(colours, dtype=np.uint8).copy()
         linear[:, :3] = _LINEAR[linear[:, :3]]  # glTF's colours are linear
-        data = {"POSITION": np.asarray(mesh.vertices, "<f4"), "COLOR_0": linear}
+        normals = vertex_normals(mesh.vertices, mesh.triangles)  # without them a GLB is shown in facets
+        data = {"POSITION": np.asarray(mesh.vertices, "<f4"), "NORMAL": normals.astype("<f4"), "COLOR_0": linear}
         self._turn += 1
         node = self.server.scene.add_glb(f"/coloured_{self._turn % 4}", pack_glb(data, np.asarray(mesh.triangles)))
         node.on_click(self._on_click)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headfield.edit.record import SavedHead, is_saved_head
-from headfield.errors import ScanError
+from headfield.errors import ConfigError, ScanError
 from headfield.fit.result import Fit
 from headfield.models.head import Head
 
@@ -36,19 +36,16 @@ def open_path(
     Raises:
         ScanError: It cannot be read, or is neither a head nor a scan.
         NotAHeadError: There is no head in the scan.
+        ConfigError: The model of the head has another kind of expression.
     """
     path = Path(path)
     file = path / "fit.npz" if path.is_dir() else path
     if not file.exists():
         raise ScanError(f"{file}: no such file. Give a scan, the fit.npz of `headfield fit`, or a saved head.")
     if file.suffix.lower() == HEAD_OR_SCAN and _holds_a_head(file):
-        if is_saved_head(file):
-            return SavedHead.load(file), None
-        try:
-            fit = Fit.load(file)
-        except ScanError:
-            return SavedHead.load(file), None  # codes of `headfield sample`; else its error says what was expected
-        return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=file.name), fit
+        opened, fit = _open_head(file)
+        check_expression(opened.head.model, opened.model_name)
+        return opened, fit
     if file.suffix.lower() not in (*SCANS, HEAD_OR_SCAN):
         raise ScanError(
             f"{file.name}: not a scan that can be read. Give {', '.join(SCANS)}, or a fit.npz or saved head (.npz)."
@@ -58,6 +55,29 @@ def open_path(
     found = fit_scan(file, model, progress=progress)
     found.model_name = model_name
     return SavedHead(found.head, model_name, found.placement, found.units, name=file.name), found
+
+
+def check_expression(model, name: str) -> None:
+    """Refuse a model that the viewer has no sliders for.
+
+    Raises:
+        ConfigError: Its expression is not the 52 ARKit channels.
+    """
+    if model.config.expression_names != "arkit52":
+        raise ConfigError(
+            f"{name}: its expression numbers are {model.config.expression_names!r}; the viewer needs the 52 ARKit "
+            "channels."
+        )
+
+
+def _open_head(file: Path) -> tuple[SavedHead, Fit | None]:
+    if is_saved_head(file):
+        return SavedHead.load(file), None
+    try:
+        fit = Fit.load(file)
+    except ScanError:
+        return SavedHead.load(file), None  # codes of `headfield sample`; else its error says what was expected
+    return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=file.name), fit
 
 
 def _holds_a_head(path: Path) -> bool:

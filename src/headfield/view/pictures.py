@@ -52,7 +52,7 @@ class Pictures:
         self._memory.clear()
         self._carried, self.baked = None, None
 
-    def picture(self, moment: Moment, resolution: int, stop: Callable[[], None], asked: float, rest: bool) -> None:
+    def picture(self, moment: Moment, resolution: int, stop: Callable[[], None], asked: float, rest: bool) -> bool:
         """Show a moment.
 
         Args:
@@ -61,9 +61,11 @@ class Pictures:
             stop: Raises when something newer is there.
             asked: `time.perf_counter()` when the user moved.
             rest: Wait for more to come between the preview and the real surface.
+        Returns:
+            Whether the real surface was made; False when one of the moment's edits must be worked out first.
         """
         session = self.session
-        head = session.head(moment)
+        head = session.head(moment, quick=True)
         stop()
         mesh = self._preview(moment, head)
         if mesh is not None:
@@ -73,13 +75,24 @@ class Pictures:
             while time.perf_counter() < until:
                 stop()
                 time.sleep(0.01)
+        if not session.worked_out(moment):
+            if mesh is None:
+                self._surfaces(head, [self.coarse], False, stop, asked)
+            return False
+        head = session.head(moment)
         stages = [r for r in (MIDDLE,) if r < resolution] + [resolution]
         if mesh is None and self.coarse < stages[0]:
             stages = [self.coarse, *stages]
+        self._surfaces(head, stages, True, stop, asked)
+        return True
+
+    def _surfaces(self, head: Head, stages: list[int], whole: bool, stop, asked: float) -> None:
+        """Show the real surface at one resolution after the other; the last is on the level set when `whole`."""
         for stage in stages:
-            mesh = self._real(head, stage, stop)
+            last = whole and stage == stages[-1]
+            mesh = self._real(head, stage, last, stop)
             stop()
-            self._tell("fine" if stage == resolution else f"real {stage}", mesh, head, asked)
+            self._tell("fine" if last else f"real {stage}", mesh, head, asked)
             if stage <= MIDDLE:
                 self._carried = carried(mesh)
 
@@ -107,8 +120,8 @@ class Pictures:
             vertices = self._carried.onto(field)
         return replace(self._carried.mesh, vertices=vertices)
 
-    def _real(self, head: Head, resolution: int, stop: Callable[[], None]) -> Mesh:
+    def _real(self, head: Head, resolution: int, exact: bool, stop: Callable[[], None]) -> Mesh:
         if head.reflected:
             return head.mesh(resolution)
         memory = self._memory.setdefault(resolution, Remembered())
-        return remesh(head.model, head.codes, resolution, memory, interrupt=stop)
+        return remesh(head.model, head.codes, resolution, memory, normals=exact, interrupt=stop)

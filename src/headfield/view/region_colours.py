@@ -21,20 +21,24 @@ _REGION_OF_PART = np.array(
 )
 
 
-def region_index(vertices: np.ndarray, anchors: np.ndarray, sigma: float = 0.1) -> np.ndarray:
-    """Region (V,) uint8 of vertices (V, 3): an index into REGION_COLOURS.
-
-    The blend weights are summed over the parts of a region; the largest sum wins (Gaussian kernel: a border between
-    single parts is half-way between their anchors).
+def part_weights(vertices: np.ndarray, anchors: np.ndarray, sigma: float = 0.1) -> np.ndarray:
+    """Blend weights (V, 39) of the parts at vertices (V, 3), the largest 1: Gaussian, without the threshold.
 
     Args:
         vertices: Neutral head, model frame.
         anchors: (39, 3) its anchors.
         sigma: Width of a part's influence, model units.
     """
-    vertices = np.asarray(vertices, dtype=float)
-    square = ((vertices[:, None] - np.asarray(anchors)[None]) ** 2).sum(-1)
-    weight = np.exp(-(square - square.min(axis=1, keepdims=True)) / sigma**2)
+    square = ((np.asarray(vertices, dtype=float)[:, None] - np.asarray(anchors)[None]) ** 2).sum(-1)
+    return np.exp(-(square - square.min(axis=1, keepdims=True)) / sigma**2)
+
+
+def region_index(vertices: np.ndarray, anchors: np.ndarray, sigma: float = 0.1) -> np.ndarray:
+    """Region (V,) uint8 of vertices (V, 3): an index into REGION_COLOURS; arguments as :func:`part_weights`.
+
+    The blend weights are summed over the parts of a region; the largest sum wins (a border between single parts is
+    half-way between their anchors).
+    """
     total = np.zeros((len(vertices), len(REGION_COLOURS)))
-    np.add.at(total.T, _REGION_OF_PART, weight.T)
+    np.add.at(total.T, _REGION_OF_PART, part_weights(vertices, anchors, sigma).T)
     return total.argmax(axis=1).astype(np.uint8)

@@ -9,7 +9,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from headfield.edit.regions import parts_of
-from headfield.view.region_colours import REGION_COLOURS, region_index
+from headfield.view.region_colours import REGION_COLOURS, part_weights, region_index
 from headfield.view.sheet import error_colours
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MODES = ("Surface", "Normals", "Regions", "Fit error", "Change")
 """Shading modes by the names that users see."""
 
-CLAY = np.array([206, 188, 174], dtype=np.uint8)
+CLAY = np.array([212, 182, 160], dtype=np.uint8)
 ACCENT = np.array([232, 148, 62], dtype=np.uint8)
 """sRGB of plain skin, and of the region that is picked."""
 
@@ -27,8 +27,8 @@ ERROR_MM = 3.0
 CHANGE_MM = 8.0
 """Dark ends of the two scales, millimetres."""
 
-_INWARD = np.array([[206, 188, 174], [120, 160, 214], [34, 82, 166]], dtype=float)
-_OUTWARD = np.array([[206, 188, 174], [232, 140, 92], [176, 38, 44]], dtype=float)
+_INWARD = np.array([CLAY, [120, 160, 214], [34, 82, 166]], dtype=float)
+_OUTWARD = np.array([CLAY, [232, 140, 92], [176, 38, 44]], dtype=float)
 
 
 def clay(count: int) -> np.ndarray:
@@ -36,10 +36,9 @@ def clay(count: int) -> np.ndarray:
     return np.tile(np.append(CLAY, 255).astype(np.uint8), (count, 1))
 
 
-def picked(vertices: np.ndarray, anchors: np.ndarray, region: str, sigma: float) -> np.ndarray:
+def picked(vertices: np.ndarray, anchors: np.ndarray, region: str) -> np.ndarray:
     """Clay with one region tinted: (V, 4) uint8, by the blend weight of its parts at vertices (V, 3)."""
-    square = ((np.asarray(vertices)[:, None] - anchors[None]) ** 2).sum(-1)
-    weight = np.exp(-(square - square.min(1, keepdims=True)) / sigma**2)
+    weight = part_weights(vertices, anchors)
     share = weight[:, parts_of(region)].sum(1) / weight.sum(1)
     share = 0.75 * np.clip((share - 0.25) / 0.5, 0, 1)[:, None]
     return _opaque((1 - share) * CLAY + share * ACCENT)

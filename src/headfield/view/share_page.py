@@ -20,32 +20,11 @@ from headfield.edit.presets import PRESETS
 from headfield.errors import ConfigError
 from headfield.io.gltf_animation import GAZE_RADIANS
 from headfield.surface.bake import Baked, unwrapped
-from headfield.types import ARKIT
+from headfield.view.face_areas import face_areas
 from headfield.view.region_colours import REGION_COLOURS, region_index
 
 if TYPE_CHECKING:
     from headfield.edit.record import SavedHead
-
-GROUPS: dict[str, str] = {
-    "Mouth": "mouthSmile.*|mouthFrown.*|mouthLeft|mouthRight|mouthDimple.*|mouthStretch.*|mouthPucker|mouthFunnel",
-    "Jaw": "jaw.*|mouthClose",
-    "Eyes": "eyeBlink.*|eyeSquint.*|eyeWide.*",
-    "Brows": "brow.*",
-    "Lips": "mouth.*|tongueOut",
-    "Cheeks and nose": "cheek.*|nose.*",
-    "Gaze": "eyeLook.*",
-}
-"""Area of the face -> pattern of its channels; a channel belongs to the first that fits."""
-
-
-def groups() -> list[dict]:
-    """The 52 channels by area of the face, each channel once: ``[{"name", "channels"}, ...]``."""
-    left, found = list(ARKIT), []
-    for name, pattern in GROUPS.items():
-        channels = [channel for channel in left if re.fullmatch(pattern, channel)]
-        left = [channel for channel in left if channel not in channels]
-        found.append({"name": name, "channels": channels})
-    return found
 
 
 def share_page(glb: bytes, *, title: str = "Head", regions: np.ndarray | None = None, file: str = "head") -> str:
@@ -66,7 +45,7 @@ def share_page(glb: bytes, *, title: str = "Head", regions: np.ndarray | None = 
     about = {
         "file": file,
         "gaze": GAZE_RADIANS,
-        "groups": groups(),
+        "groups": [{"name": area, "channels": channels} for area, channels in face_areas().items()],
         "presets": {name: {k: round(v, 3) for k, v in weights.items()} for name, weights in PRESETS.items()},
     }
     if regions is not None:

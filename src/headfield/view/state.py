@@ -7,6 +7,7 @@ again, saved with its history, and compared with the head as it was opened.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 
 from headfield.edit import operations
-from headfield.edit.record import SavedHead
+from headfield.edit.record import SavedHead, recorded
 from headfield.edit.regions import region_names
 from headfield.errors import ConfigError
 from headfield.models.head import Head
@@ -30,6 +31,10 @@ MERGE_SECONDS = 1.0
 """Changes of one slider that follow each other this closely are one step of undo."""
 
 MOST_STEPS = 200
+"""Of undo."""
+
+MOST_KNOWN = 64
+"""Edited heads that are remembered."""
 
 _serial = itertools.count(1)
 
@@ -91,7 +96,8 @@ class Session:
         self.directions: Directions = directions_of(opened.head.model)
         self.clock = clock
         self.other: SavedHead | None = None
-        self._made: dict[tuple, Head] = {}
+        self._made: dict[tuple, tuple[Head, Head]] = {}  # sliders and edits so far -> head before and after the edit
+        self._lock = threading.Lock()
         self.open(opened, fit)
 
     def open(self, opened: SavedHead, fit: Fit | None = None) -> None:
@@ -225,23 +231,55 @@ class Session:
 
     # ---- heads -------------------------------------------------------------------------------------------------------
 
-    def head(self, moment: Moment | None = None) -> Head:
-        """The head of a moment, default the present one. An edit is worked out once; its strength costs nothing."""
+    def head(self, moment: Moment | None = None, *, quick: bool = False) -> Head:
+        """The head of a moment, default the present one. An edit is worked out once; its strength costs nothing.
+
+        Args:
+            moment: Which.
+            quick: For edits that were not worked out on just this head, take what is like them and costs nothing: the
+                change that the edit made on another head, or the one that is not confined to its region.
+        """
         moment = self.now if moment is None else moment
         head = self._identity(moment)
         path: tuple = moment.sliders
         for edit in moment.edits:
-            full = self._made.get((*path, edit.serial))
-            if full is None:
-                saved = replace(self.opened, head=head, start=None, history=())
-                full = saved.apply(edit.operation).head
-                if len(self._made) > 64:
-                    self._made.pop(next(iter(self._made)))
-                self._made[(*path, edit.serial)] = full
+            known = self._made.get((*path, edit.serial))
+            if known is not None:
+                full = known[1]
+            elif quick:
+                full = self._guessed(edit, head)
+            else:
+                full = self._apply(edit.operation, head)
+                with self._lock:
+                    if len(self._made) > MOST_KNOWN:
+                        self._made.pop(next(iter(self._made)))
+                    self._made[(*path, edit.serial)] = (head, full)
             head = _between(head, full, edit.strength)
             path = (*path, edit.serial, edit.strength)
         weights = np.array(moment.expression)
         return head.with_expression(weights) if weights.any() else head.neutral()
+
+    def worked_out(self, moment: Moment) -> bool:
+        """Whether the head of a moment is known, so that `head` costs nothing."""
+        path: tuple = moment.sliders
+        for edit in moment.edits:
+            if (*path, edit.serial) not in self._made:
+                return False
+            path = (*path, edit.serial, edit.strength)
+        return True
+
+    def _apply(self, operation: dict[str, Any], head: Head) -> Head:
+        return replace(self.opened, head=head, start=None, history=()).apply(operation).head
+
+    def _guessed(self, edit: Edit, head: Head) -> Head:
+        with self._lock:
+            alike = next((made for path, made in reversed(self._made.items()) if path[-1] == edit.serial), None)
+        if alike is None:
+            loose = {"confine": False} if edit.operation["do"] in ("swap", "sample_region") else {}
+            return self._apply({**edit.operation, **loose}, head)
+        old, full, new = (operations.in_use(h) for h in (alike[0], alike[1], head))
+        parts, anchors = (torch.where(b == a, c, c + (b - a)) for a, b, c in zip(old, full, new))
+        return replace(head, codes=replace(head.codes, parts=parts, anchors=anchors))
 
     def saved(self, moment: Moment | None = None) -> SavedHead:
         """The head of a moment with its history, ready for a file: its start is the head after the identity sliders."""
@@ -251,9 +289,8 @@ class Session:
         start = self._identity(moment) if moved else opened.head.neutral()
         history = () if moved else opened.history
         saved = replace(opened, head=start, history=history, start=start if moved else opened.start)
-        for edit in moment.edits:
-            saved = saved.apply(edit.recorded())
-        return replace(saved, head=self.head(moment))
+        records = tuple(recorded(edit.recorded(), saved) for edit in moment.edits)
+        return replace(saved, head=self.head(moment), start=saved.start or start, history=(*history, *records))
 
     def _identity(self, moment: Moment) -> Head:
         """The opened head moved along the sliders, neutral, without the session's region edits."""
