@@ -16,7 +16,7 @@ import numpy as np
 from held_out import held_out
 
 from headfield.edit.change import change_of
-from headfield.edit.operations import sample_region, swap, symmetrise
+from headfield.edit.operations import refit_warp, sample_region, swap, symmetrise
 from headfield.frames import ANCHOR_NAMES
 from headfield.models.head import Head
 from headfield.models.release import load
@@ -44,7 +44,7 @@ def around(head: Head, names: tuple[str, ...]) -> np.ndarray:
 
 
 def draws(options) -> dict[str, np.ndarray]:
-    """Each region of one head drawn five times at 2 sd."""
+    """Each region of one head drawn three times at 2 sd."""
     head = heads(options, 1)[0]
     plain = head.mesh(options.resolution)
     frame = around(head, ("brow_", "temple", "throat", "jaw"))
@@ -52,12 +52,12 @@ def draws(options) -> dict[str, np.ndarray]:
     for region, view in VIEWS.items():
         images.append(render(plain, view=view, size=SIZE, frame_on=frame))
         labels.append("the head")
-        for seed in range(1, 5):
+        for seed in range(1, 4):
             mesh = sample_region(head, region, 2.0, seed).mesh(options.resolution)
             images.append(render(mesh, view=view, size=SIZE, frame_on=frame))
             labels.append(f"{region.replace('_', ' ')}, draw {seed}")
     title = "Regions of one head drawn from the prior, 2 sd"
-    return {"edit_draws": contact_sheet(images, 5, labels, title)}
+    return {"edit_draws": contact_sheet(images, 4, labels, title)}
 
 
 def swaps(options) -> dict[str, np.ndarray]:
@@ -91,17 +91,19 @@ def displacement(options) -> dict[str, np.ndarray]:
 
 
 def jaw(options) -> dict[str, np.ndarray]:
-    """A swapped mouth under jawOpen: the warp is the source's, the lips are the donor's."""
+    """A swapped mouth under jawOpen: lips of the donor, the warp of the source, or fitted to the edited parts."""
     head, donor = heads(options, 2)
     mixed = swap(head, donor, "mouth")
     images, labels = [], []
     frame = np.concatenate([around(one, ("nose_bridge", "cheek", "throat", "jaw_angle")) for one in (head, donor)])
-    for weight in (0.0, 0.5, 1.0):
-        for name, one in (("head", head), ("with the donor's mouth", mixed), ("donor", donor)):
-            posed = one.with_expression({"jawOpen": weight}) if weight else one
+    columns = {"head": head, "donor's mouth": mixed, "the same, warp re-fitted": refit_warp(mixed), "donor": donor}
+    for weight in (0.5, 1.0):
+        for name, one in columns.items():
+            posed = one.with_expression({"jawOpen": weight})
             images.append(render(posed.mesh(options.fine), size=240, frame_on=frame, view=(18, 0)))
             labels.append(f"{name}, jawOpen {weight:g}")
-    return {"edit_jaw": contact_sheet(images, 3, labels, "A swapped mouth keeps the head's own warp")}
+    title = "A swapped mouth, under the head's own warp and a re-fitted one"
+    return {"edit_jaw": contact_sheet(images, 4, labels, title)}
 
 
 def symmetry(options) -> dict[str, np.ndarray]:
@@ -125,8 +127,8 @@ def main() -> None:
     parser.add_argument("--model", default="imhead-open-small")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--only", nargs="*", default=list(PICTURES), choices=list(PICTURES))
-    parser.add_argument("--resolution", type=int, default=160)
-    parser.add_argument("--fine", type=int, default=224, help="resolution of the close-ups")
+    parser.add_argument("--resolution", type=int, default=144)
+    parser.add_argument("--fine", type=int, default=192, help="resolution of the close-ups")
     parser.add_argument("--fits", type=Path, default=Path("out/held_out"), help="where fits are kept")
     options = parser.parse_args()
     for name in options.only:
