@@ -9,6 +9,7 @@ first of the *dev* split, fitted to their scans (out/held_out keeps the fits), a
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 from held_out import held_out
 
 from headfield.edit.change import change_of
-from headfield.edit.operations import sample_region, swap, symmetrise
+from headfield.edit.operations import refit_warp, sample_region, swap, symmetrise
 from headfield.frames import ANCHOR_NAMES
 from headfield.models.head import Head
 from headfield.models.release import load
@@ -34,8 +35,13 @@ MOST_MM = 4.0
 
 
 def heads(options, count: int) -> list[Head]:
-    """The first held-out heads, neutral."""
-    return [found.head.neutral() for found in held_out(load(options.model), options.model, count, options.fits)]
+    """The first held-out heads, neutral: the same objects each time."""
+    return [_head(options.model, options.fits, index) for index in range(count)]
+
+
+@functools.cache
+def _head(model: str, fits: Path, index: int) -> Head:
+    return held_out(load(model), model, index + 1, fits)[index].head.neutral()
 
 
 def around(head: Head, names: tuple[str, ...]) -> np.ndarray:
@@ -43,8 +49,14 @@ def around(head: Head, names: tuple[str, ...]) -> np.ndarray:
     return head.anchors()[[name.startswith(names) for name in ANCHOR_NAMES]]
 
 
+@functools.cache
+def _drawn(model: str, fits: Path, region: str, seed: int) -> Head:
+    """The first head with a region drawn at 2 sd, confined: worked out once for all pictures."""
+    return sample_region(_head(model, fits, 0), region, 2.0, seed)
+
+
 def draws(options) -> dict[str, np.ndarray]:
-    """Each region of one head drawn five times at 2 sd."""
+    """Each region of one head drawn twice at 2 sd."""
     head = heads(options, 1)[0]
     plain = head.mesh(options.resolution)
     frame = around(head, ("brow_", "temple", "throat", "jaw"))
@@ -52,12 +64,12 @@ def draws(options) -> dict[str, np.ndarray]:
     for region, view in VIEWS.items():
         images.append(render(plain, view=view, size=SIZE, frame_on=frame))
         labels.append("the head")
-        for seed in range(1, 5):
-            mesh = sample_region(head, region, 2.0, seed).mesh(options.resolution)
+        for seed in (1, 2):
+            mesh = _drawn(options.model, options.fits, region, seed).mesh(options.resolution)
             images.append(render(mesh, view=view, size=SIZE, frame_on=frame))
             labels.append(f"{region.replace('_', ' ')}, draw {seed}")
     title = "Regions of one head drawn from the prior, 2 sd"
-    return {"edit_draws": contact_sheet(images, 5, labels, title)}
+    return {"edit_draws": contact_sheet(images, 6, labels, title)}
 
 
 def swaps(options) -> dict[str, np.ndarray]:
@@ -80,7 +92,11 @@ def displacement(options) -> dict[str, np.ndarray]:
     images, labels = [], []
     for confine in (True, False):
         for region in VIEWS:
-            change = change_of(head, sample_region(head, region, 2.0, 1, confine=confine), mesh)
+            if confine:
+                edited = _drawn(options.model, options.fits, region, 1)
+            else:
+                edited = sample_region(head, region, 2.0, 1, confine=False)
+            change = change_of(head, edited, mesh)
             colours = error_colours(change.displacement_mm, MOST_MM)
             view = "left" if region == "left_ear" else (25, 0)
             images.append(render(mesh, view=view, size=SIZE, colours=colours, occlusion_rays=0))
@@ -91,17 +107,19 @@ def displacement(options) -> dict[str, np.ndarray]:
 
 
 def jaw(options) -> dict[str, np.ndarray]:
-    """A swapped mouth under jawOpen: the warp is the source's, the lips are the donor's."""
+    """A swapped mouth under jawOpen: lips of the donor, the warp of the source, or fitted to the edited parts."""
     head, donor = heads(options, 2)
     mixed = swap(head, donor, "mouth")
     images, labels = [], []
     frame = np.concatenate([around(one, ("nose_bridge", "cheek", "throat", "jaw_angle")) for one in (head, donor)])
-    for weight in (0.0, 0.5, 1.0):
-        for name, one in (("head", head), ("with the donor's mouth", mixed), ("donor", donor)):
-            posed = one.with_expression({"jawOpen": weight}) if weight else one
+    columns = {"head": head, "donor's mouth": mixed, "the same, warp re-fitted": refit_warp(mixed), "donor": donor}
+    for weight in (0.5, 1.0):
+        for name, one in columns.items():
+            posed = one.with_expression({"jawOpen": weight})
             images.append(render(posed.mesh(options.fine), size=240, frame_on=frame, view=(18, 0)))
             labels.append(f"{name}, jawOpen {weight:g}")
-    return {"edit_jaw": contact_sheet(images, 3, labels, "A swapped mouth keeps the head's own warp")}
+    title = "A swapped mouth, under the head's own warp and a re-fitted one"
+    return {"edit_jaw": contact_sheet(images, 4, labels, title)}
 
 
 def symmetry(options) -> dict[str, np.ndarray]:
@@ -125,8 +143,8 @@ def main() -> None:
     parser.add_argument("--model", default="imhead-open-small")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--only", nargs="*", default=list(PICTURES), choices=list(PICTURES))
-    parser.add_argument("--resolution", type=int, default=160)
-    parser.add_argument("--fine", type=int, default=224, help="resolution of the close-ups")
+    parser.add_argument("--resolution", type=int, default=144)
+    parser.add_argument("--fine", type=int, default=192, help="resolution of the close-ups")
     parser.add_argument("--fits", type=Path, default=Path("out/held_out"), help="where fits are kept")
     options = parser.parse_args()
     for name in options.only:

@@ -22,7 +22,7 @@ model = headfield.load("imhead-open-small")
 head = Head(model, model.mean_codes(model.prior.names.index("bald")))
 mesh = head.mesh(resolution=112)
 
-edited = sample_region(head, "nose", sd=2.0, seed=1)
+edited = sample_region(head, "nose", sd=1.5, seed=3)
 change = change_of(head, edited, mesh)
 moved = np.abs(change.displacement_mm)
 near = change.distance_mm < 25

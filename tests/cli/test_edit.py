@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 import trimesh
 from PIL import Image
 
+from headfield.edit import confine
 from headfield.edit.operations import edited_parts, in_use
 from headfield.edit.record import SavedHead
 from headfield.edit.regions import parts_of
@@ -82,7 +84,8 @@ def test_sample_symmetrise_and_strength(edit, saved):
     assert list(edited_parts(even.head)) == list(parts_of("eyes"))
 
 
-def test_a_draw_is_kept_inside_its_region_unless_told(edit, saved):
+def test_a_draw_is_kept_inside_its_region_unless_told(edit, saved, monkeypatch):
+    monkeypatch.setattr(confine, "Confinement", partial(confine.Confinement, points=800, rounds=1, steps=5))
     confined, told = edit("--sample", "nose", "--sd", 2)
     plain, loose = edit("--sample", "nose", "--sd", 2, "--confine", "none", out="d.npz")
 

@@ -35,6 +35,9 @@ _AROUND = 0.2
 class Confinement:
     """How hard an edit is kept inside its region.
 
+    Harder settings leak less and look worse: with five times the prior's spread and more rounds the outside holds still
+    to a tenth of a millimetre, and noses sink and chins grow lumps. These keep to codes that make sound faces.
+
     Attributes:
         full_mm: Up to this distance from the region's anchors the asked surface is wanted, average adult.
         end_mm: From this distance on the source's own surface is wanted.
@@ -47,15 +50,15 @@ class Confinement:
         rounds: More solutions after the first, each with more weight on what still moves outside.
     """
 
-    full_mm: float = 18.0
-    end_mm: float = 26.0
-    inside_mm: float = 0.3
-    outside_mm: float = 0.03
+    full_mm: float = 10.0
+    end_mm: float = 30.0
+    inside_mm: float = 0.6
+    outside_mm: float = 0.06
     points: int = 2000
     near_mm: float = 6.0
-    steps: int = 8
-    stretch: float = 5.0
-    rounds: int = 4
+    steps: int = 6
+    stretch: float = 2.0
+    rounds: int = 1
 
 
 def confined(
