@@ -213,6 +213,19 @@ def refit_warp(head: Head) -> Head:
     return replace(head, codes=replace(head.codes, warp_identity=identity))
 
 
+def at_strength(head: Head, edited: Head, strength: float) -> Head:
+    """A head with a share of an edit that was worked out whole: what the operations do with their strength.
+
+    Args:
+        head: Before the edit.
+        edited: After it, at strength 1.
+        strength: As everywhere.
+    """
+    if strength == 1:
+        return edited
+    return head if strength == 0 else _tempered(head, in_use(edited), np.arange(N_ANCHORS), strength)
+
+
 # ---- what edits are made of ------------------------------------------------------------------------------------------
 
 

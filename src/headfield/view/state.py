@@ -254,7 +254,7 @@ class Session:
                     if len(self._made) > MOST_KNOWN:
                         self._made.pop(next(iter(self._made)))
                     self._made[(*path, edit.serial)] = (head, full)
-            head = _between(head, full, edit.strength)
+            head = operations.at_strength(head, full, edit.strength)
             path = (*path, edit.serial, edit.strength)
         weights = np.array(moment.expression)
         return head.with_expression(weights) if weights.any() else head.neutral()
@@ -314,14 +314,3 @@ class Session:
 def spoken(region: str) -> str:
     """A region's name as people write it."""
     return region.replace("_", " ")
-
-
-def _between(head: Head, full: Head, strength: float) -> Head:
-    """A head with a share of an edit: what the operations do with their strength, without working it out again."""
-    if strength == 1:
-        return full
-    if strength == 0:
-        return head
-    mine, asked = operations.in_use(head), operations.in_use(full)
-    parts, anchors = (torch.where(a == b, a, torch.lerp(a, b, strength)) for a, b in zip(mine, asked))
-    return replace(head, codes=replace(head.codes, parts=parts, anchors=anchors))
