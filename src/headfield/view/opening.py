@@ -48,7 +48,7 @@ def open_path(
             fit = Fit.load(file)
         except ScanError:
             return SavedHead.load(file), None  # codes of `headfield sample`; else its error says what was expected
-        return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=file.name), fit
+        return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=file.name, paint=fit.paint()), fit
     if file.suffix.lower() not in (*SCANS, HEAD_OR_SCAN):
         raise ScanError(
             f"{file.name}: not a scan that can be read. Give {', '.join(SCANS)}, or a fit.npz or saved head (.npz)."
@@ -57,7 +57,7 @@ def open_path(
 
     found = fit_scan(file, model, progress=progress)
     found.model_name = model_name
-    return SavedHead(found.head, model_name, found.placement, found.units, name=file.name), found
+    return SavedHead(found.head, model_name, found.placement, found.units, name=file.name, paint=found.paint()), found
 
 
 def _holds_a_head(path: Path) -> bool:
