@@ -74,7 +74,8 @@ def coloured_fit():
     front = mesh.normals[:, 2] > -0.2
     points = mesh.vertices[front] * 250.0
     colours = np.where(points[:, :1] > 0, RED, GREEN).astype(np.uint8)
-    return fit(Scan(points, mesh.normals[front], None, colours, name="painted", units="mm"), model, expression="neutral")
+    scan = Scan(points, mesh.normals[front], None, colours, name="painted", units="mm")
+    return fit(scan, model, expression="neutral")
 
 
 def test_a_fit_keeps_its_scans_colours_through_files(coloured_fit, tmp_path):
