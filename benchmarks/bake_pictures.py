@@ -43,12 +43,12 @@ def weights(named: dict[str, float]) -> np.ndarray:
     return np.array([named.get(name, 0.0) for name in ARKIT])
 
 
-def checkers(places: np.ndarray, side: float = 0.036) -> np.ndarray:
-    """Colours (V, 4) of a checkered block of 9 mm whose hue runs over the head, at canonical places (V, 3)."""
-    dark = (np.floor(places / side).astype(int).sum(1) % 2)[:, None]
+def checkers(places: np.ndarray, side: float = 0.05) -> np.ndarray:
+    """Colours (V, 4) of a checkered block of 12.5 mm whose hue runs over the head, at canonical places (V, 3)."""
+    dark = (np.floor(places[:, :2] / side).astype(int).sum(1) % 2)[:, None]
     low, high = np.percentile(places, [2, 98], axis=0)
     hue = 60 + 180 * np.clip((places - low) / (high - low), 0, 1)
-    return np.concatenate([hue * (1 - 0.5 * dark), np.full((len(places), 1), 255)], axis=1).astype(np.uint8)
+    return np.concatenate([hue * (1 - 0.35 * dark), np.full((len(places), 1), 255)], axis=1).astype(np.uint8)
 
 
 def correspondence(baked: Baked, path: Path) -> None:
@@ -56,7 +56,7 @@ def correspondence(baked: Baked, path: Path) -> None:
     colours = checkers(baked.canonical)
     face = baked.neutral[baked.neutral[:, 2] > 0.05]
     pictures = [
-        render(baked.mesh(weights(named)), view="three_quarter", size=SIZE, colours=colours, frame_on=face)
+        render(baked.mesh(weights(named)), view=(18, 0), size=SIZE, colours=colours, frame_on=face)
         for named in CARRIED.values()
     ]
     write_png(contact_sheet(pictures, columns=3, labels=list(CARRIED)), path, COLOURS)
