@@ -57,7 +57,7 @@ if picture:
     scene.world = bpy.data.worlds.new("world")
     scene.world.use_nodes = True
     scene.world.node_tree.nodes["Background"].inputs[0].default_value = (0.22, 0.24, 0.28, 1)
-    scene.camera, scene.render.engine, scene.cycles.samples = camera, "CYCLES", 48
+    scene.camera, scene.render.engine, scene.cycles.samples = camera, "CYCLES", 32
     scene.cycles.use_denoising = False
     scene.render.resolution_x, scene.render.resolution_y, scene.render.filepath = 640, 720, picture[0]
     scene.view_settings.view_transform = "Standard"

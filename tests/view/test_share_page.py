@@ -217,3 +217,33 @@ def test_a_damaged_page_says_so(browser, page, tmp_path):
     tab.wait_for_selector("#message:not([hidden])")
     assert "cannot be read" in tab.inner_text("#message")
     tab.close()
+
+
+@browser_needed
+def test_a_baked_head_poses_in_the_browser(browser, bald, baked, tmp_path):
+    pytest.importorskip("xatlas", reason="texture coordinates need the extra export: pip install 'headfield[export]'")
+    from headfield.edit.record import SavedHead
+    from headfield.models.head import Head
+
+    saved = SavedHead(Head(bald.model, bald.codes), "imhead-open-small", name="mean head")
+    path = tmp_path / "baked.html"
+    path.write_bytes(module.page_of(saved, baked))
+    tab = browser.new_page(viewport={"width": 1000, "height": 700})
+    asked, said = [], []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    tab.goto(path.as_uri())
+    tab.wait_for_selector("#s-jawOpen", state="attached")
+    tab.wait_for_timeout(500)
+    start = _picture(tab)
+    for channel in ("jawOpen", "eyeBlinkLeft", "eyeLookOutLeft"):
+        set_slider = "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); }"
+        tab.eval_on_selector(f"#s-{channel}", set_slider, "1")
+        tab.wait_for_timeout(300)
+        changed = np.abs(_picture(tab) - start).max(-1) > 20
+        assert 20 < changed.sum() < 0.3 * changed.size, channel
+        tab.eval_on_selector(f"#s-{channel}", set_slider, "0")
+    tab.wait_for_timeout(300)
+    assert np.abs(_picture(tab) - start).max() <= 2
+    assert all(url.startswith(("file:", "blob:", "data:")) for url in asked) and not said
+    tab.close()

@@ -160,7 +160,7 @@ class AnimateCommand:
         from headfield.io.mesh import write_bytes
 
         metres = head.mm_per_unit / 1000.0
-        glb = bake_head(head, self.vertices, say).glb(metres)
+        glb = bake_head(head, self.vertices, say).glb(metres, head.paint)
         say("Writing the animation")
         pivot = head.head.pivot() * metres
         name = self.track.stem if self.track is not None else "presets"

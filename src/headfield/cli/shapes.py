@@ -97,7 +97,7 @@ def write_shapes(path: Path, out: Path, vertices: int, *, unit: str | None = Non
         baked = bake_head(saved, vertices, say)
         say("Writing")
         if glb:
-            write_bytes(temporary, baked.glb(saved.mm_per_unit / 1000.0))
+            write_bytes(temporary, baked.glb(saved.mm_per_unit / 1000.0, saved.paint))
             size = temporary.stat().st_size
         else:
             size = sum(file.stat().st_size for file in _write_folder(baked, saved, temporary, unit))

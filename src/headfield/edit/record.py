@@ -18,6 +18,7 @@ from headfield.edit import operations
 from headfield.errors import ConfigError, ScanError
 from headfield.frames import METRES_PER_UNIT, MM_PER_UNIT, N_ANCHORS
 from headfield.models.head import Head
+from headfield.surface.paint import Paint
 from headfield.types import Codes, Mesh, Similarity
 
 VERSION = 1
@@ -45,6 +46,7 @@ class SavedHead:
         history: The edits in order, each with all that is needed to do it again (a donor's codes among them).
         start: The head before the first edit; default `head`.
         name: Where it came from, for messages.
+        paint: Colours of its scan, or None.
     """
 
     head: Head
@@ -54,6 +56,7 @@ class SavedHead:
     history: tuple[dict[str, Any], ...] = ()
     start: Head | None = None
     name: str = field(default="head", compare=False)
+    paint: Paint | None = field(default=None, compare=False)
 
     # ---- editing -----------------------------------------------------------------------------------------------------
 
@@ -141,6 +144,8 @@ class SavedHead:
         }
         if self.placement is not None:
             arrays |= {f"placement_{key}": np.asarray(getattr(self.placement, key)) for key in _PLACEMENT}
+        if self.paint is not None:
+            arrays |= {"paint_points": self.paint.points, "paint_colours": self.paint.colours}
         arrays["header"] = np.array(json.dumps(header))
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
@@ -289,14 +294,15 @@ def _read(path: Path, file, header: dict, model) -> SavedHead:
     if "placement_scale" in file:
         rotation, translation, scale = (file[f"placement_{key}"] for key in _PLACEMENT)
         placement = Similarity(rotation, translation, float(scale))
-    return SavedHead(heads[0], header["model"], placement, header["units"], tuple(history), heads[1], path.name)
+    paint = Paint(file["paint_points"], file["paint_colours"]) if "paint_points" in file else None
+    return SavedHead(heads[0], header["model"], placement, header["units"], tuple(history), heads[1], path.name, paint)
 
 
 def _of_fit(path: Path, model) -> SavedHead:
     from headfield.fit.result import Fit
 
     fit = Fit.load(path, model)
-    return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=path.name)
+    return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=path.name, paint=fit.paint())
 
 
 def _drawn(path: Path, file, number: str, model) -> SavedHead:

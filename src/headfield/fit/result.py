@@ -40,6 +40,7 @@ class ScanFit:
         residual_mm: (N,) signed distance of those points to the head, true millimetres; positive outside.
         on_head: (N,) bool: above the neck's cut and within 25 mm of the head.
         all_points: (M, 3) the scan's points around the head (up to 100,000), scan frame, for detail and seen masks.
+        colours: (M, 4) uint8 RGBA of those, or None when the scan has none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ScanFit:
     residual_mm: np.ndarray
     on_head: np.ndarray
     all_points: np.ndarray
+    colours: np.ndarray | None = None
 
     @property
     def mm_per_unit(self) -> float:
@@ -162,7 +164,8 @@ class Fit:
     ) -> Mesh:
         """The complete head as a watertight mesh in the scan's frame and unit.
 
-        The vertex attribute ``seen`` tells what the scan observed from what the model invented.
+        The vertex attribute ``seen`` tells what the scan observed from what the model invented; a coloured scan's
+        colours are put on the vertices.
 
         Args:
             resolution: Samples along the longest side of the model's box.
@@ -173,6 +176,7 @@ class Fit:
         """
         from headfield.fit.detail import with_detail
         from headfield.surface.mesh_head import mesh_of
+        from headfield.surface.paint import Paint
         from headfield.surface.seen import seen_mask
 
         begin = time.perf_counter()
@@ -186,11 +190,25 @@ class Fit:
             placed = _canonical(self.model, placed, posed)
         seen = seen_mask(mesh.vertices, mesh.normals, placed, reach=min(reach, 0.03))
         mesh = replace(mesh, attributes={**mesh.attributes, "seen": seen})
+        if which.colours is not None:
+            mesh = replace(mesh, colours=Paint(placed, which.colours).on(mesh.vertices, mesh.normals, seen))
         if detail and not (neutral and which.expression.any()):
             mesh = with_detail(mesh, self.model, codes, placed, seen)
         self.seconds["mesh"] = time.perf_counter() - begin
         self._sum_seconds()
         return mesh if model_frame else mesh.transformed(which.placement.inverse())
+
+    def paint(self, scan: int = 0):
+        """The scan's colours as a :class:`headfield.surface.paint.Paint` of the neutral head, or None."""
+        from headfield.surface.paint import Paint
+
+        which = self.scans[scan]
+        if which.colours is None:
+            return None
+        placed = which.placement.apply(which.all_points)
+        if which.expression.any():
+            placed = _canonical(self.model, placed, self.codes(scan=scan))
+        return Paint(placed, which.colours)
 
     def _sum_seconds(self) -> None:
         self.seconds["total"] = sum(value for key, value in self.seconds.items() if key != "total")
@@ -253,6 +271,8 @@ class Fit:
                 f"scan{index}_on_head": scan.on_head,
                 f"scan{index}_all_points": scan.all_points,
             }
+            if scan.colours is not None:
+                arrays[f"scan{index}_colours"] = scan.colours
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         write_bytes(path, buffer.getvalue())
@@ -299,6 +319,7 @@ class Fit:
                             get["residual_mm"].astype(float),
                             get["on_head"],
                             get["all_points"],
+                            file[f"scan{index}_colours"] if f"scan{index}_colours" in file else None,
                         )
                     )
                 return Fit(

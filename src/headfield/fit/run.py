@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from headfield.errors import ConfigError, ScanError
 from headfield.fit.choose import best_component, best_placement, view_of
@@ -145,6 +146,13 @@ def surface_points(scan: Scan, count: int = 40_000, seed: int = 0) -> np.ndarray
     return a + u[:, None] * (b - a) + v[:, None] * (c - a)
 
 
+def _colours(scan: Scan, points: np.ndarray) -> np.ndarray | None:
+    """Colours (N, 4) of points of a scan's surface: the nearest vertex's."""
+    if scan.colours is None:
+        return None
+    return np.asarray(scan.colours, dtype=np.uint8)[cKDTree(scan.points).query(points)[1]]
+
+
 def _search(model, field_: MeanField, scan: Scan, options: FitOptions, units: str | None) -> tuple[Placement, float]:
     """The best placement of a scan in a unit (None: any), and how much of the head it explains."""
     prior = model.prior
@@ -258,6 +266,7 @@ def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: 
                 residual * mm,
                 (np.abs(residual) * mm <= HEAD_REACH_MM) & (solution.scales[index] > 0),
                 near[keep],
+                _colours(scan, near[keep]),
             )
         )
         prefix = f"{scan.name}: " if len(scans) > 1 else ""

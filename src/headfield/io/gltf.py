@@ -163,7 +163,7 @@ def glb_of_morphs(
         colours: (V, 4) uint8 RGBA, or None.
         eyes: Eyeballs with ``name``, ``centre`` (3,) and ``radius`` in metres, and ``vertices``, the indices of the
             head's own vertices on them. Each becomes a node, centred where it turns; those vertices become the floor
-            of a socket behind it, and keep still while the lids move over the eyeball.
+            of a socket behind it, which keeps still but for what a closing lid takes along.
         morph_normals: Store how normals turn, so that viewers that do not compute them shade expressions rightly.
         name: Of the mesh and its node.
     Returns:
@@ -174,7 +174,7 @@ def glb_of_morphs(
     shapes = np.asarray(shapes)
     if shapes.shape != (len(names), len(vertices), 3):
         raise ValueError(f"shapes {shapes.shape} do not fit {len(names)} names and {len(vertices)} vertices")
-    vertices, shapes = _with_sockets(np.asarray(vertices), shapes, eyes)
+    vertices, shapes = _with_sockets(np.asarray(vertices), shapes, names, eyes)
     document = _Document()
     data = {"POSITION": np.asarray(vertices, dtype="<f4")}
     if normals is not None:
@@ -211,8 +211,13 @@ def glb_of_morphs(
     return document.pack(nodes, meshes, materials, range(len(nodes)))
 
 
-def _with_sockets(vertices: np.ndarray, shapes: np.ndarray, eyes: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and shapes with room for the eyeballs: sockets behind them, and lids that no shape moves into them."""
+def _with_sockets(vertices, shapes, names: Sequence[str], eyes: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and shapes with room for the eyeballs: sockets behind them, and lids that no shape moves into them.
+
+    A blink, which by ARKit's definition shuts the eye, squeezes the skin of the fused eyeball into the line between the
+    lids: that skin comes out of the socket with the lids, in front of the eyeball, and closes the line. (Other shapes
+    that make the eye narrow leave the socket where it is.)
+    """
     if any(len(eye.vertices) for eye in eyes):
         vertices, shapes = vertices.copy(), shapes.copy()
     for eye in eyes:
@@ -223,18 +228,27 @@ def _with_sockets(vertices: np.ndarray, shapes: np.ndarray, eyes: Sequence) -> t
         front = away[:, 2] > 0
         socket = front & (distance < eye.radius)
         socket[eye.vertices] = True
+        socket = np.flatnonzero(socket)
+        skin = vertices[socket].copy()
         vertices[socket] = eye.centre + (SOCKET * eye.radius / distance[socket])[:, None] * away[socket]
-        shapes[:, socket] = 0.0
+        blink = eye.name.replace("eye", "eyeBlink")
         # lids lie between the eyeball and twice its radius, in front of its middle
-        lids, least = np.flatnonzero(front & ~socket & (distance < 2 * eye.radius)), LID * eye.radius
-        for offsets in shapes:
-            if not offsets[lids].any():
-                continue
-            posed = vertices[lids] + offsets[lids] - eye.centre
-            reach = np.linalg.norm(posed, axis=1, keepdims=True)
-            push = np.maximum(np.minimum(least, distance[lids, None]) / np.maximum(reach, 1e-12) - 1, 0)
-            offsets[lids] += push * posed
+        lids = np.setdiff1d(np.flatnonzero(front & (distance < 2 * eye.radius)), socket)
+        least = np.minimum(LID * eye.radius, distance[lids])
+        for name, offsets in zip(names, shapes):
+            closed = _outside(skin + offsets[socket], eye.centre, LID * eye.radius)
+            offsets[socket] = closed - vertices[socket] if name == blink else 0.0
+            if offsets[lids].any():
+                moved = vertices[lids] + offsets[lids]
+                offsets[lids] += _outside(moved, eye.centre, least) - moved
     return vertices, shapes
+
+
+def _outside(points: np.ndarray, centre: np.ndarray, least) -> np.ndarray:
+    """Points (N, 3) pushed to at least this distance, one or (N,), from a centre."""
+    away = points - centre
+    distance = np.linalg.norm(away, axis=1)
+    return centre + np.maximum(1.0, least / np.maximum(distance, 1e-12))[:, None] * away
 
 
 def _clay(coloured: bool) -> dict[str, Any]:

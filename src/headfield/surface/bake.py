@@ -23,6 +23,7 @@ from .eyes import Eyeball, fit_eyeballs, on_mesh
 from .inverse_warp import follow, from_canonical
 from .mend import Seams
 from .mesh_head import mesh_of
+from .paint import Paint
 from .settle import REACH, Field, onto_surface
 from .topology import face_vectors, vertex_normals
 
@@ -82,11 +83,12 @@ class Baked:
         for weights, name in zip(np.eye(len(ARKIT)), ARKIT):
             yield name, self.mesh(weights)
 
-    def glb(self, metres_per_unit: float) -> bytes:
+    def glb(self, metres_per_unit: float, paint: Paint | None = None) -> bytes:
         """A GLB in metres, y up: 52 morph targets named as ARKit does, texture coordinates, and eyeballs as nodes.
 
         Args:
             metres_per_unit: True metres of one model unit on this head.
+            paint: Colours of the head's scan for the vertices.
         Raises:
             HeadfieldError: The extra ``export`` is not installed.
         """
@@ -98,7 +100,7 @@ class Baked:
         ]
         return glb_of_morphs(
             head.neutral * metres_per_unit, head.triangles, head.normals, head.shapes * metres_per_unit, ARKIT,
-            uv=head.uv, eyes=eyes,
+            uv=head.uv, colours=None if paint is None else paint.on(head.neutral, head.normals), eyes=eyes,
         )  # fmt: skip
 
 

@@ -30,8 +30,8 @@ TOLERANCE = 4e-5
 SLOW = 0.3
 """A step that leaves more than this share of the residual asks for the exact Jacobian."""
 
-GENTLE = 0.3
-"""Where the Jacobian is this close to the identity the warp cannot fold; elsewhere its determinant is exact."""
+GENTLE = 0.15
+"""Where the updated Jacobian is this close to the identity its determinant stands; elsewhere the exact one is taken."""
 
 
 @dataclass(frozen=True)

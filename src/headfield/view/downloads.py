@@ -48,7 +48,7 @@ def file_of(
     if what == FOLDER:
         return f"{stem}_shapes.zip", _zipped(saved, shapes)
     if what == ANIMATED:
-        return f"{stem}.glb", shapes.glb(saved.mm_per_unit / 1000.0)
+        return f"{stem}.glb", shapes.glb(saved.mm_per_unit / 1000.0, saved.paint)
     from headfield.view.share_page import page_of
 
     return f"{stem}.html", page_of(saved, shapes, file=stem)

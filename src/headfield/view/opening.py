@@ -54,7 +54,7 @@ def open_path(
 
     found = fit_scan(file, model, progress=progress)
     found.model_name = model_name
-    return SavedHead(found.head, model_name, found.placement, found.units, name=file.name), found
+    return SavedHead(found.head, model_name, found.placement, found.units, name=file.name, paint=found.paint()), found
 
 
 def check_expression(model, name: str) -> None:
@@ -77,7 +77,7 @@ def _open_head(file: Path) -> tuple[SavedHead, Fit | None]:
         fit = Fit.load(file)
     except ScanError:
         return SavedHead.load(file), None  # codes of `headfield sample`; else its error says what was expected
-    return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=file.name), fit
+    return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=file.name, paint=fit.paint()), fit
 
 
 def _holds_a_head(path: Path) -> bool:

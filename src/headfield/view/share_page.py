@@ -77,7 +77,8 @@ def page_of(saved: SavedHead, baked: Baked, *, file: str = "head") -> bytes:
     """
     baked = unwrapped(baked)  # the page's regions go by the vertices of the GLB
     regions = region_index(baked.neutral, saved.head.neutral().anchors())
-    return share_page(baked.glb(saved.mm_per_unit / 1000.0), title=saved.name, regions=regions, file=file).encode()
+    glb = baked.glb(saved.mm_per_unit / 1000.0, saved.paint)
+    return share_page(glb, title=saved.name, regions=regions, file=file).encode()
 
 
 def _part(name: str) -> str:

@@ -1,0 +1,219 @@
+"""GLBs of baked heads, read by others: pygltflib, trimesh, Khronos' validator and Blender."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headfield.frames import METRES_PER_UNIT
+from headfield.io.gltf import glb_of_morphs
+from headfield.io.gltf_animation import with_animation
+from headfield.surface.bake import unwrapped
+from headfield.types import ARKIT
+
+pygltflib = pytest.importorskip("pygltflib", reason="pip install pygltflib")
+pytest.importorskip("xatlas", reason="texture coordinates need the extra export: pip install 'headfield[export]'")
+HERE = Path(__file__).parent
+WEB = HERE.parent / "web"
+_TYPES = {5126: "<f4", 5123: "<u2", 5125: "<u4", 5121: "u1"}
+_WIDTH = {"SCALAR": 1, "VEC3": 3, "VEC2": 2, "VEC4": 4}
+
+
+@pytest.fixture(scope="session")
+def head(baked):
+    """The baked head with texture coordinates."""
+    return unwrapped(baked)
+
+
+@pytest.fixture(scope="session")
+def glb(head) -> bytes:
+    return head.glb(METRES_PER_UNIT)
+
+
+@pytest.fixture(scope="session")
+def take(glb) -> bytes:
+    """The GLB with half a second of a jaw that opens, a gaze to the left and a nod."""
+    times = np.linspace(0, 0.5, 6)
+    weights = np.zeros((6, 52))
+    for name in ("jawOpen", "eyeLookOutLeft", "eyeLookInRight"):
+        weights[:, ARKIT.index(name)] = np.linspace(0, 1, 6)
+    from scipy.spatial.transform import Rotation
+
+    nod = Rotation.from_euler("x", np.linspace(0, 0.3, 6)[:, None]).as_matrix()
+    return with_animation(glb, times, weights, nod, pivot=(0, -0.05, -0.04), name="nod")
+
+
+def opened(glb: bytes):
+    return pygltflib.GLTF2.load_from_bytes(glb)
+
+
+def values(gltf, index: int) -> np.ndarray:
+    """An accessor's elements, sparse ones filled in, by the letter of the specification."""
+    accessor, blob = gltf.accessors[index], gltf.binary_blob()
+
+    def raw(view: int, kind: int, count: int, width: int) -> np.ndarray:
+        begin = gltf.bufferViews[view].byteOffset or 0
+        return np.frombuffer(blob, _TYPES[kind], count * width, begin).reshape(count, width)
+
+    width = _WIDTH[accessor.type]
+    if accessor.bufferView is None:
+        full = np.zeros((accessor.count, width), "<f4")
+    else:
+        full = raw(accessor.bufferView, accessor.componentType, accessor.count, width).copy()
+    if sparse := accessor.sparse:
+        rows = raw(sparse.indices.bufferView, sparse.indices.componentType, sparse.count, 1)[:, 0]
+        assert (np.diff(rows.astype(int)) > 0).all()
+        full[rows] = raw(sparse.values.bufferView, accessor.componentType, sparse.count, width)
+    return full
+
+
+def test_names_counts_and_sparse_values_by_pygltflib(glb, head):
+    gltf = opened(glb)
+    mesh = gltf.meshes[0]
+    primitive = mesh.primitives[0]
+    assert mesh.extras["targetNames"] == list(ARKIT) and len(primitive.targets) == len(mesh.weights) == 52
+    assert [node.name for node in gltf.nodes] == ["head", "eyeLeft", "eyeRight"]
+    rest = values(gltf, primitive.attributes.POSITION)
+    assert rest.shape == head.neutral.shape
+    lids = np.any([np.linalg.norm(head.neutral - eye.centre, axis=1) < 2 * eye.radius for eye in head.eyes], axis=0)
+    free = np.flatnonzero(~lids)  # round the eyeballs room is made for them
+    np.testing.assert_allclose(rest[free], head.neutral[free] * METRES_PER_UNIT, atol=1e-7)
+    assert len(free) > 0.7 * len(rest)
+    assert gltf.accessors[primitive.indices].count == 3 * len(head.triangles)
+    for index, name in enumerate(ARKIT):
+        offsets = values(gltf, primitive.targets[index]["POSITION"])
+        np.testing.assert_allclose(offsets[free], head.shapes[index][free] * METRES_PER_UNIT, atol=1.1e-6, err_msg=name)
+        accessor = gltf.accessors[primitive.targets[index]["POSITION"]]
+        np.testing.assert_allclose(accessor.min, offsets.min(0), atol=1e-9)
+        np.testing.assert_allclose(accessor.max, offsets.max(0), atol=1e-9)
+    one_sided = gltf.accessors[primitive.targets[ARKIT.index("eyeBlinkLeft")]["POSITION"]]
+    assert one_sided.sparse.count < 0.6 * len(rest)  # sparse is worth it
+    uv = values(gltf, primitive.attributes.TEXCOORD_0)
+    np.testing.assert_allclose(uv, np.stack([head.uv[:, 0], 1 - head.uv[:, 1]], 1), atol=1e-6)
+
+
+def test_metres_y_up_and_eyes_in_front_by_trimesh(glb):
+    import trimesh
+
+    scene = trimesh.load(io.BytesIO(glb), file_type="glb")
+    extent = scene.geometry["head"].extents
+    assert 0.2 < extent[1] < 0.4 and 0.13 < extent[0] < 0.25  # a head in metres, standing
+    for name, sign in (("eyeLeft", 1), ("eyeRight", -1)):
+        place, shape = scene.graph[name]
+        assert sign * place[0, 3] > 0.02 and place[2, 3] > 0 and shape == "eyeball"  # z out of the face
+        assert 0.009 < np.linalg.norm(place[:3, 0]) < 0.015
+
+
+def test_nothing_of_the_head_covers_an_open_eye_and_a_blink_covers_it(glb):
+    gltf = opened(glb)
+    primitive = gltf.meshes[0].primitives[0]
+    rest, index = values(gltf, primitive.attributes.POSITION), values(gltf, primitive.indices).reshape(-1, 3)
+    import trimesh
+
+    for node, blink in zip(gltf.nodes[1:], ("eyeBlinkLeft", "eyeBlinkRight")):
+        centre, radius = np.array(node.translation), node.scale[0]
+        shut = rest + values(gltf, primitive.targets[ARKIT.index(blink)]["POSITION"])
+        spread = np.random.default_rng(0).uniform(-1, 1, (400, 2)) * [0.35, 0.12]
+        rays = np.column_stack([spread, np.sqrt(1 - (spread**2).sum(1))]) * radius
+        covered = []
+        for places in (rest, shut):
+            mesh = trimesh.Trimesh(places, index, process=False)
+            covered.append(mesh.ray.intersects_any(centre + 1.001 * rays, np.tile([0.0, 0.0, 1.0], (400, 1))).mean())
+        assert covered[0] < 0.3 and covered[1] > 0.95, (node.name, covered)
+
+
+def test_animation(take, glb):
+    gltf = opened(take)
+    (animation,) = gltf.animations
+    assert animation.name == "nod"
+    paths = {(gltf.nodes[c.target.node].name, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
+    turning = {(name, "rotation") for name in ("eyeLeft", "eyeRight", "head_pivot")}
+    assert set(paths) == {("head", "weights"), *turning}
+    weights = values(gltf, paths["head", "weights"].output).reshape(6, 52)
+    np.testing.assert_allclose(weights[:, ARKIT.index("jawOpen")], np.linspace(0, 1, 6), atol=1e-6)
+    assert np.count_nonzero(weights.any(0)) == 3
+    for name in ("eyeLeft", "eyeRight"):  # both look to the subject's left, +x
+        x, y, z, w = values(gltf, paths[name, "rotation"].output)[-1]
+        assert y > 0.1 and abs(x) < 1e-6 and abs(np.linalg.norm([x, y, z, w]) - 1) < 1e-6
+    before, after = opened(glb), gltf
+    assert after.binary_blob()[: len(before.binary_blob())] == before.binary_blob()
+
+
+def test_shapes_that_do_not_fit_are_refused(head):
+    with pytest.raises(ValueError, match="do not fit"):
+        glb_of_morphs(head.neutral, head.triangles, None, head.shapes[:3], ARKIT)
+
+
+def test_scan_colours_come_along(head):
+    from headfield.surface.paint import Paint
+
+    colours = np.where(head.neutral[:, :1] > 0, (200, 40, 30, 255), (30, 180, 60, 255)).astype(np.uint8)
+    gltf = opened(head.glb(METRES_PER_UNIT, Paint(head.neutral.astype(float), colours)))
+    accessor = gltf.accessors[gltf.meshes[0].primitives[0].attributes.COLOR_0]
+    assert accessor.count == len(head.neutral) and accessor.normalized
+
+
+@pytest.fixture(scope="session")
+def validator(tmp_path_factory):
+    """A folder with Khronos' validator, installed by npm."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("no node or npm on PATH")
+    folder = tmp_path_factory.mktemp("validator")
+    for file in ("package.json", "package-lock.json", "validate_gltf.mjs"):
+        shutil.copy(WEB / file, folder)
+    try:
+        done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=90)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm gives no answer")
+    if done.returncode:
+        pytest.skip(f"npm cannot install gltf-validator here: {done.stderr.decode()[-200:]}")
+    return folder
+
+
+@pytest.mark.parametrize("which", ["glb", "take"])
+def test_khronos_validator_finds_no_error(validator, request, tmp_path, which):
+    (tmp_path / "head.glb").write_bytes(request.getfixturevalue(which))
+    command = ["node", "validate_gltf.mjs", str(tmp_path / "head.glb")]
+    report = json.loads(subprocess.run(command, cwd=validator, capture_output=True, check=True, timeout=120).stdout)
+    assert report["issues"]["numErrors"] == 0 and report["issues"]["numWarnings"] == 0, report["issues"]["messages"]
+    assert report["info"]["hasMorphTargets"]
+    broken = bytearray(request.getfixturevalue(which))
+    broken[len(broken) // 2 : len(broken) // 2 + 4000] = b"\xff" * 4000  # and it would find one
+    (tmp_path / "head.glb").write_bytes(broken)
+    report = json.loads(subprocess.run(command, cwd=validator, capture_output=True, check=True, timeout=120).stdout)
+    assert report["issues"]["numErrors"] > 0
+
+
+def test_blender_imports_shape_keys_that_move_the_right_vertices(take, tmp_path):
+    blender = shutil.which("blender")
+    if blender is None:
+        pytest.skip("no blender on PATH")
+    (tmp_path / "head.glb").write_bytes(take)
+    facts = tmp_path / "facts.json"
+    script = HERE / "check_in_blender.py"
+    command = [blender, "--python-use-system-env", "-b", "-noaudio", "--factory-startup", "-P", script, "--"]
+    # Debian's Blender runs on the system's Python, which may have no numpy of its own
+    environment = {**os.environ, "PYTHONPATH": str(Path(np.__file__).parents[1])}
+    command = [str(word) for word in (*command, tmp_path / "head.glb", facts)]
+    done = subprocess.run(command, capture_output=True, timeout=240, text=True, env=environment)
+    if "umpy" in done.stdout + done.stderr and not facts.exists():
+        pytest.skip("Blender's Python finds no numpy that fits it: apt-get install python3-numpy")
+    assert facts.exists(), done.stdout[-2000:] + done.stderr[-2000:]
+    seen = json.loads(facts.read_text())
+    assert seen["keys"] == ["Basis", *ARKIT] and seen["uv"]
+    assert {name.split(".")[0] for name in seen["objects"]} >= {"head", "eyeLeft", "eyeRight"}
+    # Blender's z is up and -y is forward: a head of 20 to 40 cm
+    assert 0.2 < seen["high"][2] - seen["low"][2] < 0.4
+    count, largest, where = seen["moved"]["jawOpen"]
+    assert count > 200 and 0.008 < largest < 0.06 and where[1] < 0 and where[2] < 0
+    for side, sign in (("Left", 1), ("Right", -1)):
+        _, largest, where = seen["moved"][f"mouthSmile{side}"]
+        assert largest > 0.003 and sign * where[0] > 0
+    assert seen["moved"]["tongueOut"][0] == 0
