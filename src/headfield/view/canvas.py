@@ -16,7 +16,7 @@ from headfield.surface.topology import vertex_normals
 from headfield.types import Mesh
 from headfield.view.shading import CLAY
 
-LINGER = 0.25
+LINGER = 0.5
 """Seconds that the last coloured head stays up, until the next one has been parsed."""
 
 LIGHTS = {
@@ -151,9 +151,3 @@ class Canvas:
             hit = self._rays.first_hit(origin, direction)
         if hit.triangle[0] >= 0:
             self.clicked(origin[0] + hit.distance[0] * direction[0])
-
-
-def yaw_and_pitch(camera) -> tuple[float, float]:
-    """Where a viser camera looks from, in the degrees of :data:`headfield.view.snapshot.VIEWS`."""
-    x, y, z = np.asarray(camera.position) - np.asarray(camera.look_at)
-    return float(np.degrees(np.arctan2(x, z))), float(np.degrees(np.arctan2(y, np.hypot(x, z))))
