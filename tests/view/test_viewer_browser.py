@@ -53,17 +53,22 @@ ON_SCREEN = f"""place => {{
 }}"""
 
 
+SLOWLY = "const frame = requestAnimationFrame; window.requestAnimationFrame = f => setTimeout(() => frame(f), 150);"
+"""The page draws all the time; without a graphics card that would take a core from the viewer."""
+
+
 class Tab:
     """A tab of the viewer: what it shows, and hands on its widgets."""
 
     def __init__(self, browser, viewer: Viewer) -> None:
-        self.viewer, self.page = viewer, browser.new_page(viewport={"width": 660, "height": 460})
+        self.viewer, self.page = viewer, browser.new_page(viewport={"width": 860, "height": 480})
         self.requests, self.messages = [], []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("websocket", lambda socket_: self.requests.append(socket_.url))
         self.page.on("console", lambda m: m.type == "error" and self.messages.append(m.text))
         self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.page.set_default_timeout(30_000)
+        self.page.add_init_script(SLOWLY)
         self.page.goto(viewer.url)
         self.page.get_by_role("tab", name="Head").wait_for(timeout=30_000)
 
@@ -149,6 +154,8 @@ def viewer(model):
 def tab(browser, viewer):
     tab = Tab(browser, viewer)
     tab.settled()
+    for note in tab.page.locator("[role=alert] button").all():  # the page's remark that it draws in software
+        note.click(force=True)
     yield tab
     tab.page.close()
     assert all(url.startswith((viewer.url, f"blob:{viewer.url}", "data:", "ws://127.0.0.1")) for url in tab.requests), (
