@@ -135,7 +135,7 @@ class Tab:
         return whole
 
 
-def eventually(true, seconds: float = 20) -> None:
+def eventually(true, seconds: float = 60) -> None:
     until = time.perf_counter() + seconds
     while not true():
         assert time.perf_counter() < until, f"not within {seconds} s"
