@@ -377,7 +377,7 @@ def test_a_dropped_file_is_opened_as_well(tab, viewer):
       data.items.add(new File(['nothing'], 'dropped.txt'));
       dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }));
     }""")
-    assert "not a scan that can be read" in tab.told("dropped.txt")
+    assert "dropped.txt: not a scan that can be read" in tab.told("Not a usable file")
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_sent(tab, viewer):

@@ -52,7 +52,8 @@ class Canvas:
         scene.world_axes.visible = False
         scene.configure_default_lights(False)
         scene.configure_environment_map(None)  # ten times the work for a machine without a graphics card
-        scene.add_light_hemisphere("/lights/sky", sky_color=(236, 240, 255), ground_color=(150, 128, 112), intensity=0.7)
+        sky, ground = (236, 240, 255), (150, 128, 112)
+        scene.add_light_hemisphere("/lights/sky", sky_color=sky, ground_color=ground, intensity=0.7)
         for name, (colour, intensity, position) in LIGHTS.items():
             scene.add_light_directional(
                 f"/lights/{name}", color=colour, intensity=intensity, position=position, cast_shadow=False
