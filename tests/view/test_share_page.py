@@ -219,7 +219,6 @@ def test_a_damaged_page_says_so(browser, page, tmp_path):
     tab.close()
 
 
-@browser_needed
 def test_a_baked_head_poses_in_the_browser(browser, bald, baked, tmp_path):
     pytest.importorskip("xatlas", reason="texture coordinates need the extra export: pip install 'headfield[export]'")
     from headfield.edit.record import SavedHead

@@ -53,17 +53,22 @@ ON_SCREEN = f"""place => {{
 }}"""
 
 
+SLOWLY = "const frame = requestAnimationFrame; window.requestAnimationFrame = f => setTimeout(() => frame(f), 150);"
+"""The page draws all the time; without a graphics card that would take a core from the viewer."""
+
+
 class Tab:
     """A tab of the viewer: what it shows, and hands on its widgets."""
 
     def __init__(self, browser, viewer: Viewer) -> None:
-        self.viewer, self.page = viewer, browser.new_page(viewport={"width": 900, "height": 640})
+        self.viewer, self.page = viewer, browser.new_page(viewport={"width": 860, "height": 480})
         self.requests, self.messages = [], []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("websocket", lambda socket_: self.requests.append(socket_.url))
         self.page.on("console", lambda m: m.type == "error" and self.messages.append(m.text))
         self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.page.set_default_timeout(30_000)
+        self.page.add_init_script(SLOWLY)
         self.page.goto(viewer.url)
         self.page.get_by_role("tab", name="Head").wait_for(timeout=30_000)
 
@@ -72,7 +77,8 @@ class Tab:
         return None if found is None else np.array(found[0], dtype=np.float32).reshape(-1, 3)
 
     def coloured(self) -> bool:
-        return self.page.evaluate(SHOWN)[1]
+        found = self.page.evaluate(SHOWN)
+        return found is not None and found[1]
 
     def settled(self, seconds: float = 60) -> np.ndarray:
         """Wait until everything is made, and the tab has it; returns the vertices that it shows."""
@@ -114,7 +120,11 @@ class Tab:
         self.widget(name).click(force=True)
 
     def upload(self, path: Path | dict) -> None:
-        self.page.locator("input[type=file]").first.set_input_files(path)
+        """Give a file to the first upload button of the open tab."""
+        for place in self.page.locator("input[type=file]").all():
+            if place.locator("xpath=..").is_visible():
+                return place.set_input_files(path)
+        raise AssertionError("this tab takes no files")
 
     def told(self, text: str) -> str:
         """Wait for a notification with a text in it; returns all of it, and closes it."""
@@ -125,7 +135,7 @@ class Tab:
         return whole
 
 
-def eventually(true, seconds: float = 20) -> None:
+def eventually(true, seconds: float = 60) -> None:
     until = time.perf_counter() + seconds
     while not true():
         assert time.perf_counter() < until, f"not within {seconds} s"
@@ -144,6 +154,8 @@ def viewer(model):
 def tab(browser, viewer):
     tab = Tab(browser, viewer)
     tab.settled()
+    for note in tab.page.locator("[role=alert] button").all():  # the page's remark that it draws in software
+        note.click(force=True)
     yield tab
     tab.page.close()
     assert all(url.startswith((viewer.url, f"blob:{viewer.url}", "data:", "ws://127.0.0.1")) for url in tab.requests), (
@@ -227,7 +239,7 @@ def test_a_region_comes_from_a_second_head(tab, viewer):
 def test_before_and_after(tab, viewer):
     begin = tab.settled()
     tab.slide("Head width", "ArrowRight", 5)
-    eventually(lambda: viewer.session.now.sliders[0] > 0)
+    eventually(lambda: viewer.session.now.sliders[0] == pytest.approx(0.5))
     after = tab.settled()
     tab.check("Show before")
     eventually(lambda: viewer.screen.before)
@@ -318,8 +330,8 @@ def test_exports_are_opened_by_the_command_line(tab, viewer, tmp_path, monkeypat
         tab.press("Snapshot")
     from PIL import Image
 
-    picture = np.asarray(Image.open(io.BytesIO(Path(waiting.value.path()).read_bytes())).convert("L"))
-    assert picture.shape == (1024, 1024) and picture.std() > 10
+    picture = np.asarray(Image.open(io.BytesIO(Path(waiting.value.path()).read_bytes())))
+    assert min(picture.shape[:2]) > 100 and picture[..., :3].std() > 10
 
 
 def test_a_scan_is_fitted_with_a_progress_bar_and_goes_on_when_its_tab_is_closed(browser, viewer, tab):
@@ -365,7 +377,7 @@ def test_a_dropped_file_is_opened_as_well(tab, viewer):
       data.items.add(new File(['nothing'], 'dropped.txt'));
       dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }));
     }""")
-    assert "not a scan that can be read" in tab.told("dropped.txt")
+    assert "dropped.txt: not a scan that can be read" in tab.told("Not a usable file")
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_sent(tab, viewer):

@@ -198,7 +198,11 @@ def is_saved_head(path: str | Path) -> bool:
 
 
 def recorded(operation: Mapping[str, Any], head: SavedHead) -> dict[str, Any]:
-    """An operation in the form in which it is kept: plain values, a donor as its codes."""
+    """An operation in the form in which it is kept: plain values, a donor as its codes.
+
+    Raises:
+        ConfigError: The operation is unknown, or the donor is of another model.
+    """
     record = {key: value.item() if isinstance(value, np.generic) else value for key, value in operation.items()}
     if record.get("do") not in OPERATIONS:
         raise ConfigError(f"unknown operation {record.get('do')!r}: choose one of {', '.join(OPERATIONS)}.")

@@ -231,6 +231,30 @@ class ImHead(nn.Module):
         on_parts, on_origins = self._by_part(back, state[0], len(points))
         return value[0], back.points[0], on_parts, on_origins
 
+    @torch.no_grad()
+    def anchor_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
+        """d anchors / d z_id (117, D), through DecNet and LandmarkNet, at one identity (1, D)."""
+        first, _, second, _, last = self.landmarks
+        before_first = first(self.decompose(identity))
+        before_second = second(torch.relu(before_first))
+        jacobian = (first.weight @ self.decompose.weight) * (before_first[0] > 0)[:, None]
+        jacobian = (second.weight @ jacobian) * (before_second[0] > 0)[:, None]
+        return last.weight @ jacobian
+
+    def _by_part(self, back, state: EnsembleState, count: int):
+        """Cotangents of part codes (N, K, d) and of local origins (N, K, 3), gathered from the rows."""
+        rows, parts, code = state.rows, frames.N_ANCHORS, self.config.part_code
+        on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds) * rows.valid[:, None]
+        slot = rows.point * parts + rows.part
+        on_parts = on_rows.new_zeros(count * parts, code).index_add(0, slot, on_rows).view(count, parts, code)
+        on_origins = on_rows.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
+        return on_parts, on_origins.view(count, parts, 3)
+
+
+def _warping(codes: Codes) -> torch.Tensor:
+    """The identity (B, D) that the deformer sees."""
+    return codes.identity if codes.warp_identity is None else codes.warp_identity
+
     # ---- inner ---------------------------------------------------------------------------------------------------
 
     def _warp(self, points: torch.Tensor, condition: Condition, keep: bool = True):
@@ -268,7 +292,7 @@ class ImHead(nn.Module):
             slot = rows.point * parts + rows.part
             on_origins = on_anchors.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
             on_anchors = on_anchors + on_origins.view(count, parts, 3)
-        by_identity = on_anchors.flatten(1) @ self._landmark_jacobian(codes.identity)
+        by_identity = on_anchors.flatten(1) @ self.anchor_jacobian(codes.identity)
         if codes.parts is None:
             self._add_through_parts(by_identity, back, rows)
         return by_identity
@@ -282,29 +306,6 @@ class ImHead(nn.Module):
         for part, block in zip(real.split(counts), blocks):
             if len(part):
                 by_identity.index_add_(0, rows.point[part], on_rows[part] @ block)
-
-    def _landmark_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
-        """d anchors / d z_id (117, D) of LandmarkNet after DecNet at one identity (1, D)."""
-        first, _, second, _, last = self.landmarks
-        before_first = first(self.decompose(identity))
-        before_second = second(torch.relu(before_first))
-        jacobian = (first.weight @ self.decompose.weight) * (before_first[0] > 0)[:, None]
-        jacobian = (second.weight @ jacobian) * (before_second[0] > 0)[:, None]
-        return last.weight @ jacobian
-
-    def _by_part(self, back, state: EnsembleState, count: int):
-        """Cotangents of part codes (N, K, d) and of local origins (N, K, 3), gathered from the rows."""
-        rows, parts, code = state.rows, frames.N_ANCHORS, self.config.part_code
-        on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds) * rows.valid[:, None]
-        slot = rows.point * parts + rows.part
-        on_parts = on_rows.new_zeros(count * parts, code).index_add(0, slot, on_rows).view(count, parts, code)
-        on_origins = on_rows.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
-        return on_parts, on_origins.view(count, parts, 3)
-
-
-def _warping(codes: Codes) -> torch.Tensor:
-    """The identity (B, D) that the deformer sees."""
-    return codes.identity if codes.warp_identity is None else codes.warp_identity
 
 
 def _geometric(mlp: GroupedMLP, radius: float) -> None:

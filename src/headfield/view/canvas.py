@@ -16,11 +16,11 @@ from headfield.surface.topology import vertex_normals
 from headfield.types import Mesh
 from headfield.view.shading import CLAY
 
-LINGER = 0.25
+LINGER = 0.5
 """Seconds that the last coloured head stays up, until the next one has been parsed."""
 
 LIGHTS = {
-    "key": ((255, 244, 230), 2.1, (1.6, 1.5, 1.9)),
+    "key": ((255, 244, 230), 2.6, (1.6, 1.5, 1.9)),
     "fill": ((214, 226, 255), 0.7, (-2.0, 0.2, 1.4)),
     "rim": ((255, 255, 255), 1.4, (-1.4, 1.2, -1.8)),
 }
@@ -51,7 +51,9 @@ class Canvas:
         scene.set_up_direction("+y")
         scene.world_axes.visible = False
         scene.configure_default_lights(False)
-        scene.configure_environment_map("studio", environment_intensity=0.3)
+        scene.configure_environment_map(None)  # ten times the work for a machine without a graphics card
+        sky, ground = (236, 240, 255), (150, 128, 112)
+        scene.add_light_hemisphere("/lights/sky", sky_color=sky, ground_color=ground, intensity=0.7)
         for name, (colour, intensity, position) in LIGHTS.items():
             scene.add_light_directional(
                 f"/lights/{name}", color=colour, intensity=intensity, position=position, cast_shadow=False
@@ -151,9 +153,3 @@ class Canvas:
             hit = self._rays.first_hit(origin, direction)
         if hit.triangle[0] >= 0:
             self.clicked(origin[0] + hit.distance[0] * direction[0])
-
-
-def yaw_and_pitch(camera) -> tuple[float, float]:
-    """Where a viser camera looks from, in the degrees of :data:`headfield.view.snapshot.VIEWS`."""
-    x, y, z = np.asarray(camera.position) - np.asarray(camera.look_at)
-    return float(np.degrees(np.arctan2(x, z))), float(np.degrees(np.arctan2(y, np.hypot(x, z))))

@@ -80,7 +80,7 @@ def anchor_jacobian(model: ImHead) -> np.ndarray:
     """d anchors / d z_id (117, D) at the mean head, model units per standard deviation."""
     with torch.no_grad():
         mean = model.mean_codes().identity
-        return (model._landmark_jacobian(mean) @ model.decompose.weight).double().cpu().numpy()
+        return model.anchor_jacobian(mean).double().cpu().numpy()
 
 
 def measurements() -> np.ndarray:

@@ -9,13 +9,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from headfield.edit.record import SavedHead
 from headfield.edit.tracks import read_track
 from headfield.errors import ConfigError
-from headfield.types import Mesh
-from headfield.view.canvas import yaw_and_pitch
 from headfield.view.downloads import file_of
 from headfield.view.opening import MOST_BYTES, open_path
 from headfield.view.uploads import limit_uploads
@@ -104,19 +100,14 @@ class Files:
         self.jobs.put(make)
 
     def snapshot(self, client) -> None:
-        """Hand a tab a picture of what it shows, from where it looks, without the panels."""
-        mesh, colours = self.viewer.screen.canvas.mesh, self.viewer.screen.canvas.colours
-        if mesh is None:
-            return
+        """Hand a tab a picture of what it shows, without the panels."""
 
         def make() -> None:
             from PIL import Image
 
-            from headfield.view.snapshot import render
-
             with self.jobs.sign("Making a snapshot"):
-                plain = Mesh(np.asarray(mesh.vertices), mesh.triangles)
-                picture = render(plain, view=yaw_and_pitch(client.camera), size=1024, colours=colours)
+                camera = client.camera
+                picture = client.get_render(camera.image_height, camera.image_width, transport_format="png", timeout=60)
                 buffer = BytesIO()
                 Image.fromarray(picture).save(buffer, "PNG")
             client.send_file_download("head.png", buffer.getvalue(), save_immediately=True)

@@ -12,8 +12,8 @@ from headfield.frames import REGIONS
 from headfield.types import ARKIT
 from headfield.view.animation import LOOP
 from headfield.view.downloads import FORMATS
-from headfield.view.drop import drop_target
 from headfield.view.face_areas import channel_label, face_areas
+from headfield.view.page import prepare
 from headfield.view.shading import MODES, legend
 from headfield.view.state import spoken
 
@@ -40,6 +40,7 @@ class Panels:
         gui.configure_theme(show_logo=False, show_share_button=False, brand_color=BRAND, control_width="large")
         gui.set_panel_label("headfield")
         gui.main_panel.dock_right()
+        prepare(gui)
         edits = viewer.edits
         self.undo = self._button("Undo", lambda tab: edits.undo(), icon="arrow-back-up", disabled=True)
         self.redo = self._button("Redo", lambda tab: edits.redo(), icon="arrow-forward-up", disabled=True)
@@ -67,7 +68,6 @@ class Panels:
             hint="A scan (PLY, OBJ, STL, GLB, ...) is fitted; a fit.npz or a saved head is opened as it is. Files can "
             "be dropped anywhere on the page.",
         )  # fmt: skip
-        drop_target(gui)
         self._button("Random head", lambda tab: viewer.open(viewer.edits.drawn()), icon="dice",
                      hint="A person drawn from the model.")  # fmt: skip
         self.facts = gui.add_markdown("")
@@ -138,15 +138,15 @@ class Panels:
         self.scan = gui.add_checkbox("Show the scan", False, visible=False)
         self._on(self.scan, lambda value: viewer.screen.canvas.scan_visible(value))
         self._button("Front view", viewer.front, icon="focus-centered", hint="Key: F.")
-        self._button("Snapshot (PNG)", viewer.files.snapshot, icon="camera", hint="From where you look, 1024 pixels.")
+        self._button("Snapshot (PNG)", viewer.files.snapshot, icon="camera", hint="From where you look.")
 
     def _export_tab(self) -> None:
         gui, viewer = self.gui, self.viewer
         self.format = gui.add_dropdown("Format", FORMATS, initial_value=FORMATS[0])
         self._button("Export", lambda tab: viewer.files.export(tab, self.format.value), icon="download", main=True)
         gui.add_markdown(
-            "<small>Meshes and OBJ shapes come in the scan's own frame and unit. The GLB with shapes and the share "
-            "page are in metres; they bake 52 shapes first, about a minute.</small>"
+            "<small>Meshes and OBJ shapes come in the scan's own frame and unit, GLB files in metres. Formats with "
+            "shapes bake the 52 expressions first, about a minute.</small>"
         )
 
     def _commands(self) -> None:
