@@ -241,20 +241,6 @@ class ImHead(nn.Module):
         jacobian = (second.weight @ jacobian) * (before_second[0] > 0)[:, None]
         return last.weight @ jacobian
 
-    def _by_part(self, back, state: EnsembleState, count: int):
-        """Cotangents of part codes (N, K, d) and of local origins (N, K, 3), gathered from the rows."""
-        rows, parts, code = state.rows, frames.N_ANCHORS, self.config.part_code
-        on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds) * rows.valid[:, None]
-        slot = rows.point * parts + rows.part
-        on_parts = on_rows.new_zeros(count * parts, code).index_add(0, slot, on_rows).view(count, parts, code)
-        on_origins = on_rows.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
-        return on_parts, on_origins.view(count, parts, 3)
-
-
-def _warping(codes: Codes) -> torch.Tensor:
-    """The identity (B, D) that the deformer sees."""
-    return codes.identity if codes.warp_identity is None else codes.warp_identity
-
     # ---- inner ---------------------------------------------------------------------------------------------------
 
     def _warp(self, points: torch.Tensor, condition: Condition, keep: bool = True):
@@ -306,6 +292,20 @@ def _warping(codes: Codes) -> torch.Tensor:
         for part, block in zip(real.split(counts), blocks):
             if len(part):
                 by_identity.index_add_(0, rows.point[part], on_rows[part] @ block)
+
+    def _by_part(self, back, state: EnsembleState, count: int):
+        """Cotangents of part codes (N, K, d) and of local origins (N, K, 3), gathered from the rows."""
+        rows, parts, code = state.rows, frames.N_ANCHORS, self.config.part_code
+        on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds) * rows.valid[:, None]
+        slot = rows.point * parts + rows.part
+        on_parts = on_rows.new_zeros(count * parts, code).index_add(0, slot, on_rows).view(count, parts, code)
+        on_origins = on_rows.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
+        return on_parts, on_origins.view(count, parts, 3)
+
+
+def _warping(codes: Codes) -> torch.Tensor:
+    """The identity (B, D) that the deformer sees."""
+    return codes.identity if codes.warp_identity is None else codes.warp_identity
 
 
 def _geometric(mlp: GroupedMLP, radius: float) -> None:
