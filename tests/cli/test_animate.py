@@ -33,7 +33,7 @@ class Ball:
         vertices[:, 1] -= 0.3 * weights[JAW] * (vertices[:, 1] < 0)
         return vertices
 
-    def glb(self, metres_per_unit):
+    def glb(self, metres_per_unit, paint=None):
         return toy_glb()
 
 

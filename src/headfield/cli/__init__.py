@@ -34,6 +34,9 @@ def main(args: list[str] | None = None) -> int:
     except HeadfieldError as error:
         return _say(str(error), 2)
     except KeyboardInterrupt:
+        # an interrupt that came by way of exec() of a string (dataclasses are made so) is remembered by Python, which
+        # would die of it after all at its exit; the next exec() forgets it
+        exec("")
         return _say("stopped; nothing half-written was left behind.", 130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe went away, as with `| head`

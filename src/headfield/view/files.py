@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from headfield.edit.record import SavedHead
 from headfield.edit.tracks import read_track
-from headfield.errors import ConfigError
+from headfield.errors import ConfigError, HeadfieldError
 from headfield.view.downloads import file_of
 from headfield.view.opening import MOST_BYTES, open_path
 from headfield.view.uploads import limit_uploads
@@ -117,8 +118,15 @@ class Files:
 
 @contextlib.contextmanager
 def _on_disk(file) -> Iterator[Path]:
-    """An uploaded file on disk for as long as it is read; its name is taken apart so that it names no other place."""
+    """An uploaded file on disk for as long as it is read; its name is taken apart so that it names no other place.
+
+    Raises:
+        HeadfieldError: What reading it raised, with the name that the user knows.
+    """
     with tempfile.TemporaryDirectory(prefix="headfield-") as folder:
         path = Path(folder) / (Path(file.name.replace("\\", "/")).name or "file")
         path.write_bytes(file.content)
-        yield path
+        try:
+            yield path
+        except HeadfieldError as error:
+            raise type(error)(str(error).replace(f"{folder}{os.sep}", "")) from error
