@@ -449,6 +449,8 @@ def test_the_command_takes_the_next_port_and_ends_with_control_c(tmp_path):
         process = subprocess.Popen(
             [*command, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             cwd=tmp_path, env=os.environ, start_new_session=True,
+            # runners that work side by side ignore Ctrl-C, and what they start would inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         try:
             line = process.stdout.readline()
