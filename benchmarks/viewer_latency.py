@@ -6,7 +6,8 @@
 A real browser (playwright's or the system's Chromium, without a window) shows the viewer; keys move its sliders. The
 page's own clock runs from the key to the call that hands the vertices to WebGL. Printed are medians, and the largest,
 for the first preview and for the real surfaces at 128 and 256 samples that follow once the slider rests (a quarter of
-a second, included). The browser draws in software and shares the processor with the viewer.
+a second, included). Where there is no graphics card the browser draws in software, on the processor that it shares with
+the viewer, a second and more for each frame: so what a card would draw is left out, unless --draw asks for it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ for (const name of ['bufferData', 'bufferSubData']) {
 }
 """
 
+UNDRAWN = """
+for (const name of ['drawElements', 'drawArrays', 'drawElementsInstanced', 'drawArraysInstanced'])
+  WebGL2RenderingContext.prototype[name] = () => {};
+"""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -57,6 +63,8 @@ class Options:
     """Of the finest picture."""
     bake_vertices: int = 20_000
     """Of the baked head; 0 leaves it out."""
+    draw: bool = False
+    """Let the browser draw, too: as a user without a graphics card waits."""
     screenshot: Path | None = None
     """Only take a picture of the viewer, with the example scan, and write it here."""
     scan: Path = Path(__file__).parents[1] / "examples" / "data" / "scan.ply"
@@ -75,10 +83,10 @@ class Waited:
 class Page:
     """A browser's page of a viewer."""
 
-    def __init__(self, browser, viewer: Viewer, width: int = 1280, height: int = 800) -> None:
+    def __init__(self, browser, viewer: Viewer, width: int = 1280, height: int = 800, draw: bool = True) -> None:
         self.viewer = viewer
         self.page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")
-        self.page.add_init_script(CLOCK)
+        self.page.add_init_script(CLOCK if draw else CLOCK + UNDRAWN)
         self.page.goto(viewer.url)
         self.page.get_by_role("tab", name="Head").wait_for(timeout=60_000)
         self.calm()
@@ -130,7 +138,7 @@ def main(options: Options) -> None:
 def measure(browser, model, options: Options) -> None:
     """Move sliders and print how long the browser waited."""
     viewer = Viewer(mean_head(model, NAME), port=0, resolution=options.resolution, bake_vertices=options.bake_vertices)
-    page = Page(browser, viewer)
+    page = Page(browser, viewer, draw=options.draw)
     print(f"seconds from a key to vertices in the browser, median (largest) of {options.repeats}")
     print(f"{'slider':<34}{'preview':>14}{f'real {MIDDLE}':>16}{f'real {options.resolution}':>16}")
 
