@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -39,11 +42,11 @@ def fit_preview(
     error = error_colours(
         errors_on_head(scan.points if error_points is None else error_points, head, errors_mm), max_mm
     )
-    rows = [
-        [_scan_picture(scan, view, size, frame) for view in VIEWS],
-        [render(head, view=view, size=size, occlusion_rays=4) for view in VIEWS],
-        [render(head, view=view, size=size, colours=error, occlusion_rays=0) for view in VIEWS],
-    ]
+    tasks = [partial(_scan_picture, scan, view, size, frame) for view in VIEWS]
+    tasks += [partial(render, head, view=view, size=size, occlusion_rays=4) for view in VIEWS]
+    tasks += [partial(render, head, view=view, size=size, colours=error, occlusion_rays=0) for view in VIEWS]
+    with ThreadPoolExecutor(2) as pool:  # more would take memory for pictures that nobody waits for
+        images = list(pool.map(lambda task: task(), tasks))
     names = ("scan", "head", "distance")
     labels = [f"{name}, {view.replace('_', ' ')}" for name in names for view in VIEWS]
     known = errors_mm[np.isfinite(errors_mm)]
@@ -51,7 +54,7 @@ def fit_preview(
     if len(known):
         text += f"; median {np.median(np.abs(known)):.2f}"
     legend = error_legend(3 * size, max_mm, text)
-    return contact_sheet([image for row in rows for image in row], 3, labels, title, legend)
+    return contact_sheet(images, 3, labels, title, legend)
 
 
 def errors_on_head(points: np.ndarray, head: Mesh, errors_mm: np.ndarray) -> np.ndarray:
