@@ -160,6 +160,8 @@ class Codes:
         parts: (B, K, d) part codes z_j when edited, or None for DecNet's own.
         anchors: (B, K, 3) origins k_j of the local frames when edited, or None for LandmarkNet's own. The blend
             weights always use LandmarkNet's anchors of the unedited identity, so edits stay exactly local.
+        around: (B, K) int64: bit k of [b, j] is set where edited part j acts around anchor k, see
+            :mod:`headfield.nn.window`; 0 for an unedited part. None lets given parts act wherever they have weight.
         warp_identity: (B, D) identity that the expression deformer sees in place of z_id, or None for z_id itself; see
             :func:`headfield.edit.operations.refit_warp`.
     """
@@ -168,4 +170,5 @@ class Codes:
     expression: torch.Tensor | None = None
     parts: torch.Tensor | None = None
     anchors: torch.Tensor | None = None
+    around: torch.Tensor | None = None
     warp_identity: torch.Tensor | None = None

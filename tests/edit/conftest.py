@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -11,14 +9,6 @@ import torch
 from headfield.models.head import Head
 from headfield.models.release import load
 from headfield.types import Codes
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Confined edits with fewer points and one round: the same mechanism in a fifth of the time."""
-    from headfield.edit import confine
-
-    monkeypatch.setattr(confine, "Confinement", partial(confine.Confinement, points=800, rounds=1, steps=5))
 
 
 @pytest.fixture(scope="session")

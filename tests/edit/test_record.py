@@ -26,8 +26,8 @@ def saved(people):
 @pytest.fixture
 def edited(saved, people):
     donor = SavedHead(people[1], "imhead-open-small", name="b.npz")
-    result = saved.apply({"do": "swap", "donor": donor, "regions": ["nose"], "strength": 0.8, "confine": False})
-    result = result.apply({"do": "sample_region", "regions": ["chin"], "sd": 1.5, "seed": 3, "confine": False})
+    result = saved.apply({"do": "swap", "donor": donor, "regions": ["nose"], "strength": 0.8})
+    result = result.apply({"do": "sample_region", "regions": ["chin"], "sd": 1.5, "seed": 3})
     return result.apply({"do": "symmetrise"})
 
 
@@ -55,8 +55,8 @@ def test_save_load_undo_replay(edited, saved, tmp_path):
 
 def test_a_donor_that_was_edited_and_had_an_expression_is_kept(saved, people, tmp_path):
     donor = SavedHead(people[1].with_expression({"jawOpen": 0.5}), "imhead-open-small")
-    donor = donor.apply({"do": "sample_region", "regions": "mouth", "seed": 1, "confine": False})
-    done = saved.apply({"do": "swap", "donor": donor, "regions": "mouth", "confine": False})
+    donor = donor.apply({"do": "sample_region", "regions": "mouth", "seed": 1})
+    done = saved.apply({"do": "swap", "donor": donor, "regions": "mouth"})
     done = done.apply({"do": "refit_warp"}).apply({"do": "transfer_expression", "donor": donor})
     warp = SavedHead.load(done.save(tmp_path / "head.npz")).head.codes.warp_identity
     assert torch.equal(warp, done.head.codes.warp_identity) and warp.shape == (1, 256)

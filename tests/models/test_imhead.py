@@ -45,6 +45,40 @@ def test_gradient_matches_autograd(kernel, neutral):
     assert expected.abs().max() > 1e-2
 
 
+def windowed(model: ImHead, codes: Codes, seed: int = 4) -> Codes:
+    """Nose of the first head and chin of all replaced, inside their windows."""
+    generator = torch.Generator().manual_seed(seed)
+    parts, anchors = model.part_codes(codes.identity).detach(), model.anchors(codes).detach()
+    around = torch.zeros(len(parts), frames.N_ANCHORS, dtype=torch.int64)
+    for head, region in ((slice(0, 1), "nose"), (slice(None), "chin")):
+        edited = torch.as_tensor(frames.anchor_indices(frames.REGIONS[region]))
+        around[head, edited] = int((1 << edited).sum())
+    parts = parts + (around != 0)[..., None] * torch.randn(parts.shape, generator=generator, dtype=parts.dtype)
+    anchors = anchors + 0.02 * (around != 0)[..., None]
+    return replace(codes, parts=parts, anchors=anchors, around=around)
+
+
+def test_windows_of_edited_parts_have_exact_derivatives():
+    """By the point, dense as sparse, and by the identity, which the own codes beside the edited ones follow."""
+    model = random_model()
+    codes = windowed(model, random_codes(model))
+    anchors = model.anchors(codes).detach()
+    points = (anchors[:, 36:39].repeat(1, 30, 1) + 0.3 * random_points(count=90)).requires_grad_()
+    value, gradient = model.value_and_gradient(points, codes)
+    assert torch.allclose(value, model.signed_distance(points, codes, dense=True), atol=1e-12)
+    expected = torch.autograd.grad(model.signed_distance(points, codes).sum(), points)[0]
+    assert torch.allclose(gradient, expected, atol=1e-9, rtol=1e-9)
+    held = replace(codes, around=None)
+    assert (model.signed_distance(points, held) - value).abs().max() > 1e-3, "the window does nothing here"
+    one = Codes(*(None if t is None else t[:1] for t in (codes.identity, codes.expression, codes.parts, codes.anchors,
+                                                         codes.around)))  # fmt: skip
+    identity = one.identity.clone().requires_grad_()
+    found = model.signed_distance(points[:1, :12].detach(), replace(one, identity=identity))[0]
+    by_identity = torch.stack([torch.autograd.grad(f, identity, retain_graph=True)[0][0] for f in found])
+    ours = model.value_and_jacobian(points[0, :12].detach(), one).identity
+    assert torch.allclose(ours, by_identity, atol=1e-9, rtol=1e-9)
+
+
 def test_gradient_is_differentiable_once_more():
     """A loss on the explicit gradient has the derivative by every parameter that finite differences give."""
     model = random_model()

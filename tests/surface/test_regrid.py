@@ -29,7 +29,10 @@ def edited(model, codes, parts, seed, size=1.0):
     generator = torch.Generator().manual_seed(seed)
     whole = model.part_codes(codes.identity) if codes.parts is None else codes.parts.clone()
     whole[:, parts] += size * torch.randn(whole[:, parts].shape, generator=generator)
-    return replace(codes, parts=whole, anchors=model.anchors(codes) if codes.anchors is None else codes.anchors)
+    around = torch.zeros(1, 39, dtype=torch.int64) if codes.around is None else codes.around.clone()
+    around[:, parts] = sum(1 << int(part) for part in parts)
+    anchors = model.anchors(codes) if codes.anchors is None else codes.anchors
+    return replace(codes, parts=whole, anchors=anchors, around=around)
 
 
 def assert_same(mesh, fresh):
@@ -51,7 +54,8 @@ def test_edits_one_after_the_other_equal_fresh_extractions(model, posed):
     nose = edited(model, codes, NOSE, 1)
     both = edited(model, nose, [20, 21], 2)
     shifted = replace(both, anchors=both.anchors + 0.02 * (torch.arange(39) == 38)[None, :, None])
-    for step in (nose, both, shifted, nose, codes):
+    borderless = replace(nose, around=None)
+    for step in (nose, both, shifted, nose, borderless, codes):
         fresh = mesh_of(model, step, 72)
         assert_same(remesh(model, step, 72, memory), fresh)
         assert 0 < memory.evaluated < everything / 2

@@ -185,25 +185,6 @@ def test_edits_that_a_head_came_with_ride_on_moved_sliders(swapping):
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(shift, was)) and shift[0].abs().max() > 0.1
 
 
-def test_quick_heads_never_wait_and_end_where_the_real_ones_are(swapping, monkeypatch):
-    searched = []
-    real = operations.confined
-    monkeypatch.setattr(operations, "confined", lambda *a, **k: searched.append(1) or real(*a, **k))
-    sampled = swapping.sample("nose", 1.0, 5)
-    guess = swapping.head(quick=True)
-    assert not searched and not swapping.worked_out(sampled)
-    assert not same(guess, swapping.head(swapping.before))
-    full = swapping.head()
-    assert searched == [1] and swapping.worked_out(sampled) and same(swapping.head(quick=True), full)
-    moved = swapping.slide(0, 0.5)
-    riding = swapping.head(quick=True)
-    assert searched == [1] and not swapping.worked_out(moved)
-    nose = (operations.in_use(full)[0] != operations.in_use(swapping.head(swapping.before))[0]).any(-1)[0]
-    own = operations.in_use(Head(full.model, Codes(riding.codes.identity)))[0]
-    assert torch.equal(operations.in_use(riding)[0][:, ~nose], own[:, ~nose])
-    assert not torch.equal(operations.in_use(riding)[0][:, nose], own[:, nose])
-
-
 def test_resetting_takes_only_that_region_back(swapping):
     swapping.swap("nose")
     nose_only = swapping.head()

@@ -57,9 +57,6 @@ class EditCommand:
     """Spread of --sample: 1 is the training heads' own, 2 is a caricature."""
     seed: int = 0
     """Seed of --sample."""
-    confine: Literal["draws", "all", "none"] = "draws"
-    """Keep what moves inside the region's border: of draws, of swaps too (joins unlike faces without moving the rest,
-    less like the donor), or of none (parts as they are, with what they move around the region)."""
     mesh: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the edited head as a mesh, too: .ply, .obj, .stl or .glb, in the scan's own frame and unit."""
     preview: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
@@ -166,10 +163,9 @@ class EditCommand:
             do(f"{share:g} of the way to {Path(path).name}", do="interpolate", donor=other(path), t=share)
         for word in self.swap:
             region, _, path = word.partition("=")
-            options = {"confine": self.confine == "all", **common}
-            do(f"{region} of {Path(path).name}", do="swap", donor=other(path), regions=[region], **options)
+            do(f"{region} of {Path(path).name}", do="swap", donor=other(path), regions=[region], **common)
         for region in self.sample:
-            options = {"sd": self.sd, "seed": self.seed, "confine": self.confine != "none"}
+            options = {"sd": self.sd, "seed": self.seed}
             do(f"drew {region} at {self.sd:g} sd", do="sample_region", regions=[region], **options, **common)
         if self.symmetrise is not None:
             names = " ".join(self.symmetrise) or "the whole head"

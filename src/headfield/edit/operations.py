@@ -1,14 +1,16 @@
 """Edits as pure functions: heads in, a new head out.
 
 Every edit keeps the head's identity code, and with it the blend weights' anchors and what the expression deformer sees;
-it changes the codes and local origins of the parts of its region, and only theirs. So the field stays the same, bit for
-bit, wherever every edited part has weight zero (DESIGN section 3). Blending whole heads (`interpolate` without regions)
-is no local edit: it moves the identity too. So is `refit_warp`, which lets the expression follow the edited parts.
+it changes the codes and local origins of the parts of its region, and only theirs, and only inside a window about the
+region's anchors (:mod:`headfield.nn.window`). So the field stays the same, bit for bit, wherever every edited part has
+weight zero (DESIGN section 3) and wherever its window has ended: cheeks do not come along with a nose. Blending whole
+heads (`interpolate` without regions) is no local edit: it moves the identity too. So is `refit_warp`, which lets the
+expression follow the edited parts.
 
-Unconfined, a part that comes from another head brings its local origin along as it is. A code and its origin were
-learned together, in the place where FusionNet, which sees absolute positions, knows them: with the head's own origins,
-or the donor's moved to the head's region, lips part and nostrils tear (tried and looked at). Confined, the donor's
-*surface* is moved to where the region's surroundings are alike, and codes are looked for that make it.
+A part that comes from another head brings its local origin along as it is. A code and its origin were learned together,
+in the place where FusionNet, which sees absolute positions, knows them: with the head's own origins, or the donor's
+moved to the head's region, lips part and nostrils tear (tried and looked at). So do codes that are searched for until
+the surface outside of the region holds still: noses sink and chins grow lumps.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from headfield.edit.confine import confined
 from headfield.edit.regions import parts_of
 from headfield.errors import ConfigError
 from headfield.frames import MIRROR_PART, N_ANCHORS, N_PAIRS
@@ -38,7 +39,7 @@ MOST_SD = 4.0
 Regions = str | Sequence[str]
 
 
-def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, confine: bool = False) -> Head:
+def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0) -> Head:
     """The head with regions of another head.
 
     Args:
@@ -46,9 +47,6 @@ def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, co
         other: The donor, of the same model.
         regions: Names of regions, see :func:`headfield.edit.regions.parts_of`.
         strength: 0 leaves the head as it is, 1 takes the donor's region; -1..2 extrapolates.
-        confine: Look for codes that do to the surface what the donor's region would, and leave what lies beyond its
-            border where it is (seconds), see :mod:`headfield.edit.confine`; False takes the donor's codes and origins
-            as they are: truer to the donor, at once, and undone by swapping back, but cheeks come along with a nose.
     Raises:
         ConfigError: Different models, an unknown region, or a strength out of bounds.
     """
@@ -59,13 +57,10 @@ def swap(head: Head, other: Head, regions: Regions, strength: float = 1.0, *, co
     parts = _parts(head, regions)
     if strength == 0:
         return head
-    asked = confined(head.model, head.codes, other.codes, parts) if confine else in_use(other)
-    return _tempered(head, asked, parts, strength)
+    return _tempered(head, in_use(other), parts, strength)
 
 
-def sample_region(
-    head: Head, regions: Regions, sd: float = 1.0, seed: int = 0, strength: float = 1.0, *, confine: bool = True
-) -> Head:
+def sample_region(head: Head, regions: Regions, sd: float = 1.0, seed: int = 0, strength: float = 1.0) -> Head:
     """The head with regions of a person drawn from the prior, of the head's own hair class.
 
     Args:
@@ -74,7 +69,6 @@ def sample_region(
         sd: Spread of the draw about the class's mean; 1 is the training heads' own.
         seed: Same seed, same draw.
         strength: 0 leaves the head as it is, 1 takes the drawn region; -1..2 extrapolates.
-        confine: As in :func:`swap`.
     Raises:
         ConfigError: An unknown region, a strength or a spread out of bounds.
     """
@@ -84,7 +78,7 @@ def sample_region(
     component = prior.likeliest(head.codes.identity[0].cpu().numpy())
     drawn = prior.draw(1, np.random.default_rng(seed), sd, component)
     donor = Head(head.model, Codes(torch.as_tensor(drawn).to(head.codes.identity)), head.reflected)
-    return swap(head, donor, regions, strength, confine=confine)
+    return swap(head, donor, regions, strength)
 
 
 def interpolate(a: Head, b: Head, t: float, regions: Regions | None = None) -> Head:
@@ -118,7 +112,7 @@ def interpolate(a: Head, b: Head, t: float, regions: Regions | None = None) -> H
         own = in_use(between)
         deltas = [[now - plain for now, plain in zip(in_use(h), _plain(h))] for h in (a, b)]
         parts, origins = (plain + torch.lerp(x, y, t) for plain, x, y in zip(own, *deltas))
-        codes = replace(codes, parts=parts, anchors=origins)
+        codes = replace(codes, parts=parts, anchors=origins, around=acting(a) | acting(b))
     return replace(a, codes=codes)
 
 
@@ -173,7 +167,7 @@ def reset(head: Head, regions: Regions | None = None) -> Head:
         ConfigError: An unknown region.
     """
     if regions is None:
-        return replace(head, codes=replace(head.codes, parts=None, anchors=None, warp_identity=None))
+        return replace(head, codes=replace(head.codes, parts=None, anchors=None, around=None, warp_identity=None))
     if head.codes.parts is None and head.codes.anchors is None:
         parts_of(regions)  # a wrong name is wrong, however little there is to do
         return head
@@ -181,7 +175,7 @@ def reset(head: Head, regions: Regions | None = None) -> Head:
     back = _parts(head, regions)
     codes, origins = now[0].clone(), now[1].clone()
     codes[:, back], origins[:, back] = own[0][:, back], own[1][:, back]
-    return _with(head, codes, origins)
+    return _with(head, codes, origins, acting(head))
 
 
 def refit_warp(head: Head) -> Head:
@@ -223,7 +217,11 @@ def at_strength(head: Head, edited: Head, strength: float) -> Head:
     """
     if strength == 1:
         return edited
-    return head if strength == 0 else _tempered(head, in_use(edited), np.arange(N_ANCHORS), strength)
+    return (
+        head
+        if strength == 0
+        else _between(head, in_use(edited), acting(head) | acting(edited), np.arange(N_ANCHORS), strength)
+    )
 
 
 # ---- what edits are made of ------------------------------------------------------------------------------------------
@@ -234,6 +232,15 @@ def in_use(head: Head) -> tuple[torch.Tensor, torch.Tensor]:
     own = _plain(head)
     parts = own[0] if head.codes.parts is None else head.codes.parts
     return parts, own[1] if head.codes.anchors is None else head.codes.anchors
+
+
+def acting(head: Head) -> torch.Tensor:
+    """Where the edited parts act, (1, K) int64 as :attr:`headfield.types.Codes.around`; all bits without a border."""
+    if head.codes.parts is not None and head.codes.around is not None:
+        return head.codes.around
+    around = torch.zeros(1, N_ANCHORS, dtype=torch.int64)
+    around[:, edited_parts(head)] = _bits(np.arange(N_ANCHORS))
+    return around
 
 
 def edited_parts(head: Head) -> np.ndarray:
@@ -261,22 +268,35 @@ def _plain(head: Head) -> tuple[torch.Tensor, torch.Tensor]:
         return parts, head.model.anchors_of_parts(parts)
 
 
-def _with(head: Head, codes: torch.Tensor, origins: torch.Tensor) -> Head:
+def _with(head: Head, codes: torch.Tensor, origins: torch.Tensor, around: torch.Tensor) -> Head:
     """A head with these codes and origins; one without edits when they are its own."""
     own = _plain(head)
     if torch.equal(codes, own[0]) and torch.equal(origins, own[1]):
-        return replace(head, codes=replace(head.codes, parts=None, anchors=None))
+        return replace(head, codes=replace(head.codes, parts=None, anchors=None, around=None))
+    same = (codes == own[0]).all(dim=2) & (origins == own[1]).all(dim=2)
+    around = torch.where(same.cpu(), 0, around)
     # origins of all parts are given: LandmarkNet of edited parts would move the unedited ones too
-    return replace(head, codes=replace(head.codes, parts=codes, anchors=origins))
+    return replace(head, codes=replace(head.codes, parts=codes, anchors=origins, around=around))
 
 
 def _tempered(head: Head, asked, parts: np.ndarray, strength: float) -> Head:
     """Between a head's own codes and the asked ones; untouched parts keep their bits."""
+    around = acting(head).clone()
+    before = around[:, parts] if strength != 1 else 0  # a mixture acts where either of the two does
+    around[:, parts] = before | _bits(parts)
+    return _between(head, asked, around, parts, strength)
+
+
+def _between(head: Head, asked, around: torch.Tensor, parts: np.ndarray, strength: float) -> Head:
     own = in_use(head)
     codes, origins = own[0].clone(), own[1].clone()
     for result, mine, wanted in zip((codes, origins), own, asked):
         result[:, parts] = wanted[:, parts] if strength == 1 else torch.lerp(mine, wanted, strength)[:, parts]
-    return _with(head, codes, origins)
+    return _with(head, codes, origins, around)
+
+
+def _bits(anchors: np.ndarray) -> int:
+    return sum(1 << int(anchor) for anchor in anchors)
 
 
 def _parts(head: Head, regions: Regions) -> np.ndarray:

@@ -31,7 +31,7 @@ OPERATIONS = ("swap", "sample_region", "interpolate", "symmetrise", "transfer_ex
 """Names that an operation may have under ``"do"``; its other keys are the arguments of the function of that name in
 :mod:`headfield.edit.operations`, and ``donor`` is its second head."""
 
-_CODES = ("identity", "expression", "parts", "anchors", "warp_identity")
+_CODES = ("identity", "expression", "parts", "anchors", "around", "warp_identity")
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,8 @@ def _arrays(head: Head) -> dict[str, np.ndarray]:
 
 
 def _codes(arrays: Mapping[str, np.ndarray]) -> Codes:
-    known = {name: np.asarray(arrays[name], dtype=np.float32) for name in _CODES if name in arrays}
+    kinds = {name: np.int64 if name == "around" else np.float32 for name in _CODES}
+    known = {name: np.asarray(arrays[name], dtype=kind) for name, kind in kinds.items() if name in arrays}
     return Codes(**{name: torch.from_numpy(array)[None] for name, array in known.items()})
 
 
@@ -259,6 +260,7 @@ def _checked(model, codes: Codes) -> Codes:
         "expression": (1, config.expression),
         "parts": (1, parts, config.part_code),
         "anchors": (1, parts, 3),
+        "around": (1, parts),
         "warp_identity": (1, config.identity),
     }
     for name, size in sizes.items():

@@ -22,6 +22,7 @@ from headfield.nn.ensemble import EnsembleState, PartEnsemble
 from headfield.nn.grouped import RowGroups
 from headfield.nn.machine import denormals_flushed, keep_freed_memory, use_fast_products
 from headfield.nn.mlp import Folded, GroupedMLP, MlpState
+from headfield.nn.window import Window, window_of
 from headfield.types import Codes
 
 
@@ -35,6 +36,8 @@ class Condition:
         origins: (B, K, 3) origins of the local frames.
         ensemble: Folded biases of the part networks.
         expressed: Folded expression, or None for a neutral batch, which skips the deformer.
+        window: Where edited parts act; None when none is edited, or without borders.
+        slot_origins: (B, S, 3) origins by slot of the window; without one they are `origins`.
     """
 
     parts: torch.Tensor
@@ -42,6 +45,8 @@ class Condition:
     origins: torch.Tensor
     ensemble: Folded
     expressed: Expressed | None
+    window: Window | None = None
+    slot_origins: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,16 @@ class ImHead(nn.Module):
         expressed = None
         if codes.expression is not None and (codes.expression.requires_grad or bool((codes.expression != 0).any())):
             expressed = self.deformer.fold(_warping(codes), codes.expression)
-        return Condition(parts, blend_anchors, origins, self.ensemble.fold(parts), expressed)
+        window = None
+        if codes.parts is not None and codes.around is not None:
+            window = window_of(codes.around, self.ensemble.network, parts)
+        if window is None:
+            return Condition(parts, blend_anchors, origins, self.ensemble.fold(parts), expressed)
+        by_slot, slot_origins = parts[:, window.part], origins[:, window.part]  # copies
+        edited = window.part[window.own]
+        by_slot[:, window.own], slot_origins[:, window.own] = own[:, edited], blend_anchors[:, edited]
+        folded = self.ensemble.fold(by_slot, window)
+        return Condition(parts, blend_anchors, origins, folded, expressed, window, slot_origins)
 
     # ---- the field -----------------------------------------------------------------------------------------------
 
@@ -216,22 +230,6 @@ class ImHead(nn.Module):
         return Jacobians(value[0], gradient[0], identity, on_expression)
 
     @torch.no_grad()
-    def part_jacobian(self, points: torch.Tensor, condition: Condition):
-        """The canonical field and its exact derivatives by part codes and local origins.
-
-        Args:
-            points: (N, 3) points of one neutral head.
-            condition: Of that head (B = 1).
-        Returns:
-            Value (N,), derivative by the point (N, 3), by the part codes (N, K, d) and by the local origins
-            (N, K, 3); zero, exactly, for every part whose blend weight is zero.
-        """
-        value, state = self._canonical(points[None], None, condition)
-        back = self._canonical_reverse(state, points[None], condition)
-        on_parts, on_origins = self._by_part(back, state[0], len(points))
-        return value[0], back.points[0], on_parts, on_origins
-
-    @torch.no_grad()
     def anchor_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
         """d anchors / d z_id (117, D), through DecNet and LandmarkNet, at one identity (1, D)."""
         first, _, second, _, last = self.landmarks
@@ -251,8 +249,10 @@ class ImHead(nn.Module):
 
     def _canonical(self, points, ambient, condition: Condition, dense: bool = False, keep: bool = True):
         heads, count, _ = points.shape
+        window = condition.window
+        origins = condition.origins if window is None else condition.slot_origins
         features, ensemble_state = self.ensemble(
-            points, ambient, condition.ensemble, condition.blend_anchors, condition.origins, dense=dense, keep=keep
+            points, ambient, condition.ensemble, condition.blend_anchors, origins, window, dense=dense, keep=keep
         )
         inputs = torch.cat([points.reshape(-1, 3) - self.centre, features], dim=1)
         zero = torch.zeros(1, dtype=torch.long, device=points.device)
@@ -274,33 +274,30 @@ class ImHead(nn.Module):
         """(N, D): part codes through DecNet, origins and blend anchors through LandmarkNet and DecNet."""
         rows, parts, count = state.rows, frames.N_ANCHORS, len(points)
         on_anchors = back.blend[0][..., None] * (points[:, None] - condition.blend_anchors[0])
-        if codes.anchors is None and codes.parts is None:
-            slot = rows.point * parts + rows.part
-            on_origins = on_anchors.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
+        window, follows = condition.window, rows.valid
+        part = rows.part if window is None else window.part[rows.part]
+        if codes.parts is not None:  # only the own codes beside the edited ones follow the identity
+            own = torch.zeros(parts if window is None else len(window.part), dtype=torch.bool, device=points.device)
+            if window is not None:
+                own[window.own] = True
+            follows = follows & own[rows.part]
+        if codes.parts is not None or codes.anchors is None:
+            slot = rows.point * parts + part
+            on_origins = on_anchors.new_zeros(count * parts, 3).index_add(0, slot, -back.local * follows[:, None])
             on_anchors = on_anchors + on_origins.view(count, parts, 3)
         by_identity = on_anchors.flatten(1) @ self.anchor_jacobian(codes.identity)
-        if codes.parts is None:
-            self._add_through_parts(by_identity, back, rows)
+        self._add_through_parts(by_identity, back, rows, part, follows)
         return by_identity
 
-    def _add_through_parts(self, by_identity: torch.Tensor, back, rows: RowGroups) -> None:
+    def _add_through_parts(self, by_identity: torch.Tensor, back, rows: RowGroups, part, follows) -> None:
         """Add what the part codes do, part by part: only the few parts that matter at a point cost anything."""
         on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds)
-        real = rows.valid.nonzero()[:, 0]  # by part, since rows are laid out so
-        counts = torch.bincount(rows.part[real], minlength=frames.N_ANCHORS).tolist()
+        real = follows.nonzero()[:, 0]  # by part, since rows are laid out so
+        counts = torch.bincount(part[real], minlength=frames.N_ANCHORS).tolist()
         blocks = self.decompose.weight.view(frames.N_ANCHORS, self.config.part_code, -1)
-        for part, block in zip(real.split(counts), blocks):
-            if len(part):
-                by_identity.index_add_(0, rows.point[part], on_rows[part] @ block)
-
-    def _by_part(self, back, state: EnsembleState, count: int):
-        """Cotangents of part codes (N, K, d) and of local origins (N, K, 3), gathered from the rows."""
-        rows, parts, code = state.rows, frames.N_ANCHORS, self.config.part_code
-        on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds) * rows.valid[:, None]
-        slot = rows.point * parts + rows.part
-        on_parts = on_rows.new_zeros(count * parts, code).index_add(0, slot, on_rows).view(count, parts, code)
-        on_origins = on_rows.new_zeros(count * parts, 3).index_add(0, slot, -back.local * rows.valid[:, None])
-        return on_parts, on_origins.view(count, parts, 3)
+        for own, block in zip(real.split(counts), blocks):
+            if len(own):
+                by_identity.index_add_(0, rows.point[own], on_rows[own] @ block)
 
 
 def _warping(codes: Codes) -> torch.Tensor:

@@ -16,6 +16,7 @@ from headfield.nn.blending import Blend, blend, blend_reverse
 from headfield.nn.encoding import encode, encode_reverse, encoded_size
 from headfield.nn.grouped import RowGroups, group_rows
 from headfield.nn.mlp import Folded, GroupedMLP, MlpState
+from headfield.nn.window import Shares, Window, shares, slot_weights, slot_weights_reverse
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class EnsembleState:
     weight: torch.Tensor
     slopes: torch.Tensor | None
     blend: Blend
+    window: Window | None
+    shares: Shares | None
 
 
 @dataclass(frozen=True)
@@ -70,16 +73,17 @@ class PartEnsemble(nn.Module):
         side[torch.as_tensor(frames.IS_MIRRORED), 0] = -1.0
         self.register_buffer("side", side, persistent=False)
 
-    def fold(self, parts: torch.Tensor) -> Folded:
-        """Fold part codes (B, K, d) into the biases of the B K (head, part) groups."""
-        return self.mlp.fold(parts, self.network)
+    def fold(self, parts: torch.Tensor, window: Window | None = None) -> Folded:
+        """Fold codes (B, K, d), or (B, S, d) by slot of a window, into the biases of the (head, part) groups."""
+        return self.mlp.fold(parts, self.network if window is None else self.network[window.part])
 
     def weights(self, points: torch.Tensor, anchors: torch.Tensor) -> Blend:
         """Blend weights (B, N, K) at points (B, N, 3)."""
         return blend(points, anchors, self.kernel, self.sigma, self.threshold)
 
     def forward(self, points: torch.Tensor, ambient: torch.Tensor | None, folded: Folded, blend_anchors: torch.Tensor,
-                origins: torch.Tensor, dense: bool = False, keep: bool = True) -> tuple[torch.Tensor, EnsembleState]:
+                origins: torch.Tensor, window: Window | None = None, dense: bool = False,
+                keep: bool = True) -> tuple[torch.Tensor, EnsembleState]:
         """Blended features at canonical points.
 
         Args:
@@ -87,7 +91,9 @@ class PartEnsemble(nn.Module):
             ambient: (B, N, A), or None where it is zero.
             folded: From :meth:`fold`.
             blend_anchors: (B, K, 3) anchors of the blend weights.
-            origins: (B, K, 3) origins of the local frames; the same as `blend_anchors` unless parts were edited.
+            origins: (B, K, 3) origins of the local frames; the same as `blend_anchors` unless parts were edited. With a
+                window (B, S, 3), by slot.
+            window: Where edited parts act, if any are.
             dense: Evaluate all K parts everywhere (the oracle of the sparse path).
             keep: Keep what :meth:`reverse` needs.
         Returns:
@@ -95,12 +101,17 @@ class PartEnsemble(nn.Module):
         """
         heads, count, _ = points.shape
         state = self.weights(points, blend_anchors)
-        flat_weights = state.weights.flatten(0, 1)
+        network, side, weights, found = self.network, self.side, state.weights, None
+        if window is not None:
+            network, side = network[window.part], side[window.part]
+            found = shares(points, blend_anchors, window)
+            weights = slot_weights(weights, found, window)
+        flat_weights = weights.flatten(0, 1)
         active = torch.ones_like(flat_weights, dtype=torch.bool) if dense else flat_weights.detach() > 0
-        rows = group_rows(active, self.network, frames.N_PART_NETWORKS)
+        rows = group_rows(active, network, frames.N_PART_NETWORKS)
         head = rows.point // count
-        group = head * frames.N_ANCHORS + rows.part
-        local = (points.reshape(-1, 3)[rows.point] - origins.reshape(-1, 3)[group]) * self.side[rows.part]
+        group = head * len(network) + rows.part
+        local = (points.reshape(-1, 3)[rows.point] - origins.reshape(-1, 3)[group]) * side[rows.part]
         encoded, slopes = encode(local, self.frequencies)
         if self.ambient:
             extra = points.new_zeros(len(local), self.ambient) if ambient is None else ambient.flatten(0, 1)[rows.point]
@@ -108,17 +119,18 @@ class PartEnsemble(nn.Module):
         feature, mlp_state = self.mlp(encoded, folded, group, rows.bounds, keep=keep)
         weight = flat_weights[rows.point, rows.part] * rows.valid
         blended = feature.new_zeros(heads * count, self.features).index_add(0, rows.point, feature * weight[:, None])
-        return blended, EnsembleState(rows, mlp_state, feature, weight, slopes, state)
+        return blended, EnsembleState(rows, mlp_state, feature, weight, slopes, state, window, found)
 
     def reverse(self, cotangent: torch.Tensor, state: EnsembleState, points: torch.Tensor,
                 blend_anchors: torch.Tensor) -> EnsembleCotangents:
         """Pull a cotangent (B N, F) of the features back through networks, local frames and blend weights."""
-        rows = state.rows
+        rows, window = state.rows, state.window
+        side = self.side if window is None else self.side[window.part]
         heads, count, _ = points.shape
         on_rows = cotangent[rows.point]
         on_encoded, first, skip = self.mlp.reverse(on_rows * state.weight[:, None], state.mlp, rows.bounds)
         encoded_width = encoded_size(self.frequencies)
-        local = encode_reverse(on_encoded[:, :encoded_width], state.slopes, self.frequencies) * self.side[rows.part]
+        local = encode_reverse(on_encoded[:, :encoded_width], state.slopes, self.frequencies) * side[rows.part]
         on_points = local.new_zeros(heads * count, 3).index_add(0, rows.point, local)
         ambient = None
         if self.ambient:
@@ -127,12 +139,18 @@ class PartEnsemble(nn.Module):
             ).view(heads, count, -1)
         # each weight's cotangent is the inner product of its feature with the cotangent of the blend
         inner = (on_rows * state.feature).sum(1) * rows.valid
-        on_weights = inner.new_zeros(heads * count * frames.N_ANCHORS).index_add(
-            0, rows.point * frames.N_ANCHORS + rows.part, inner
-        ).view(heads, count, frames.N_ANCHORS)
+        on_weights = inner.new_zeros(heads * count * len(side)).index_add(
+            0, rows.point * len(side) + rows.part, inner
+        ).view(heads, count, len(side))
+        of_window = None
+        if window is not None:
+            on_weights, of_window = slot_weights_reverse(on_weights, state.blend.weights, state.shares, window)
         through_weights, q = blend_reverse(
             on_weights, state.blend, points, blend_anchors, self.sigma, self.threshold
         )
+        if of_window is not None:
+            q = q + of_window
+            through_weights = through_weights + of_window @ blend_anchors - of_window.sum(-1, keepdim=True) * points
         return EnsembleCotangents(
             on_points.view(heads, count, 3) + through_weights, ambient, local, q, first, skip
         )

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..errors import HeadfieldError
+from ..frames import N_ANCHORS
 from ..types import Codes, Mesh
 from .extract import _Sampler, extract_full
 from .mesh_head import FLOATING, _without_crumbs
@@ -48,6 +49,7 @@ class Remembered:
     """
 
     condition: Condition | None = None
+    around: torch.Tensor | None = None
     base: tuple | None = None
     levels: dict[int, _Level] = field(default_factory=dict)
     raw: np.ndarray | None = None
@@ -161,11 +163,20 @@ def _prepare(memory: Remembered, model: ImHead, condition: Condition, codes: Cod
     base = (id(model), resolution, codes.identity.numpy().tobytes(), expression, warp)
     if memory.base != base or memory.condition is None:
         memory.levels, memory.raw, memory.raw_bits, memory.pending = {}, None, None, 0
-        memory.base, memory.condition = base, condition
+        memory.base, memory.condition, memory.around = base, condition, _around(codes)
         return 0
     before, memory.condition = memory.condition, condition
     same = (before.parts == condition.parts).all(-1) & (before.origins == condition.origins).all(-1)
+    around, memory.around = memory.around, _around(codes)
+    same = same & (around == memory.around)
     return int(sum(1 << part for part in np.flatnonzero(~same[0].numpy())))
+
+
+def _around(codes: Codes) -> torch.Tensor:
+    """(1, K) where given parts act; -1 where they act without a border, 0 everywhere without any."""
+    if codes.parts is None:
+        return torch.zeros(1, N_ANCHORS, dtype=torch.int64)
+    return torch.full((1, N_ANCHORS), -1) if codes.around is None else codes.around
 
 
 def _forget(memory: Remembered, model: ImHead, changed: int) -> None:

@@ -52,7 +52,7 @@ class Pictures:
         self._memory.clear()
         self._carried, self.baked = None, None
 
-    def picture(self, moment: Moment, resolution: int, stop: Callable[[], None], asked: float, rest: bool) -> bool:
+    def picture(self, moment: Moment, resolution: int, stop: Callable[[], None], asked: float, rest: bool) -> None:
         """Show a moment.
 
         Args:
@@ -61,11 +61,8 @@ class Pictures:
             stop: Raises when something newer is there.
             asked: `time.perf_counter()` when the user moved.
             rest: Wait for more to come between the preview and the real surface.
-        Returns:
-            Whether the real surface was made; False when one of the moment's edits must be worked out first.
         """
-        session = self.session
-        head = session.head(moment, quick=True)
+        head = self.session.head(moment)
         stop()
         mesh = self._preview(moment, head)
         if mesh is not None:
@@ -75,21 +72,11 @@ class Pictures:
             while time.perf_counter() < until:
                 stop()
                 time.sleep(0.01)
-        if not session.worked_out(moment):
-            if mesh is None:
-                self._surfaces(head, [self.coarse], False, stop, asked)
-            return False
-        head = session.head(moment)
         stages = [r for r in (MIDDLE,) if r < resolution] + [resolution]
         if mesh is None and self.coarse < stages[0]:
             stages = [self.coarse, *stages]
-        self._surfaces(head, stages, True, stop, asked)
-        return True
-
-    def _surfaces(self, head: Head, stages: list[int], whole: bool, stop, asked: float) -> None:
-        """Show the real surface at one resolution after the other; the last is on the level set when `whole`."""
         for stage in stages:
-            last = whole and stage == stages[-1]
+            last = stage == stages[-1]
             mesh = self._real(head, stage, last, stop)
             stop()
             self._tell("fine" if last else f"real {stage}", mesh, head, asked)

@@ -46,7 +46,6 @@ class Screen:
         self.canvas = Canvas(server, self._clicked)
         self.pictures = Pictures(session, self._show, coarse)
         self._painter = Newest(jobs.failed, "headfield-pictures")
-        self._edits = Newest(jobs.failed, "headfield-edits")
         self._head: Head | None = None
 
     def refresh(self, rest: bool = True) -> None:
@@ -57,15 +56,7 @@ class Screen:
             resolution = self.resolution
 
         def paint(stop: Callable[[], None]) -> None:
-            if not self.pictures.picture(moment, resolution, stop, asked, rest):
-                self._edits.put(work_out)
-
-        def work_out(stop: Callable[[], None]) -> None:
-            with self.jobs.sign(f"Working out: {moment.label}"):
-                self.session.head(moment)
-            stop()
-            if moment == (self.session.before if self.before else self.session.now):
-                self.refresh(rest=False)
+            self.pictures.picture(moment, resolution, stop, asked, rest)
 
         self._painter.put(paint)
 
@@ -76,12 +67,11 @@ class Screen:
             self.mode = shading.MODES[0]
 
     def idle(self) -> bool:
-        """Whether nothing is being drawn or worked out."""
-        return self._painter.idle() and self._edits.idle()
+        """Whether nothing is being drawn."""
+        return self._painter.idle()
 
     def close(self) -> None:
         """Stop drawing."""
-        self._edits.close()
         self._painter.close()
 
     # ---- colours -----------------------------------------------------------------------------------------------------

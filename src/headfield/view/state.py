@@ -96,7 +96,7 @@ class Session:
         self.directions: Directions = directions_of(opened.head.model)
         self.clock = clock
         self.other: SavedHead | None = None
-        self._made: dict[tuple, tuple[Head, Head]] = {}  # sliders and edits so far -> head before and after the edit
+        self._made: dict[tuple, Head] = {}  # sliders and edits so far -> head after the last of them
         self._lock = threading.Lock()
         self.open(opened, fit)
 
@@ -231,55 +231,23 @@ class Session:
 
     # ---- heads -------------------------------------------------------------------------------------------------------
 
-    def head(self, moment: Moment | None = None, *, quick: bool = False) -> Head:
-        """The head of a moment, default the present one. An edit is worked out once; its strength costs nothing.
-
-        Args:
-            moment: Which.
-            quick: For edits that were not worked out on just this head, take what is like them and costs nothing: the
-                change that the edit made on another head, or the one that is not confined to its region.
-        """
+    def head(self, moment: Moment | None = None) -> Head:
+        """The head of a moment, default the present one. An edit is worked out once; its strength costs nothing."""
         moment = self.now if moment is None else moment
         head = self._identity(moment)
         path: tuple = moment.sliders
         for edit in moment.edits:
-            known = self._made.get((*path, edit.serial))
-            if known is not None:
-                full = known[1]
-            elif quick:
-                full = self._guessed(edit, head)
-            else:
-                full = self._apply(edit.operation, head)
+            full = self._made.get((*path, edit.serial))
+            if full is None:
+                full = replace(self.opened, head=head, start=None, history=()).apply(edit.operation).head
                 with self._lock:
                     if len(self._made) > MOST_KNOWN:
                         self._made.pop(next(iter(self._made)))
-                    self._made[(*path, edit.serial)] = (head, full)
+                    self._made[(*path, edit.serial)] = full
             head = operations.at_strength(head, full, edit.strength)
             path = (*path, edit.serial, edit.strength)
         weights = np.array(moment.expression)
         return head.with_expression(weights) if weights.any() else head.neutral()
-
-    def worked_out(self, moment: Moment) -> bool:
-        """Whether the head of a moment is known, so that `head` costs nothing."""
-        path: tuple = moment.sliders
-        for edit in moment.edits:
-            if (*path, edit.serial) not in self._made:
-                return False
-            path = (*path, edit.serial, edit.strength)
-        return True
-
-    def _apply(self, operation: dict[str, Any], head: Head) -> Head:
-        return replace(self.opened, head=head, start=None, history=()).apply(operation).head
-
-    def _guessed(self, edit: Edit, head: Head) -> Head:
-        with self._lock:
-            alike = next((made for path, made in reversed(self._made.items()) if path[-1] == edit.serial), None)
-        if alike is None:
-            loose = {"confine": False} if edit.operation["do"] in ("swap", "sample_region") else {}
-            return self._apply({**edit.operation, **loose}, head)
-        old, full, new = (operations.in_use(h) for h in (alike[0], alike[1], head))
-        parts, anchors = (torch.where(b == a, c, c + (b - a)) for a, b, c in zip(old, full, new))
-        return replace(head, codes=replace(head.codes, parts=parts, anchors=anchors))
 
     def saved(self, moment: Moment | None = None) -> SavedHead:
         """The head of a moment with its history, ready for a file: its start is the head after the identity sliders."""
@@ -298,7 +266,7 @@ class Session:
         if not any(moment.sliders):
             return head
         shift = torch.as_tensor(self.directions.code(moment.sliders), dtype=torch.float32)[None]
-        codes = replace(head.codes, identity=head.codes.identity + shift, parts=None, anchors=None)
+        codes = replace(head.codes, identity=head.codes.identity + shift, parts=None, anchors=None, around=None)
         if codes.warp_identity is not None:
             codes = replace(codes, warp_identity=codes.warp_identity + shift)
         moved = Head(head.model, codes, head.reflected)
@@ -308,7 +276,7 @@ class Session:
         old = operations.in_use(replace(head, codes=replace(head.codes, parts=None, anchors=None)))
         edited, new = operations.in_use(head), operations.in_use(moved)
         parts, anchors = (own + (was - plain) for own, was, plain in zip(new, edited, old))
-        return replace(moved, codes=replace(moved.codes, parts=parts, anchors=anchors))
+        return replace(moved, codes=replace(moved.codes, parts=parts, anchors=anchors, around=operations.acting(head)))
 
 
 def spoken(region: str) -> str:
