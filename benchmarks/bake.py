@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from clock import timed
 
-from headfield.evaluate.visibility import visible_triangles
 from headfield.frames import MM_PER_UNIT
 from headfield.models.imhead import ImHead
 from headfield.models.release import load
 from headfield.surface.bake import Baked, bake
 from headfield.surface.mesh_head import mesh_of
+from headfield.surface.visibility import visible_triangles
 from headfield.synth.expressions import tame
 from headfield.types import ARKIT, Codes, Mesh
 

@@ -17,9 +17,9 @@ import numpy as np
 from headfield.frames import METRES_PER_UNIT
 from headfield.models.release import load
 from headfield.surface.bake import Baked, bake
+from headfield.surface.sheet import contact_sheet, write_png
+from headfield.surface.snapshot import render
 from headfield.types import ARKIT, Codes
-from headfield.view.sheet import contact_sheet, write_png
-from headfield.view.snapshot import render
 
 COLOURS, SIZE = 160, 230
 

@@ -22,8 +22,8 @@ from headfield.edit.operations import refit_warp, sample_region, swap, symmetris
 from headfield.frames import ANCHOR_NAMES
 from headfield.models.head import Head
 from headfield.models.release import load
-from headfield.view.sheet import contact_sheet, error_colours, error_legend, write_png
-from headfield.view.snapshot import render
+from headfield.surface.sheet import contact_sheet, error_colours, error_legend, write_png
+from headfield.surface.snapshot import render
 
 COLOURS = 160
 """Of the files, so that they stay small enough to be kept in the repository."""

@@ -29,9 +29,9 @@ from headfield.models.head import Head
 from headfield.models.prior import BARE
 from headfield.models.release import load
 from headfield.surface.mesh_head import mesh_of
+from headfield.surface.sheet import contact_sheet, error_colours, error_legend, write_png
+from headfield.surface.snapshot import render
 from headfield.types import ARKIT, Codes
-from headfield.view.sheet import contact_sheet, error_colours, error_legend, write_png
-from headfield.view.snapshot import render
 
 COLOURS = 256
 """Of the files, so that they stay small enough to be kept in the repository."""

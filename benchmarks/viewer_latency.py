@@ -22,10 +22,10 @@ import numpy as np
 import tyro
 
 from headfield.models.release import load
+from headfield.surface.sheet import write_png
 from headfield.view.app import Viewer
 from headfield.view.opening import mean_head, open_path
 from headfield.view.pictures import MIDDLE
-from headfield.view.sheet import write_png
 
 NAME = "imhead-open-small"
 FLAGS = (

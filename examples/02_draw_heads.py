@@ -13,9 +13,9 @@ import torch
 
 import headfield
 from headfield.models.head import Head
+from headfield.surface.sheet import contact_sheet, write_png
+from headfield.surface.snapshot import render
 from headfield.types import Codes
-from headfield.view.sheet import contact_sheet, write_png
-from headfield.view.snapshot import render
 
 model = headfield.load("imhead-open-small")
 print("hair classes:", ", ".join(model.prior.names))

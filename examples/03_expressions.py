@@ -10,8 +10,8 @@ from pathlib import Path
 
 import headfield
 from headfield.models.head import Head
-from headfield.view.sheet import contact_sheet, write_png
-from headfield.view.snapshot import render
+from headfield.surface.sheet import contact_sheet, write_png
+from headfield.surface.snapshot import render
 
 EXPRESSIONS = {
     "neutral": {},

@@ -15,8 +15,8 @@ import headfield
 from headfield.edit.change import change_of
 from headfield.edit.operations import sample_region
 from headfield.models.head import Head
-from headfield.view.sheet import contact_sheet, write_png
-from headfield.view.snapshot import render
+from headfield.surface.sheet import contact_sheet, write_png
+from headfield.surface.snapshot import render
 
 model = headfield.load("imhead-open-small")
 head = Head(model, model.mean_codes(model.prior.names.index("bald")))

@@ -15,9 +15,9 @@ import torch
 import headfield
 from headfield.edit.record import SavedHead
 from headfield.models.head import Head
+from headfield.surface.sheet import contact_sheet, write_png
+from headfield.surface.snapshot import render
 from headfield.types import Codes
-from headfield.view.sheet import contact_sheet, write_png
-from headfield.view.snapshot import render
 
 out = Path("out/examples")
 out.mkdir(parents=True, exist_ok=True)

@@ -18,8 +18,8 @@ from headfield.edit.tracks import head_rotation, resample, smooth
 from headfield.io.gltf_animation import with_animation
 from headfield.models.head import Head
 from headfield.surface.bake import bake
-from headfield.view.sheet import contact_sheet, write_png
-from headfield.view.snapshot import render
+from headfield.surface.sheet import contact_sheet, write_png
+from headfield.surface.snapshot import render
 
 METRES = 0.25  # of a model unit, on an average adult
 

@@ -16,9 +16,9 @@ from headfield.edit.presets import PRESETS, preset
 from headfield.frames import METRES_PER_UNIT
 from headfield.io.mesh import write_mesh
 from headfield.models.head import Head
+from headfield.surface.sheet import write_png
+from headfield.surface.snapshot import render
 from headfield.types import Codes, Mesh, Similarity
-from headfield.view.sheet import write_png
-from headfield.view.snapshot import render
 
 SIDE, APART = 3, 0.34  # people in a row and rows, metres between them
 

@@ -6,7 +6,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from headfield.evaluate.baselines import fit_pca
-from headfield.evaluate.nearest import Target, sample_surface
+from headfield.surface.nearest import Target, sample_surface
 from headfield.types import Mesh, Similarity
 
 

@@ -15,7 +15,7 @@ from headfield.evaluate.metrics import (
     summarise,
     vertex_errors,
 )
-from headfield.evaluate.nearest import Target, sample_surface
+from headfield.surface.nearest import Target, sample_surface
 from headfield.types import Mesh
 
 

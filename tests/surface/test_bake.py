@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from headfield.errors import ConfigError
-from headfield.evaluate.visibility import visible_triangles
 from headfield.frames import MM_PER_UNIT, anchor_indices
 from headfield.surface.bake import Baked, bake, unwrapped
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.topology import face_vectors
+from headfield.surface.visibility import visible_triangles
 from headfield.types import ARKIT, Codes
 
 

@@ -106,7 +106,7 @@ class AnimateCommand:
         """The kind of output, after every option was looked at."""
         from headfield.cli.shapes import check_vertices
         from headfield.errors import ConfigError
-        from headfield.view.snapshot import VIEWS
+        from headfield.surface.snapshot import VIEWS
 
         suffix = self.out.suffix.lower()
         if suffix and suffix not in KINDS:
@@ -167,8 +167,8 @@ class AnimateCommand:
         write_bytes(path, with_animation(glb, track.times, track.weights, track.rotation, pivot=pivot, name=name))
 
     def _write_pictures(self, head, track, path: Path, say, kind: str) -> None:
+        from headfield.surface.sheet import write_png
         from headfield.view.movie import write_frames, write_gif, write_mp4
-        from headfield.view.sheet import write_png
 
         frames = self._frames(head, track, say)
         if kind == ".png":
@@ -183,9 +183,9 @@ class AnimateCommand:
         import numpy as np
 
         from headfield.cli.report import duration
+        from headfield.surface.snapshot import render
         from headfield.surface.topology import vertex_normals
         from headfield.types import Mesh
-        from headfield.view.snapshot import render
 
         posed = self._poser(head, say)
         pivot = head.head.pivot()

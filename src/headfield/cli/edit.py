@@ -101,7 +101,7 @@ class EditCommand:
                 say(f"Making the mesh at {self.resolution}")
                 _write_mesh(after, self, places[self.mesh])
             if picture is not None:
-                from headfield.view.sheet import write_png
+                from headfield.surface.sheet import write_png
 
                 write_png(picture, places[self.preview])
         files = ", ".join(str(path) for path in (self.out, self.mesh, self.preview) if path is not None)
@@ -224,8 +224,8 @@ def _picture(mesh, after, change):
     """Before, after and displacement from two sides, all with the same cameras."""
     import numpy as np
 
-    from headfield.view.sheet import contact_sheet, error_colours, error_legend
-    from headfield.view.snapshot import render
+    from headfield.surface.sheet import contact_sheet, error_colours, error_legend
+    from headfield.surface.snapshot import render
 
     most = float(np.ceil(max(1.0, np.nanpercentile(np.abs(change.displacement_mm), 99.5))))
     now = after.head.neutral().mesh(PICTURED)

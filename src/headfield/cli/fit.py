@@ -154,7 +154,7 @@ def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
 
     from headfield.cli.preview import fit_preview
     from headfield.io.mesh import write_mesh
-    from headfield.view.sheet import write_png
+    from headfield.surface.sheet import write_png
 
     for index, (scan, found) in enumerate(zip(scans, fit.scans)):
         suffix = "" if index == 0 else f"_{index + 1}"

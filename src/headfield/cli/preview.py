@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 from scipy.spatial import cKDTree
 
+from headfield.surface.sheet import contact_sheet, error_colours, error_legend
+from headfield.surface.snapshot import render, render_points, spacing
 from headfield.types import Mesh, Scan
-from headfield.view.sheet import contact_sheet, error_colours, error_legend
-from headfield.view.snapshot import render, render_points, spacing
 
 VIEWS = ("front", "three_quarter", "left")
 

@@ -69,9 +69,9 @@ class SampleCommand:
         from headfield.io.mesh import write_mesh
         from headfield.models.release import load
         from headfield.surface.mesh_head import mesh_of
+        from headfield.surface.sheet import contact_sheet, write_png
+        from headfield.surface.snapshot import render
         from headfield.types import Codes, Similarity
-        from headfield.view.sheet import contact_sheet, write_png
-        from headfield.view.snapshot import render
 
         with working("Loading the model") as say:
             model = load(self.model)

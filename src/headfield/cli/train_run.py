@@ -63,9 +63,9 @@ def preview(trainer: loop.Trainer) -> None:
     """Write previews/step_*.png: the mean head and four training heads, neutral and, once trained, posed."""
     from headfield.errors import HeadfieldError
     from headfield.surface.mesh_head import mesh_of
+    from headfield.surface.sheet import contact_sheet, write_png
+    from headfield.surface.snapshot import render
     from headfield.types import ARKIT
-    from headfield.view.sheet import contact_sheet, write_png
-    from headfield.view.snapshot import render
 
     config, codes = trainer.config, trainer.codes.detach()
     rows = torch.linspace(0, len(codes) - 1, 4).long().to(codes.device)

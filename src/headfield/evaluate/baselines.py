@@ -8,8 +8,6 @@ from functools import cache
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from headfield.evaluate.nearest import Target
-from headfield.evaluate.visibility import visible_triangles
 from headfield.fit.clean import thin
 from headfield.fit.gate import Gate, geman_mcclure, noise_of
 from headfield.fit.normal_equations import CENTRE, Cloud, codes_of
@@ -19,6 +17,8 @@ from headfield.models.release import load
 from headfield.parametric.normalise import normalising_similarity
 from headfield.parametric.pca import LinearPCA
 from headfield.surface.mesh_head import mesh_of
+from headfield.surface.nearest import Target
+from headfield.surface.visibility import visible_triangles
 from headfield.synth.expressions import draw_expressions
 from headfield.synth.identities import IdentityKey, frozen
 from headfield.synth.person import family

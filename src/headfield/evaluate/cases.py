@@ -16,13 +16,13 @@ from headfield.evaluate.outcome import Outcome, Values, fit_facts
 from headfield.evaluate.outsiders import run_outsider
 from headfield.evaluate.protocols import Protocol
 from headfield.evaluate.truth import Truth, frozen_person, millimetres, scalp_mask, truth_of
-from headfield.evaluate.visibility import visible_triangles
 from headfield.fit.evidence import FACE_PARTS
 from headfield.fit.normal_equations import codes_of, model_anchors
 from headfield.fit.result import Fit
 from headfield.fit.run import fit
 from headfield.models.release import load
 from headfield.surface.mesh_head import mesh_of
+from headfield.surface.visibility import visible_triangles
 from headfield.synth.identities import IdentityKey, frozen
 from headfield.synth.person import Person
 from headfield.synth.solid import Solid

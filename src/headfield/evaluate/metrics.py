@@ -27,9 +27,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..frames import MM_PER_UNIT
+from ..surface.nearest import OnSurface, Target, sample_surface
+from ..surface.visibility import visible_triangles
 from ..types import Mesh
-from .nearest import OnSurface, Target, sample_surface
-from .visibility import visible_triangles
 
 THRESHOLDS_MM = (1.0, 1.5, 5.0)
 CUT_BAND_MM = 5.0

@@ -18,16 +18,16 @@ from scipy.spatial import cKDTree
 from headfield.errors import DataError
 from headfield.evaluate.baselines import fit_mean, fit_pca, mean_mesh, points_near, training_pca
 from headfield.evaluate.metrics import scan_errors
-from headfield.evaluate.nearest import sample_surface
 from headfield.evaluate.observe import Observed, small_pose
 from headfield.evaluate.options import Settings
 from headfield.evaluate.outcome import Outcome, fit_facts
 from headfield.evaluate.protocols import Protocol
-from headfield.evaluate.visibility import visible_triangles
 from headfield.fit.run import fit
 from headfield.models.release import load
 from headfield.parametric.normalise import normalising_similarity
 from headfield.surface.mesh_head import mesh_of
+from headfield.surface.nearest import sample_surface
+from headfield.surface.visibility import visible_triangles
 from headfield.synth.identities import frozen
 from headfield.synth.person import family
 from headfield.types import Mesh, Scan, Similarity

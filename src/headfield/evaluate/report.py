@@ -193,7 +193,7 @@ def _sheet(protocol: Protocol, options, cases, results, chosen, path: Path, kind
     if not chosen:
         return
     from headfield.nn.machine import return_freed_memory
-    from headfield.view.sheet import contact_sheet, error_legend, write_png
+    from headfield.surface.sheet import contact_sheet, error_legend, write_png
 
     column = next(c for c in protocol.columns if not c.share)
     images, labels = [], []
@@ -213,8 +213,8 @@ def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path,
     from headfield.fit.result import Fit
     from headfield.models.release import load
     from headfield.surface.mesh_head import mesh_of
-    from headfield.view.sheet import error_colours
-    from headfield.view.snapshot import render, render_points, spacing
+    from headfield.surface.sheet import error_colours
+    from headfield.surface.snapshot import render, render_points, spacing
 
     model = load(options.model)
     found = Fit.load(case_path(out, case).with_suffix(".npz"), model)

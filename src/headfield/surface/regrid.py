@@ -163,20 +163,23 @@ def _prepare(memory: Remembered, model: ImHead, condition: Condition, codes: Cod
     base = (id(model), resolution, codes.identity.numpy().tobytes(), expression, warp)
     if memory.base != base or memory.condition is None:
         memory.levels, memory.raw, memory.raw_bits, memory.pending = {}, None, None, 0
-        memory.base, memory.condition, memory.around = base, condition, _around(codes)
+        memory.base, memory.condition, memory.around = base, condition, _around(model, condition, codes)
         return 0
     before, memory.condition = memory.condition, condition
     same = (before.parts == condition.parts).all(-1) & (before.origins == condition.origins).all(-1)
-    around, memory.around = memory.around, _around(codes)
+    around, memory.around = memory.around, _around(model, condition, codes)
     same = same & (around == memory.around)
     return int(sum(1 << part for part in np.flatnonzero(~same[0].numpy())))
 
 
-def _around(codes: Codes) -> torch.Tensor:
-    """(1, K) where given parts act; -1 where they act without a border, 0 everywhere without any."""
+def _around(model: ImHead, condition: Condition, codes: Codes) -> torch.Tensor:
+    """(1, K) where edited parts act; -1 where they act without a border, 0 where a part is the head's own."""
     if codes.parts is None:
         return torch.zeros(1, N_ANCHORS, dtype=torch.int64)
-    return torch.full((1, N_ANCHORS), -1) if codes.around is None else codes.around
+    around = torch.full((1, N_ANCHORS), -1) if codes.around is None else codes.around
+    own = (condition.parts == model.part_codes(codes.identity)).all(-1)
+    own = own & (condition.origins == condition.blend_anchors).all(-1)
+    return torch.where(own, 0, around)
 
 
 def _forget(memory: Remembered, model: ImHead, changed: int) -> None:

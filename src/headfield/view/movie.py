@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import MissingExtra, OutputError
-from headfield.view.sheet import write_png
+from headfield.surface.sheet import write_png
 
 
 def write_frames(frames: Iterable[np.ndarray], folder: str | Path) -> int:

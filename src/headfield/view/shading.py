@@ -9,8 +9,8 @@ import torch
 from scipy.spatial import cKDTree
 
 from headfield.edit.regions import parts_of
+from headfield.surface.sheet import error_colours
 from headfield.view.region_colours import REGION_COLOURS, part_weights, region_index
-from headfield.view.sheet import error_colours
 
 if TYPE_CHECKING:
     from headfield.fit.result import Fit

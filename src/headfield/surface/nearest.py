@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import need
-from ..surface.topology import face_areas, vertex_normals
 from ..types import Mesh
+from .topology import face_areas, vertex_normals
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..surface.rays import RayScene
-from ..surface.topology import face_vectors
 from ..types import Mesh
+from .rays import RayScene
+from .topology import face_vectors
 
 
 def directions(count: int) -> np.ndarray:

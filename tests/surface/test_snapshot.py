@@ -6,8 +6,7 @@ import trimesh
 from PIL import Image
 
 from headfield.errors import OutputError
-from headfield.types import Mesh
-from headfield.view.snapshot import (
+from headfield.surface.snapshot import (
     VIEWS,
     contact_sheet,
     error_colours,
@@ -17,6 +16,7 @@ from headfield.view.snapshot import (
     spacing,
     write_png,
 )
+from headfield.types import Mesh
 
 SMALL = {"size": 96, "occlusion_rays": 2}
 

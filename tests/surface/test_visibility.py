@@ -3,7 +3,7 @@
 import numpy as np
 import trimesh
 
-from headfield.evaluate.visibility import directions, visible_triangles
+from headfield.surface.visibility import directions, visible_triangles
 from headfield.types import Mesh
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..surface.rays import RayScene
-from ..surface.topology import vertex_normals
 from ..types import Mesh
+from .rays import RayScene
 from .sheet import contact_sheet, error_colours, error_legend, write_png
+from .topology import vertex_normals
 
 __all__ = [
     "VIEWS", "Camera", "camera_for", "contact_sheet", "error_colours", "error_legend", "render", "render_points",
