@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from headfield.frames import METRES_PER_UNIT
-from headfield.io.gltf import glb_of_morphs
+from headfield.io.gltf import glb_of_morphs, linear_colours, srgb_colours
 from headfield.io.gltf_animation import with_animation
 from headfield.surface.bake import unwrapped
 from headfield.types import ARKIT
@@ -157,7 +157,17 @@ def test_scan_colours_come_along(head):
     colours = np.where(head.neutral[:, :1] > 0, (200, 40, 30, 255), (30, 180, 60, 255)).astype(np.uint8)
     gltf = opened(head.glb(METRES_PER_UNIT, Paint(head.neutral.astype(float), colours)))
     accessor = gltf.accessors[gltf.meshes[0].primitives[0].attributes.COLOR_0]
-    assert accessor.count == len(head.neutral) and accessor.normalized
+    assert accessor.count == len(head.neutral) and accessor.componentType == 5126
+
+
+def test_colours_are_linear_in_a_glb_and_come_back():
+    every = np.stack([np.arange(256)] * 3 + [np.full(256, 255)], axis=1).astype(np.uint8)
+    linear = linear_colours(every)
+    assert linear.shape == (256, 3)
+    np.testing.assert_allclose(linear[[0, 128, 255], 0], [0, 0.21586, 1], atol=1e-5)  # IEC 61966-2-1
+    assert (srgb_colours(linear) == every[:, :3]).all()
+    every[3, 3] = 7
+    assert (srgb_colours(linear_colours(every)) == every).all()
 
 
 @pytest.fixture(scope="session")

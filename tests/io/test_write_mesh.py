@@ -9,6 +9,7 @@ import pytest
 import trimesh
 
 from headfield.errors import ConfigError, OutputError
+from headfield.io.gltf import srgb_colours
 from headfield.io.mesh import INVENTED_COLOUR, SEEN_COLOUR, write_bytes, write_mesh
 from headfield.io.scan import read_scan
 from headfield.types import Mesh
@@ -79,10 +80,10 @@ def test_glb_metres_and_seen(tmp_path, mesh):
     np.testing.assert_array_equal(accessor.min, positions.min(axis=0))
     np.testing.assert_array_equal(accessor.max, positions.max(axis=0))
     np.testing.assert_allclose(read(attributes.NORMAL, "<f4", 3), mesh.normals, atol=1e-6)
-    assert (read(attributes.COLOR_0, "u1", 4) == mesh.colours).all()
+    assert (srgb_colours(read(attributes.COLOR_0, "<f4", 3)) == mesh.colours[:, :3]).all()
     seen = mesh.attributes["seen"]
-    second = read(attributes.COLOR_1, "u1", 4)
-    assert (second[seen] == SEEN_COLOUR).all() and (second[~seen] == INVENTED_COLOUR).all()
+    second = srgb_colours(read(attributes.COLOR_1, "<f4", 3))
+    assert (second[seen] == SEEN_COLOUR[:3]).all() and (second[~seen] == INVENTED_COLOUR[:3]).all()
     assert (read(attributes._SEEN, "<f4", 1)[:, 0] == seen).all()
     indices = read(gltf.meshes[0].primitives[0].indices, "<u4", 1)
     assert (indices.reshape(-1, 3) == mesh.triangles).all()

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import ScanError
+from headfield.io.gltf import srgb_colours
 
 MESH_SUFFIXES = (".ply", ".obj", ".stl", ".glb", ".gltf")
 SCAN_SUFFIXES = (*MESH_SUFFIXES, ".npy", ".npz", ".xyz")
@@ -98,7 +99,9 @@ def _read_with_trimesh(path: Path) -> RawGeometry:
     raw = _join(parts)
     if suffix == ".stl" and raw.triangles is not None:
         raw = _merge_corners(raw)  # STL repeats every vertex for each of its triangles
-    return replace(raw, units="m") if suffix in (".glb", ".gltf") else raw
+    if suffix not in (".glb", ".gltf"):
+        return raw
+    return replace(raw, units="m", colours=None if raw.colours is None else srgb_colours(raw.colours))
 
 
 def _from_trimesh(geometry, transform: np.ndarray | None = None) -> RawGeometry | None:

@@ -32,6 +32,28 @@ LID = 1.025
 _COMPONENT = {"f4": 5126, "u1": 5121, "u2": 5123, "u4": 5125}
 
 
+def linear_colours(colours: np.ndarray) -> np.ndarray:
+    """sRGB colours (V, 3 or 4) uint8 as linear float32 in [0, 1], what glTF means by a vertex colour (3.7.2.1).
+
+    An alpha that is 255 everywhere is left out. Eight linear bits would swallow the shadows, and 16 bits are misread by
+    trimesh, so floats it is.
+    """
+    value = np.asarray(colours, dtype=np.float64) / 255
+    low = value[:, :3] <= 0.04045
+    value[:, :3] = np.where(low, value[:, :3] / 12.92, ((value[:, :3] + 0.055) / 1.055) ** 2.4)
+    return value[:, : 3 if (value[:, 3:] == 1).all() else 4].astype("<f4")
+
+
+def srgb_colours(linear: np.ndarray) -> np.ndarray:
+    """The way back: linear colours (V, 3 or 4) as sRGB uint8; integers are taken as shares of 255."""
+    linear = np.asarray(linear)
+    value = linear / 255 if linear.dtype.kind in "ui" else linear.astype(np.float64)
+    value = np.clip(value, 0, 1)
+    rgb = value[:, :3]
+    value[:, :3] = np.where(rgb <= 0.0031308, rgb * 12.92, 1.055 * rgb ** (1 / 2.4) - 0.055)
+    return np.rint(value * 255).astype(np.uint8)
+
+
 class _Document:
     """A glTF document in the making: buffer views and accessors over one binary chunk."""
 
@@ -85,8 +107,8 @@ class _Document:
         """Accessors of a primitive's vertex attributes, by name."""
         found = {}
         for name, array in vertex_data.items():
-            if array.dtype == np.uint8:
-                found[name] = self.accessor(array, VERTICES, normalized=True)
+            if name.startswith("COLOR_"):
+                found[name] = self.accessor(linear_colours(array), VERTICES)
                 continue
             bounds = {}
             if name == "POSITION":  # the only attribute that must state its bounds
@@ -124,7 +146,7 @@ def pack_glb(vertex_data: dict[str, np.ndarray], triangles: np.ndarray, name: st
     """Pack vertex attributes and triangles into a GLB.
 
     Args:
-        vertex_data: glTF attribute name -> (V, n) float32 or (V, 4) uint8 (normalised colours) or (V,) float32.
+        vertex_data: glTF attribute name -> (V, n) or (V,) float32; colours (V, 3 or 4) as uint8 sRGB, stored as linear.
         triangles: (F, 3) int.
         name: Of the mesh and its node.
     Returns:
@@ -160,7 +182,7 @@ def glb_of_morphs(
         shapes: (S, V, 3) offsets from the neutral, metres.
         names: Of the S morph targets.
         uv: (V, 2), v upwards from the bottom, or None; glTF's v runs downwards, which is seen to here.
-        colours: (V, 4) uint8 RGBA, or None.
+        colours: (V, 4) uint8 sRGB and alpha, or None.
         eyes: Eyeballs with ``name``, ``centre`` (3,) and ``radius`` in metres, and ``vertices``, the indices of the
             head's own vertices on them. Each becomes a node, centred where it turns; those vertices become the floor
             of a socket behind it, which keeps still but for what a closing lid takes along.

@@ -26,9 +26,6 @@ LIGHTS = {
 }
 """A portrait's three lights: colour, intensity and where from, model frame; the key light on the head's left."""
 
-_LINEAR = np.round(255 * np.where(np.arange(256) <= 10, np.arange(256) / 255 / 12.92,
-                                  ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4)).astype(np.uint8)  # fmt: skip
-
 
 class Canvas:
     """Shows meshes; safe to call from several threads."""
@@ -104,10 +101,8 @@ class Canvas:
     def _show_coloured(self, mesh: Mesh, colours: np.ndarray) -> None:
         from headfield.io.gltf import pack_glb
 
-        linear = np.asarray(colours, dtype=np.uint8).copy()
-        linear[:, :3] = _LINEAR[linear[:, :3]]  # glTF's colours are linear
         normals = vertex_normals(mesh.vertices, mesh.triangles)  # without them a GLB is shown in facets
-        data = {"POSITION": np.asarray(mesh.vertices, "<f4"), "NORMAL": normals.astype("<f4"), "COLOR_0": linear}
+        data = {"POSITION": np.asarray(mesh.vertices, "<f4"), "NORMAL": normals.astype("<f4"), "COLOR_0": colours}
         self._turn += 1
         node = self.server.scene.add_glb(f"/coloured_{self._turn % 4}", pack_glb(data, np.asarray(mesh.triangles)))
         node.on_click(self._on_click)
