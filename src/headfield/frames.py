@@ -130,8 +130,8 @@ def reference_anchors() -> np.ndarray:
 def edit_reach() -> np.ndarray:
     """How far (39,) from each anchor an edit of its region can be felt, model units.
 
-    At least 27 mm, which leaves a feature of the face its whole size; three fifths of the way to the nearest other anchor
-    where they lie farther apart, on the skull and the neck.
+    At least 27 mm, which leaves a feature of the face its whole size; three fifths of the way to the nearest other
+    anchor where they lie farther apart, on the skull and the neck.
     """
     anchors = reference_anchors()
     between = np.linalg.norm(anchors[:, None] - anchors, axis=2) + np.diag(np.full(N_ANCHORS, np.inf))
