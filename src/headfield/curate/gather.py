@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from headfield.curate.adapters.facescape import is_facescape, people_in_facescape
 from headfield.curate.adapters.folder import existing_folder, is_scan, landmarks_beside, listed, people_in_folder
+from headfield.curate.adapters.nphm import is_nphm, people_in_nphm
 from headfield.curate.subjects import Gathering, RawScan, Skipped, Subject, gathered, with_metadata
 from headfield.curate.table import is_scan_list, read_metadata, read_scan_list
 from headfield.errors import DataError
@@ -14,10 +16,8 @@ from headfield.errors import DataError
 METADATA = "subjects.csv"
 """Name of the table of people that is taken from the folder of the scans."""
 
-METADATA = "subjects.csv"
-"""Name of the table of people that is taken from the folder of the scans."""
-
-Layout = Literal["auto", "folder"]
+Layout = Literal["auto", "folder", "nphm", "facescape"]
+"""How a folder of scans is laid out; auto finds out."""
 
 
 def gather(source: str | Path, metadata: str | Path | None = None, *, layout: Layout = "auto") -> Gathering:
@@ -26,7 +26,7 @@ def gather(source: str | Path, metadata: str | Path | None = None, *, layout: La
     Args:
         source: A folder of scans, or a CSV that names them.
         metadata: A CSV of what is known of each person; None takes ``subjects.csv`` in the folder when it is there.
-        layout: How the folder is laid out; ``auto`` finds out.
+        layout: How the folder is laid out: a plain folder, NPHM's or FaceScape's; ``auto`` finds out.
     Returns:
         Subjects ordered by id, and what was passed over.
     Raises:
@@ -37,7 +37,12 @@ def gather(source: str | Path, metadata: str | Path | None = None, *, layout: La
         found = people_in_list(source)
     else:
         folder = existing_folder(source)
-        found = people_in_folder(folder)
+        if layout == "nphm" or (layout == "auto" and is_nphm(folder)):
+            found = people_in_nphm(folder)
+        elif layout == "facescape" or (layout == "auto" and is_facescape(folder)):
+            found = people_in_facescape(folder)
+        else:
+            found = people_in_folder(folder)
         beside = folder / METADATA
         if metadata is None and beside.is_file():
             metadata = beside

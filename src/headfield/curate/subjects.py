@@ -108,12 +108,12 @@ class Gathering:
     Attributes:
         subjects: Ordered by id.
         skipped: Files that are no scans, people without consent, lines of tables that match nobody.
-        licence: What the data set's licence asks of the user, or empty.
+        notes: What the user should know, one sentence each: the data set's licence, what had to be assumed.
     """
 
     subjects: tuple[Subject, ...]
     skipped: tuple[Skipped, ...] = ()
-    licence: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def checked_id(identity: str, where: str) -> str:
@@ -141,13 +141,13 @@ def same_person(identity: str) -> str:
 
 
 def gathered(
-    found: Iterable[tuple[str, str, list[RawScan]]], skipped: Iterable[Skipped] = (), licence: str = ""
+    found: Iterable[tuple[str, str, list[RawScan]]], skipped: Iterable[Skipped] = (), notes: Iterable[str] = ()
 ) -> Gathering:
     """Put people together.
 
     Args:
         found: Id, where it was found, scans, for every person.
-        skipped, licence: See :class:`Gathering`.
+        skipped, notes: See :class:`Gathering`.
     Raises:
         DataError: Two people have one id, or ids that differ in upper and lower case only.
     """
@@ -164,7 +164,7 @@ def gathered(
         ordered = sorted(scans, key=lambda scan: (scan.expression != NEUTRAL, str(scan.path)))
         subjects[key] = (where, Subject(identity, tuple(ordered)))
     people = sorted((subject for _, subject in subjects.values()), key=lambda subject: subject.id)
-    return Gathering(tuple(people), tuple(skipped), licence)
+    return Gathering(tuple(people), tuple(skipped), tuple(notes))
 
 
 def with_metadata(gathering: Gathering, table: dict[str, dict[str, str]], name: str = "the table") -> Gathering:
