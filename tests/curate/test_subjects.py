@@ -142,7 +142,7 @@ def test_scan_list(tmp_path):
     found = gather(file)
     assert _ids(found) == ["A"]
     neutral, smile = found.subjects[0].scans
-    assert (neutral.expression, smile.expression, smile.units, smile.up) == ("neutral", "smile", "mm", "+z")
+    assert (neutral.expression, smile.expression, smile.units, smile.up) == ("neutral", "smile", "mm", "z")
     assert found.subjects[0].metadata == {"age": "30", "consent": "yes"}
     assert {item.what for item in found.skipped} == {"data/none.ply", "B", "C"}
 

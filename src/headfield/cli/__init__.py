@@ -56,6 +56,7 @@ def parse(args: list[str] | None = None):
     from headfield.cli.export import ExportCommand
     from headfield.cli.fit import FitCommand
     from headfield.cli.sample import SampleCommand
+    from headfield.cli.store import StoreCommand
     from headfield.cli.synth import SynthCommand
     from headfield.cli.train import TrainCommand
     from headfield.cli.view import ViewCommand
@@ -73,6 +74,7 @@ def parse(args: list[str] | None = None):
         | Annotated[SynthCommand, verb("synth")]
         | Annotated[TrainCommand, verb("train")]
         | Annotated[EvaluateCommand, verb("evaluate")]
+        | Annotated[StoreCommand, verb("store")]
         | Annotated[DoctorCommand, verb("doctor")]
     )
     return tyro.cli(

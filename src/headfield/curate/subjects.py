@@ -27,7 +27,7 @@ class RawScan:
         expression: ``neutral``, another name as the data set has it (``smile``, ``jaw_left``), or None when unknown.
         units: ``mm``, ``cm``, ``m``, ``inch``, or None when unknown: curation finds it.
         scale: Factor from the file's numbers to `units`, for data sets with a unit of their own (NPHM: 0.25 to metres).
-        up: Up axis of the file when known (``+y``, ``-z``, ...), else None: curation finds it.
+        up: Axis of the file that points to the crown when known (``y``, ``-z``, ...), else None: curation finds it.
         landmarks: A file that ``headfield fit --landmarks`` would take, or None.
         registration: A mesh in dense correspondence over the data set, same frame and unit as the scan, or None.
     """

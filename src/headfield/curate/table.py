@@ -16,7 +16,7 @@ SCAN_COLUMNS = ("scan", "file", "path")
 SCAN_FACTS = ("expression", "units", "up", "landmarks")
 """Columns of a scan list that belong to the scan, not to the person."""
 
-UPS = ("+x", "-x", "+y", "-y", "+z", "-z")
+UPS = ("x", "-x", "y", "-y", "z", "-z")
 
 
 def read_metadata(path: str | Path) -> dict[str, dict[str, str]]:
@@ -85,14 +85,14 @@ def read_scan_list(path: str | Path) -> list[tuple[Subject, str]]:
         facts = {name: row.pop(name, "") for name in SCAN_FACTS}
         if facts["units"] and facts["units"] not in UNITS_IN_METRES:
             raise DataError(f"{where}: unknown unit {facts['units']!r}; use {', '.join(UNITS_IN_METRES)} or nothing.")
-        if facts["up"] and facts["up"] not in UPS:
+        if facts["up"] and facts["up"].removeprefix("+") not in UPS:
             raise DataError(f"{where}: unknown up axis {facts['up']!r}; use {', '.join(UPS)} or nothing.")
         landmarks = path_inside(path.parent, facts["landmarks"], where) if facts["landmarks"] else None
         scan = RawScan(
             file,
             facts["expression"] or None,
             facts["units"] or None,
-            up=facts["up"] or None,
+            up=facts["up"].removeprefix("+") or None,
             landmarks=landmarks,
         )
         known = {name: value for name, value in row.items() if value}

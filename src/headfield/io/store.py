@@ -14,6 +14,7 @@ Layout (version 1)::
              samples.npy    (M, S, 3) u2 points off the surface, in random order in every row
              sdf.npy        (M, S) f2    their signed distance, model units, negative inside, clipped to +-0.1
              truth.npz      (dev and test) full-precision vertices and triangles for evaluation
+             hashes.json    {"file name": "its SHA-256"}; folders of headfield 0.1 have none
 
 All positions are in the model frame. A folder is written under a temporary name and renamed, and its index line
 is appended last: what the index names is complete, and everything else may be deleted.
@@ -21,6 +22,7 @@ is appended last: what the index names is complete, and everything else may be d
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -36,6 +38,9 @@ from headfield.types import ARKIT
 VERSION = 1
 SDF_LIMIT = 0.1
 """Signed distances are clipped to this many model units (25 mm)."""
+
+HASHES = "hashes.json"
+"""List of the hashes of an identity's files, in its folder."""
 
 _STEPS = 65535
 
@@ -137,11 +142,19 @@ def write_identity(
             np.save(temporary / f"{name}.npy", arrays[name].astype(dtype, copy=False), allow_pickle=False)
         if truth is not None:
             np.savez_compressed(temporary / "truth.npz", **truth)
+        hashes = {file.name: sha256(file) for file in sorted(temporary.iterdir())}
+        (temporary / HASHES).write_text(json.dumps(hashes, indent=1))
         shutil.rmtree(target, ignore_errors=True)  # a folder without an index line: left by a killed writer
         os.replace(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits."""
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 class StoreWriter:
@@ -234,6 +247,9 @@ class StoreWriter:
 class Store:
     """A store, read-only.
 
+    Args:
+        path: The folder.
+        empty: Open a store that holds nobody too.
     Attributes:
         path: The folder.
         settings: The whole of ``store.json``.
@@ -244,13 +260,13 @@ class Store:
         StoreError: No store here, one of another version, or an empty one.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, empty: bool = False):
         self.path = Path(path)
         self.settings = _read_header(self.path)
         self.box = np.array(self.settings["box"], dtype=float)
         self.points, self.samples = int(self.settings["points"]), int(self.settings["samples"])
         self.records: list[Record] = sorted(_read_index(self.path)[0], key=lambda record: record.id)
-        if not self.records:
+        if not self.records and not empty:
             raise StoreError(f"{self.path} holds no finished identity yet: run `headfield synth` to its end.")
 
     def select(self, split: str | None = None, family: str | None = None) -> list[Record]:

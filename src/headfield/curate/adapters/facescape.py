@@ -103,7 +103,7 @@ def _take(entry: _Person, person: Path, batch: str, scales: dict, skipped: list[
         elif number in entry.scans and entry.scans[number].registration is not None:
             raise DataError(f"{file}: expression {number} of person {person.name} is in {entry.where} already.")
         else:
-            entry.scans[number] = RawScan(file, EXPRESSIONS[number - 1], units="mm", up="+y", registration=file)
+            entry.scans[number] = RawScan(file, EXPRESSIONS[number - 1], units="mm", up="y", registration=file)
     for file in (file for file in visible(person) if file.suffix.lower() == ".ply"):
         number = _expression(file)
         if number is None:

@@ -61,7 +61,7 @@ def people_in_nphm(folder: str | Path) -> Gathering:
                     NEUTRAL if int(expression.name) == rest else expression.name,
                     units="m",
                     scale=METRES_PER_UNIT,
-                    up="+y",
+                    up="y",
                     registration=registration if registration.is_file() else None,
                 )
             )
