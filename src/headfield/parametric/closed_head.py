@@ -250,6 +250,14 @@ class ClosedHead:
         """The 39 anchors (39, 3) of vertices (V, 3) in any frame."""
         return np.asarray(vertices)[self.anchor_vertices]
 
+    @property
+    def landmark_rows(self) -> csr_matrix:
+        """(68, V) sparse: one vertex each."""
+        count = len(self.landmark_vertices)
+        return csr_matrix(
+            (np.ones(count), self.landmark_vertices, np.arange(count + 1)), shape=(count, self.n_vertices)
+        )
+
     def landmarks68(self, vertices: np.ndarray) -> np.ndarray:
         """The 68 Multi-PIE landmarks (68, 3) of vertices (V, 3) in any frame."""
         return np.asarray(vertices)[self.landmark_vertices]

@@ -189,6 +189,11 @@ class LinearPCA:
         return self.like.mirror
 
     @property
+    def landmark_rows(self) -> csr_matrix:
+        """(68, V) sparse."""
+        return self.like.landmark_rows
+
+    @property
     def expression_mask(self) -> np.ndarray:
         """(52,) bool: none; train on posed meshes to hold expressions in the components."""
         return np.zeros(len(ARKIT), dtype=bool)

@@ -32,6 +32,7 @@ class ParametricHead(Protocol):
         face_mask: (V,) bool, the face region of the metrics.
         expression_mask: (52,) bool, the ARKit channels that this family can play.
         mirror: (V,) int, index of each vertex's mirror image, an involution.
+        landmark_rows: (68, V) sparse, the 68 Multi-PIE landmarks as combinations of the vertices.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ParametricHead(Protocol):
     face_mask: np.ndarray
     expression_mask: np.ndarray
     mirror: np.ndarray
+    landmark_rows: csr_matrix
 
     def draw_identity(self, rng: np.random.Generator) -> np.ndarray:
         """A random plausible identity (n_identity,)."""

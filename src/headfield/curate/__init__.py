@@ -1,0 +1,1 @@
+"""Raw scans to training data: subjects, landmarks, alignment, parametric fit, completion, registration, samples."""
