@@ -148,10 +148,13 @@ def anchor_indices(names) -> np.ndarray:
     return np.array([lookup[name] for name in names], dtype=int)
 
 
+TURNING_ANCHORS = ("jaw_below_ear_left", "jaw_below_ear_right", "nape_left", "nape_right")
+"""The anchors about whose mean a head turns: between the jaw's joints and the nape."""
+
+
 def turning_pivot(anchors: np.ndarray) -> np.ndarray:
-    """The point (3,) that a head with these anchors (39, 3) turns about: between the jaw's joints and the nape."""
-    names = ("jaw_below_ear_left", "jaw_below_ear_right", "nape_left", "nape_right")
-    return np.asarray(anchors)[anchor_indices(names)].mean(axis=0)
+    """The point (3,) that a head with these anchors (39, 3) turns about."""
+    return np.asarray(anchors)[anchor_indices(TURNING_ANCHORS)].mean(axis=0)
 
 
 def mirror_points(points: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from headfield.parametric.anny_phenotypes import (
 )
 from headfield.parametric.closed_head import ClosedHead
 from headfield.parametric.ict_files import index_file
+from headfield.parametric.prior import IdentityPrior
 from headfield.parametric.solid import plan_solid
 from headfield.parametric.subdivide import catmull_clark
 from headfield.parametric.topology import boundary_loops
@@ -100,6 +101,47 @@ class AnnyHead(ClosedHead):
                 normal[k] *= ASYMMETRY
         sliders = np.clip(normal, -SLIDER_LARGEST, SLIDER_LARGEST) * self._slider_sd
         return np.concatenate([[phenotype[name] for name in PHENOTYPES], sliders])
+
+    def identity_prior(self) -> IdentityPrior:
+        """Moments of `draw_identity`: phenotypes by many draws, sliders exactly, in bounds."""
+        n = len(PHENOTYPES)
+        rng = np.random.default_rng(0)
+        drawn = np.array([[value[name] for name in PHENOTYPES] for value in (draw_phenotype(rng) for _ in range(2000))])
+        covariance = np.zeros((self.n_identity,) * 2)
+        covariance[:n, :n] = np.cov(drawn.T) + 1e-4 * np.eye(n)
+        own = np.ones(len(self.slider_names))
+        pair: dict[str, list[int]] = {}
+        for k, name in enumerate(self.slider_names):
+            if name.startswith(("l-", "r-")):
+                own[k] = ASYMMETRY**2
+                pair.setdefault(name[2:], []).append(k)
+            elif name.endswith("trans-out"):
+                own[k] = ASYMMETRY**2
+        sliders = np.diag(own)
+        for both in pair.values():
+            sliders[np.ix_(both, both)] += 1.0
+        covariance[n:, n:] = sliders * np.outer(self._slider_sd, self._slider_sd)
+        mean = np.concatenate([drawn.mean(0), np.zeros(len(self.slider_names))])
+        reach = SLIDER_LARGEST * self._slider_sd
+        lower = [age_of_years(0.0) if name == "age" else 0.0 for name in PHENOTYPES]
+        return IdentityPrior(
+            mean, covariance, np.concatenate([lower, -reach]), np.concatenate([np.ones(n), reach])
+        )
+
+    def _by_identity(self, by_coefficient: np.ndarray, identity: np.ndarray) -> np.ndarray:
+        n, step = len(PHENOTYPES), 1e-5
+        columns = []
+        prior_lower = age_of_years(0.0)
+        for k, name in enumerate(PHENOTYPES):
+            ends = np.clip(identity[k] + np.array([-step, step]), prior_lower if name == "age" else 0.0, 1.0)
+            moved = [np.where(np.arange(n) == k, end, identity[:n]) for end in ends]
+            before, after = (phenotype_weights(self.phenotype(numbers), self._mask) for numbers in moved)
+            columns.append((after - before) @ self._projection / (ends[1] - ends[0]))
+        shared = np.stack(columns, 1)
+        rows = len(shared)
+        # a slider's increase is a shape of its own, and so is its decrease
+        up, down = by_coefficient[:, rows::2], -by_coefficient[:, rows + 1 :: 2]
+        return np.concatenate([by_coefficient[:, :rows] @ shared, np.where(identity[n:] >= 0, up, down)], 1)
 
     def describe(self, identity: np.ndarray) -> dict:
         """Age in years and as a class, gender, group, weight."""

@@ -6,10 +6,13 @@ import zlib
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_matrix, kron
 
-from headfield.frames import turning_pivot
+from headfield.frames import TURNING_ANCHORS, anchor_indices, turning_pivot
 from headfield.parametric.cache import cache_path, load_arrays, save_arrays
+from headfield.parametric.derivatives import Derivatives, add_on_vertices, before_turn, dense
 from headfield.parametric.neck_pose import turned, turning_share
+from headfield.parametric.prior import BoxPrior, IdentityPrior
 from headfield.parametric.solid import SolidPlan
 from headfield.parametric.topology import mirror_pairs, rings_around
 from headfield.parametric.visibility import may_be_hidden
@@ -24,6 +27,12 @@ FOLDING = (
 
 JAW_HEADS = 6
 """Random heads on which a wide open jaw is tried as well: the skin under the chin sinks into the neck differently."""
+
+SPARSITY = 2.0
+"""Cost (nats) per unit of an expression weight at zero; see :class:`headfield.parametric.prior.BoxPrior`."""
+
+TURN_DEVIATION = np.radians(4.0)
+"""Standard deviation of a turn of the head on its neck, about each axis: scanned people look ahead."""
 
 
 def may_hide(head: ClosedHead) -> np.ndarray:
@@ -66,6 +75,8 @@ class ClosedHead:
 
     name = ""
     licence = ""
+    n_expression = len(ARKIT)
+    n_pose = 3
 
     def __init__(
         self,
@@ -117,6 +128,18 @@ class ClosedHead:
     def mean_identity(self) -> np.ndarray:
         """The identity (n_identity,) of the mean adult head."""
         return np.zeros(self.n_identity)
+
+    def identity_prior(self) -> IdentityPrior:
+        """How plausible identities are."""
+        raise NotImplementedError
+
+    def expression_prior(self) -> BoxPrior:
+        """Sparse weights in [0, 1]; masked channels are held at 0."""
+        return BoxPrior.weights(self.expression_mask, SPARSITY)
+
+    def pose_prior(self) -> BoxPrior:
+        """Turns of the head about upright."""
+        return BoxPrior.normal(np.full(self.n_pose, TURN_DEVIATION), 4.0)
 
     def describe(self, identity: np.ndarray) -> dict:
         """What the identity means in words; empty when the family does not know."""
@@ -185,9 +208,55 @@ class ClosedHead:
         mean = self.neutral_vertices(self.mean_identity())
         return turning_share(mean, self.anchors(mean))
 
+    def derivatives(
+        self,
+        functionals: csr_matrix,
+        identity: np.ndarray,
+        expression: np.ndarray | None = None,
+        pose: np.ndarray | None = None,
+    ) -> Derivatives:
+        """Derivatives of linear functionals (N, 3V) of `raw_vertices`; see the protocol.
+
+        Args:
+            functionals: (N, 3V) sparse.
+            identity: (n_identity,).
+            expression: (52,), or None for neutral.
+            pose: (3,), or None for upright.
+        """
+        neutral = self.neutral_vertices(identity)
+        vertices = neutral if expression is None else neutral + self.expression_offsets(expression)
+        centre = turning_pivot(self.anchors(neutral))
+        skin, by_centre, by_pose = before_turn(functionals, vertices, self.turning_share, centre, pose)
+        by_expression = dense(skin[:, : 3 * self.plan.n_linear], self._expression_columns)
+        if by_centre.any():
+            skin = add_on_vertices(skin, self.anchor_vertices[anchor_indices(TURNING_ANCHORS)], by_centre)
+        rows = kron(self.plan.skin_rows(self.source_vertices(identity)), np.eye(3), format="csr")
+        by_coefficient = dense(csr_matrix(skin @ rows), self._identity_columns)
+        return Derivatives(self._by_identity(by_coefficient, identity), by_expression, by_pose)
+
+    def _by_identity(self, by_coefficient: np.ndarray, identity: np.ndarray) -> np.ndarray:
+        """Derivatives (N, n_identity) from those by the coefficients (N, rows of `identity_basis`)."""
+        return by_coefficient
+
+    @cached_property
+    def _identity_columns(self) -> np.ndarray:
+        return np.ascontiguousarray(self._identity.T)
+
+    @cached_property
+    def _expression_columns(self) -> np.ndarray:
+        return np.ascontiguousarray(self._expression.T)
+
     def anchors(self, vertices: np.ndarray) -> np.ndarray:
         """The 39 anchors (39, 3) of vertices (V, 3) in any frame."""
         return np.asarray(vertices)[self.anchor_vertices]
+
+    @property
+    def landmark_rows(self) -> csr_matrix:
+        """(68, V) sparse: one vertex each."""
+        count = len(self.landmark_vertices)
+        return csr_matrix(
+            (np.ones(count), self.landmark_vertices, np.arange(count + 1)), shape=(count, self.n_vertices)
+        )
 
     def landmarks68(self, vertices: np.ndarray) -> np.ndarray:
         """The 68 Multi-PIE landmarks (68, 3) of vertices (V, 3) in any frame."""

@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import dijkstra
 from headfield.errors import DataError
 from headfield.parametric.closed_head import ClosedHead
 from headfield.parametric.ict_files import NARROW_FACE, PARTS, IctData, find_source, index_file, read_ict
+from headfield.parametric.prior import IdentityPrior
 from headfield.parametric.solid import plan_solid
 from headfield.parametric.topology import boundary_loops, edge_lengths_graph
 from headfield.types import ARKIT
@@ -31,6 +32,10 @@ class IctHead(ClosedHead):
     def draw_identity(self, rng: np.random.Generator) -> np.ndarray:
         """Weights (100,) ~ N(0, 1), clamped to 3."""
         return np.clip(rng.standard_normal(self.n_identity), -LARGEST_WEIGHT, LARGEST_WEIGHT)
+
+    def identity_prior(self) -> IdentityPrior:
+        """N(0, 1), clamped to 3."""
+        return IdentityPrior.standard(self.n_identity, LARGEST_WEIGHT)
 
 
 def arkit_name(name: str) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from headfield import frames
 from headfield.parametric.normalise import normalising_similarity
@@ -156,6 +156,41 @@ class Neck:
         """
         normal, offset = neck_plane(anchors)
         points = (self.meridians @ source).reshape(self.n_ring, UPPER + LOWER, 3)
+        index, share = self._rows_at(points, normal, offset)
+        share = share[..., None]
+        ring = np.arange(self.n_ring)
+        laid = (1.0 - share) * points[ring, index] + share * points[ring, index + 1]
+        cut = laid[-1]
+        cut -= (cut @ normal - offset)[:, None] * normal
+        centre = _centroid(cut, normal)
+        inner = centre + self.cap_scale[:, None, None] * (cut - centre)
+        return np.concatenate([laid.reshape(-1, 3), inner.reshape(-1, 3), centre[None]])
+
+    def skin_rows(self, source: np.ndarray, anchors: np.ndarray) -> csr_matrix:
+        """The laid rows as combinations (n_vertices, S) of the source vertices, all zero for the cap.
+
+        Args:
+            source: (S, 3) source vertices, metres.
+            anchors: (39, 3) the head's own anchors.
+        """
+        normal, offset = neck_plane(anchors)
+        points = (self.meridians @ source).reshape(self.n_ring, UPPER + LOWER, 3)
+        index, share = self._rows_at(points, normal, offset)
+        at = (np.arange(self.n_ring) * (UPPER + LOWER) + index).ravel()
+        last = np.repeat(self.on_skin[None] - 1, self.n_rows, axis=0).ravel() + np.tile(
+            np.arange(self.n_ring) * (UPPER + LOWER), self.n_rows
+        )
+        # beyond the template's border the skin runs on with its last point
+        first, second = np.minimum(at, last), np.minimum(at + 1, last)
+        count = self.n_ring * self.n_rows
+        rows = np.concatenate([np.arange(count)] * 2)
+        values = np.concatenate([1.0 - share.ravel(), share.ravel()])
+        laid = csr_matrix((values, (rows, np.concatenate([first, second]))), shape=(count, self.meridians.shape[0]))
+        return vstack([laid @ self.meridians, csr_matrix((self.n_vertices - count, self.meridians.shape[1]))]).tocsr()
+
+    def _rows_at(self, points: np.ndarray, normal: np.ndarray, offset: float) -> tuple[np.ndarray, np.ndarray]:
+        """Where on the meridians (R, UPPER + LOWER, 3) the rows lie: point (n_rows, R) and share of the way to the
+        next; meridians that end early are continued in place."""
         self._run_on(points, normal)
         height = points @ normal - offset
         last = height.shape[1] - 1
@@ -171,13 +206,7 @@ class Neck:
         rows += [middle + k / ROWS_LOWER * (end - middle) for k in range(1, ROWS_LOWER + 1)]
         at = np.stack(rows)
         index = np.clip(np.floor(at).astype(int), 0, last - 1)
-        share = (at - index)[..., None]
-        laid = (1.0 - share) * points[ring, index] + share * points[ring, index + 1]
-        cut = laid[-1]
-        cut -= (cut @ normal - offset)[:, None] * normal
-        centre = _centroid(cut, normal)
-        inner = centre + self.cap_scale[:, None, None] * (cut - centre)
-        return np.concatenate([laid.reshape(-1, 3), inner.reshape(-1, 3), centre[None]])
+        return index, at - index
 
     def _run_on(self, points: np.ndarray, normal: np.ndarray) -> None:
         """Past the template's border a meridian goes on half in its own last direction, half straight down."""

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
 from headfield.errors import ConfigError
-from headfield.frames import turning_pivot
+from headfield.frames import TURNING_ANCHORS, anchor_indices, turning_pivot
+from headfield.parametric.derivatives import Derivatives, add_on_vertices, before_turn, dense
 from headfield.parametric.neck_pose import turned, turning_share
+from headfield.parametric.prior import BoxPrior, IdentityPrior
 from headfield.parametric.protocol import ParametricHead
 from headfield.parametric.topology import vertex_normals
 from headfield.types import ARKIT, Similarity
@@ -151,6 +154,16 @@ class LinearPCA:
         return len(self.components)
 
     @property
+    def n_expression(self) -> int:
+        """52, all masked."""
+        return len(ARKIT)
+
+    @property
+    def n_pose(self) -> int:
+        """A turn of the head on its neck."""
+        return 3
+
+    @property
     def triangles(self) -> np.ndarray:
         """(F, 3)."""
         return self.like.triangles
@@ -176,6 +189,11 @@ class LinearPCA:
         return self.like.mirror
 
     @property
+    def landmark_rows(self) -> csr_matrix:
+        """(68, V) sparse."""
+        return self.like.landmark_rows
+
+    @property
     def expression_mask(self) -> np.ndarray:
         """(52,) bool: none; train on posed meshes to hold expressions in the components."""
         return np.zeros(len(ARKIT), dtype=bool)
@@ -187,6 +205,18 @@ class LinearPCA:
     def mean_identity(self) -> np.ndarray:
         """Zeros (K,)."""
         return np.zeros(self.n_identity)
+
+    def identity_prior(self) -> IdentityPrior:
+        """N(0, 1), clamped to 4."""
+        return IdentityPrior.standard(self.n_identity, 4.0)
+
+    def expression_prior(self) -> BoxPrior:
+        """All channels held at 0."""
+        return BoxPrior.weights(self.expression_mask, 1.0)
+
+    def pose_prior(self) -> BoxPrior:
+        """As that of the family whose topology is shared."""
+        return self.like.pose_prior()
 
     def describe(self, identity: np.ndarray) -> dict:
         """Nothing is known."""
@@ -200,6 +230,35 @@ class LinearPCA:
         if pose is None:
             return vertices
         return turned(vertices, self._turning_share, turning_pivot(self.anchors(vertices)), pose)
+
+    def derivatives(
+        self,
+        functionals: csr_matrix,
+        identity: np.ndarray,
+        expression: np.ndarray | None = None,
+        pose: np.ndarray | None = None,
+    ) -> Derivatives:
+        """Derivatives of linear functionals (N, 3V) of `raw_vertices`, exact everywhere; see the protocol.
+
+        Args:
+            functionals: (N, 3V) sparse.
+            identity: (K,).
+            expression: Ignored: there are no channels.
+            pose: (3,), or None for upright.
+        """
+        vertices = self.vertices(identity)
+        anchors = self.anchors(np.arange(len(vertices)))
+        centre = turning_pivot(self.anchors(vertices))
+        skin, by_centre, by_pose = before_turn(functionals, vertices, self._turning_share, centre, pose)
+        if by_centre.any():
+            skin = add_on_vertices(skin, anchors[anchor_indices(TURNING_ANCHORS)], by_centre)
+        none = np.zeros((functionals.shape[0], len(ARKIT)))
+        return Derivatives(dense(skin, self._columns), none, by_pose)
+
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        flat = np.asarray(self.components, dtype=np.float32).reshape(self.n_identity, -1)
+        return np.ascontiguousarray(flat.T)
 
     @cached_property
     def _turning_share(self) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 from scipy.sparse.csgraph import dijkstra
 
 from headfield import frames
@@ -78,6 +78,11 @@ class SolidPlan:
     def solid(self, source: np.ndarray) -> np.ndarray:
         """The solid's vertices (V, 3) of a neutral head from its source vertices (S, 3)."""
         return np.concatenate([self.linear @ source, self.neck.lay(source, self.anchors @ source)])
+
+    def skin_rows(self, source: np.ndarray) -> csr_matrix:
+        """The solid's vertices (V, S) as combinations of the source vertices near a head's own (S, 3); the cap has
+        none, and sliding along the neck's skin is left out."""
+        return vstack([self.linear, self.neck.skin_rows(source, self.anchors @ source)]).tocsr()
 
 
 def plan_solid(
