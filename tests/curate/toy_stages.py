@@ -16,11 +16,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "synth"))
 
-from toy_head import ToyHead  # noqa: E402
+from toy_head import ToyHead
 
-from headfield.curate.records import Made, RejectedError  # noqa: E402
-from headfield.curate.stages import Stages, placement_arrays  # noqa: E402
-from headfield.types import ARKIT, Similarity  # noqa: E402
+from headfield.curate.records import Made, RejectedError
+from headfield.curate.stages import Stages, placement_arrays
+from headfield.types import ARKIT, Similarity
 
 HEAD = ToyHead()
 
