@@ -25,7 +25,7 @@ def in_workers(work: Callable, jobs: Sequence[tuple], workers: int) -> Iterator[
     import multiprocessing
 
     # spawn: a fork would copy the parent's threads (torch, rich) in the middle of whatever they do
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=one_thread) as pool:
         futures = {pool.submit(work, *job): number for number, job in enumerate(jobs)}
         try:
             for future in as_completed(futures):
@@ -35,7 +35,7 @@ def in_workers(work: Callable, jobs: Sequence[tuple], workers: int) -> Iterator[
             raise
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
     """Each worker is one thread, or two workers on two cores fight for them."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"

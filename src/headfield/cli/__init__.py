@@ -50,6 +50,7 @@ def parse(args: list[str] | None = None):
     import tyro
 
     from headfield.cli.animate import AnimateCommand
+    from headfield.cli.curate import CurateCommand
     from headfield.cli.doctor import DoctorCommand
     from headfield.cli.edit import EditCommand
     from headfield.cli.evaluate import EvaluateCommand
@@ -72,6 +73,7 @@ def parse(args: list[str] | None = None):
         | Annotated[ExportCommand, verb("export")]
         | Annotated[ViewCommand, verb("view")]
         | Annotated[SynthCommand, verb("synth")]
+        | Annotated[CurateCommand, verb("curate")]
         | Annotated[TrainCommand, verb("train")]
         | Annotated[EvaluateCommand, verb("evaluate")]
         | Annotated[StoreCommand, verb("store")]

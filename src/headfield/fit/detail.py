@@ -35,7 +35,7 @@ def with_detail(mesh: Mesh, model, codes: Codes, points: np.ndarray, seen: np.nd
         return mesh
     with torch.no_grad():
         source = torch.as_tensor(points.astype(np.float32), device=codes.identity.device)
-        pairs = [model.value_and_gradient(chunk[None], codes) for chunk in source.split(65_536)]
+        pairs = [model.value_and_gradient(chunk[None], codes) for chunk in source.split(16_384)]
         value = torch.cat([pair[0][0] for pair in pairs]).double().cpu().numpy()
         gradient = torch.cat([pair[1][0] for pair in pairs]).double().cpu().numpy()
     gradient /= np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6)

@@ -91,6 +91,41 @@ def fit(
     return result
 
 
+def fit_placed(scans: Sequence[Scan], placements: Sequence[Placement], model, options: FitOptions | None = None) -> Fit:
+    """Fit one identity to scans of one person whose heads were found already.
+
+    Args:
+        scans: The scans.
+        placements: Where the head is in each.
+        model: A loaded model.
+        options: See :class:`headfield.fit.options.FitOptions`; what says where the head is does not matter.
+    Raises:
+        ScanError: Hardly any points lie around a head.
+        NotAHeadError: There is no head there after all.
+    """
+    options = options or FitOptions()
+    placed = [
+        _Placed(surface_points(scan, seed=options.seed), placement, tuple(scan.notes))
+        for scan, placement in zip(scans, placements)
+    ]
+    name = str(getattr(model, "name", "model"))
+    return _solve(model, name, list(scans), placed, options, lambda share: None)
+
+
+def find_head(scan: Scan, model, options: FitOptions | None = None) -> tuple[Placement, tuple[str, ...]]:
+    """Where the head is in a scan, by the fit's own search, and what was noticed on the way.
+
+    Args:
+        scan: The scan.
+        model: A loaded model.
+        options: Its unit, up axis or landmarks, when known.
+    Raises:
+        ScanError: There are too few points, or the scan contradicts the given unit or axis.
+    """
+    placed = _place(model, mean_field_of(model), scan, options or FitOptions(), first=True)
+    return placed.placement, placed.notes
+
+
 # ---- stages --------------------------------------------------------------------------------------------------------
 
 

@@ -234,6 +234,21 @@ class StoreWriter:
             os.fsync(index.fileno())
         self.finished[record.id] = record
 
+    def forget(self, identity_id: str) -> None:
+        """Take an identity's line out of the index, if it has one; its folder is the caller's."""
+        if self.finished.pop(identity_id, None) is not None:
+            self._rewrite()
+
+    def sort(self) -> None:
+        """Put the index lines in the order of their ids, whatever order the workers finished in."""
+        if list(self.finished) != sorted(self.finished):
+            self.finished = dict(sorted(self.finished.items()))
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        lines = [json.dumps(asdict(record), sort_keys=True) + "\n" for record in self.finished.values()]
+        _write_text(self.path / "index.jsonl", "".join(lines))
+
     def add(self, record: Record, arrays: dict[str, np.ndarray], truth: dict[str, np.ndarray] | None = None) -> None:
         """Write an identity and its index line.
 

@@ -1,0 +1,103 @@
+"""Raw scans to a training store: every person is one job of an engine; the store's index is kept here, in one place.
+
+A second run finds all records up to date and does nothing; a killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from headfield.curate.engines import WorkerDied, run_local, run_ray
+from headfield.curate.options import CurateOptions
+from headfield.curate.outcomes import SubjectOutcome, write_outcome
+from headfield.curate.person import curate_subject
+from headfield.curate.records import FAILED, full_disk
+from headfield.curate.stages import Stages, stages
+from headfield.curate.subjects import Subject
+from headfield.errors import ConfigError
+from headfield.io.store import Record, StoreWriter
+from headfield.synth.identities import frozen
+
+Progress = Callable[[int, int, SubjectOutcome], None]
+"""Called with people finished, people in all, and what came of the one just finished."""
+
+
+def curate(
+    subjects: Sequence[Subject],
+    out: str | Path,
+    options: CurateOptions | None = None,
+    *,
+    engine: str = "local",
+    workers: int = 0,
+    force: bool = False,
+    progress: Progress | None = None,
+    work: Stages | None = None,
+) -> list[SubjectOutcome]:
+    """Curate people into a store, new or begun.
+
+    Args:
+        subjects: Who; their ids are folder names and differ from each other.
+        out: The store's folder.
+        options: See :class:`headfield.curate.options.CurateOptions`.
+        engine: ``local`` or ``ray``.
+        workers: Processes; 0 = in this process (local), as many as there are cores (ray).
+        force: Do all stages again.
+        progress: Called after each person.
+        work: The stages, default the real ones.
+    Returns:
+        What came of each, in the order of `subjects`.
+    Raises:
+        ConfigError: An unknown engine.
+        StoreError: `out` holds something else, or a store of other sizes.
+        OutputError: The disk is full, or `out` cannot be written.
+    """
+    options = CurateOptions() if options is None else options
+    engines = {"local": run_local, "ray": run_ray}
+    if engine not in engines:
+        raise ConfigError(f"unknown engine {engine!r}: choose {' or '.join(engines)}.")
+    out = Path(out)
+    try:
+        return _run(subjects, out, options, engines[engine], workers, force, progress, work or stages())
+    except OSError as error:
+        raise full_disk(out, error) from error
+
+
+def _run(subjects, out: Path, options, engine, workers, force, progress, work) -> list[SubjectOutcome]:
+    writer = StoreWriter(
+        out,
+        {"made_by": "curate", "layout": 1},
+        box=np.array(frozen()["box"]),
+        points=options.points,
+        samples=options.samples,
+        families=[options.family],
+    )
+    jobs = [(subject, str(out.resolve()), options, work, force) for subject in subjects]
+    outcomes: dict[int, SubjectOutcome] = {}
+    for number, outcome in engine(curate_subject, jobs, workers):
+        if isinstance(outcome, WorkerDied):
+            outcome = SubjectOutcome(subjects[number].id, FAILED, outcome.reason, (), ())
+            write_outcome(out, outcome)
+        _index(writer, outcome)
+        outcomes[number] = outcome
+        if progress is not None:
+            progress(len(outcomes), len(jobs), outcome)
+    writer.sort()
+    return [outcomes[number] for number in range(len(jobs))]
+
+
+def _index(writer: StoreWriter, outcome: SubjectOutcome) -> None:
+    """Make the store's index agree with what came of a person; who is no longer in it leaves no samples behind."""
+    known = writer.finished.get(outcome.id)
+    record = None if outcome.record is None else Record(**outcome.record)
+    if known == record:
+        return
+    if known is not None:
+        writer.forget(outcome.id)
+        if record is None or record.folder != known.folder:
+            shutil.rmtree(writer.path / known.folder, ignore_errors=True)
+    if record is not None:
+        writer.finish(record)

@@ -1,0 +1,216 @@
+"""What a stage leaves behind: its arrays, pictures and a record that names the hash of all it was made from.
+
+A stage's record is written last, so what a record names is complete; one whose key differs from the key wanted now is
+out of date. The key is a hash over the content of the scan, the stage's name, version and options, and the key of the
+stage before: a change anywhere redoes what follows from it and nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from headfield.errors import HeadfieldError, OutputError, ScanError
+from headfield.io.mesh import write_bytes
+
+DONE, REJECTED, FAILED = "done", "rejected", "failed"
+"""How a stage can end. What failed (an error that nobody foresaw) is tried again in the next run."""
+
+
+class RejectedError(ScanError):
+    """A scan that must not enter the training set; the message is the reason, `picture` shows why, if anything does."""
+
+    def __init__(self, reason: str, picture: np.ndarray | None = None):
+        super().__init__(reason)
+        self.picture = picture
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a stage makes.
+
+    Attributes:
+        arrays: Arrays by name, kept as ``<stage>.npz``.
+        facts: Plain numbers, strings and lists, kept in the record.
+        picture: (H, W, 3) uint8 thumbnail, kept as ``<stage>.jpg``, or None.
+    """
+
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    facts: dict = field(default_factory=dict)
+    picture: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A stage's record.
+
+    Attributes:
+        stage: Its name.
+        key: Hash of all it was made from.
+        outcome: `DONE`, `REJECTED` or `FAILED`.
+        reason: Why not done, else empty.
+        facts: See :class:`Made`.
+        seconds: It took.
+        peak_mb: The most memory that the worker had used by its end, megabytes.
+        folder: Where its files are.
+        fresh: Whether this run made it.
+    """
+
+    stage: str
+    key: str
+    outcome: str
+    reason: str
+    facts: dict
+    seconds: float
+    peak_mb: float
+    folder: Path
+    fresh: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage went well."""
+        return self.outcome == DONE
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The stage's arrays by name; empty when it made none."""
+        file = self.folder / f"{self.stage}.npz"
+        if not file.exists():
+            return {}
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+
+
+def key_of(stage: str, version: int, *parts) -> str:
+    """Hash (32 digits) of a stage's name, version and of everything it depends on, JSON-able."""
+    text = json.dumps([stage, version, *parts], sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def content_hash(path: Path) -> str:
+    """Hash (32 digits) of a file's bytes.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
+def read_record(folder: Path, stage: str) -> Recorded | None:
+    """A stage's record in a folder, or None when there is none that can be read."""
+    try:
+        content = json.loads((folder / f"{stage}.json").read_text(encoding="utf-8"))
+        return Recorded(
+            stage,
+            content["key"],
+            content["outcome"],
+            content["reason"],
+            content["facts"],
+            float(content["seconds"]),
+            float(content["peak_mb"]),
+            Path(folder),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def recorded(folder: Path, stage: str, key: str, work: Callable[[], Made], *, force: bool = False) -> Recorded:
+    """Do a stage, or take what it left behind when that was made from the same.
+
+    Args:
+        folder: The stage's folder, made when missing.
+        stage: Its name; its files are called after it.
+        key: See `key_of`.
+        work: Does it; raises a :class:`ScanError` to reject the scan.
+        force: Do it in any case.
+    Returns:
+        The record; `fresh` when the work was done now.
+    Raises:
+        OutputError: The disk is full, or the folder cannot be written. Nothing half-written counts.
+        HeadfieldError: What is missing or contradicts itself, and would for every scan.
+    """
+    known = read_record(folder, stage)
+    if known is not None and known.key == key and known.outcome != FAILED and not force:
+        return known
+    begin = time.perf_counter()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{stage}.json").unlink(missing_ok=True)  # before its files: a record never names those of another
+        made, outcome, reason = _outcome(work)
+        spent = {"seconds": round(time.perf_counter() - begin, 3), "peak_mb": _peak_mb()}
+        _write(folder, stage, made)
+        content = {"key": key, "outcome": outcome, "reason": reason, "facts": made.facts, **spent}
+        write_bytes(folder / f"{stage}.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
+    except OSError as error:
+        raise full_disk(folder, error) from error
+    except OutputError as error:
+        if is_full(error.__cause__):
+            raise full_disk(folder, error.__cause__) from error
+        raise
+    facts = json.loads(json.dumps(made.facts))  # as a later run reads them
+    return Recorded(stage, key, outcome, reason, facts, **spent, folder=folder, fresh=True)
+
+
+def _outcome(work: Callable[[], Made]) -> tuple[Made, str, str]:
+    """What work makes, how it ended, and why."""
+    try:
+        return work(), DONE, ""
+    except ScanError as error:
+        return Made(picture=getattr(error, "picture", getattr(error, "tried", None))), REJECTED, str(error)
+    except HeadfieldError:
+        raise  # what is missing or contradicts itself stops the run: it would hold for every scan
+    except (OSError, MemoryError) as error:
+        if is_full(error):
+            raise
+        return Made(), FAILED, f"{type(error).__name__}: {error}"
+    except (ArithmeticError, ValueError, LookupError, TypeError, RuntimeError, AttributeError) as error:
+        # one odd scan among thousands must not stop the others; the next run tries it again
+        return Made(), FAILED, f"{type(error).__name__}: {error}"
+
+
+def _peak_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error says that the disk or the quota is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def full_disk(place: Path, error: OSError) -> OutputError:
+    """What to tell the user when a place cannot be written: the disk is full, or what else it is."""
+    if is_full(error):
+        return OutputError(
+            f"{place}: the disk is full ({error.strerror}). What is finished is kept: free some space and run the same "
+            "command again to go on."
+        )
+    return OutputError(f"{place}: cannot be written ({error.strerror or error}); choose another --out.")
+
+
+def _write(folder: Path, stage: str, made: Made) -> None:
+    """The stage's files, each whole or absent; files of an earlier run that are not made again go."""
+    npz, jpg = folder / f"{stage}.npz", folder / f"{stage}.jpg"
+    for file, wanted in ((npz, bool(made.arrays)), (jpg, made.picture is not None)):
+        if not wanted:
+            file.unlink(missing_ok=True)
+    if made.arrays:
+        buffer = io.BytesIO()
+        np.savez(buffer, **made.arrays)
+        write_bytes(npz, buffer.getvalue())
+    if made.picture is not None:
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(made.picture[..., :3])).save(buffer, "JPEG", quality=88)
+        write_bytes(jpg, buffer.getvalue())
