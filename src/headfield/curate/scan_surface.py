@@ -167,7 +167,8 @@ def estimated_normals(points: np.ndarray, neighbours: int = 12) -> np.ndarray:
 def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:
     """Vertices (V,) bool on an edge that has one triangle only."""
     pairs = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
-    edges, uses = np.unique(pairs, axis=0, return_counts=True)
+    edges, uses = np.unique(pairs[:, 0] * np.int64(count) + pairs[:, 1], return_counts=True)
+    edges = np.stack([edges // count, edges % count], axis=1)
     border = np.zeros(count, dtype=bool)
     border[edges[uses == 1].ravel()] = True
     return border
