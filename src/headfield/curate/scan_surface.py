@@ -28,9 +28,9 @@ AGREE = 0.5
 NEIGHBOURS = 8
 """Points of a cloud that make its surface round a place."""
 
-BESIDE = 0.6
-"""A place of a cloud is beyond its rim when the nearest point lies farther beside it than this share of the distance
-to that point's own eighth neighbour (inside a cloud of random points about 0.35 on the average)."""
+BESIDE = 1.0
+"""A place of a cloud is beyond its rim when the nearest point lies farther beside it than the eighth neighbour of that
+point, times this. Nearer to the rim the foot on its tangent plane does not drag."""
 
 _SAMPLES = 120_000
 
