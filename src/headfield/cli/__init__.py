@@ -61,12 +61,14 @@ def parse(args: list[str] | None = None):
     from headfield.cli.synth import SynthCommand
     from headfield.cli.train import TrainCommand
     from headfield.cli.view import ViewCommand
+    from headfield.cli.wrap import WrapCommand
 
     def verb(name: str):
         return tyro.conf.subcommand(name)
 
     verbs = (
         Annotated[FitCommand, verb("fit")]
+        | Annotated[WrapCommand, verb("wrap")]
         | Annotated[SampleCommand, verb("sample")]
         | Annotated[EditCommand, verb("edit")]
         | Annotated[AnimateCommand, verb("animate")]

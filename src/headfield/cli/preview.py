@@ -88,3 +88,36 @@ def _scan_picture(scan: Scan, view: str, size: int, frame: np.ndarray) -> np.nda
     if outward < 0:  # inverted scans are common; show their outside
         triangles = triangles[:, ::-1]
     return render(Mesh(scan.points, triangles), view=view, size=size, frame_on=frame, occlusion_rays=4)
+
+
+def wrap_preview(wrapped, triangles: np.ndarray, size: int = 300, max_mm: float = 1.0) -> np.ndarray:
+    """Scan, template where it was placed, template wrapped and its distance to the scan, each from three sides.
+
+    Args:
+        wrapped: A :class:`headfield.curate.wrap.Wrapped`.
+        triangles: (F, 3) of the template.
+        size: Pixels of one picture.
+        max_mm: Distance at the dark end of the scale.
+    Returns:
+        (H, W, 3) uint8.
+    """
+    turn = wrapped.working
+    before, after = (Mesh(turn.apply(places), triangles) for places in (wrapped.placed, wrapped.vertices))
+    target = wrapped.target
+    scan = Scan(target.vertices, target.normals, target.triangles if len(target.triangles) else None)
+    colours, light = error_colours(wrapped.registration.error, max_mm), {"occlusion_rays": 4}
+    rows = {
+        "scan": lambda view: _scan_picture(scan, view, size, after.vertices),
+        "template, placed": lambda view: render(before, view=view, size=size, frame_on=after.vertices, **light),
+        "wrapped": lambda view: render(after, view=view, size=size, **light),
+        "distance": lambda view: render(after, view=view, size=size, colours=colours, occlusion_rays=0),
+    }
+    tasks = [partial(draw, view) for draw in rows.values() for view in VIEWS]
+    with ThreadPoolExecutor(2) as pool:
+        images = list(pool.map(lambda task: task(), tasks))
+    labels = [f"{name}, {view.replace('_', ' ')}" for name in rows for view in VIEWS]
+    known = wrapped.registration.error[wrapped.registration.matched]
+    text = "distance to the scan (mm); grey: the scan does not show it"
+    if len(known):
+        text += f"; mean {known.mean():.2f}"
+    return contact_sheet(images, 3, labels, None, error_legend(3 * size, max_mm, text))

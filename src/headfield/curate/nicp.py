@@ -31,7 +31,6 @@ _STILL = 0.05
 """A stage ends when vertices move less than this, millimetres (root mean square)."""
 
 _REPAIRS = 6
-_LOCALLY_STIFFER = 30.0
 
 Landmarks = tuple[np.ndarray | tuple[np.ndarray, np.ndarray], np.ndarray]
 
@@ -54,11 +53,11 @@ class Stage:
 
 STAGES = (
     Stage(100.0, 1.0, 3, 40.0, 0.2),
-    Stage(50.0, 1.0, 3, 30.0, 0.2),
-    Stage(25.0, 0.3, 3, 20.0),
-    Stage(12.0, 0.05, 3, 12.0),
-    Stage(6.0, 0.02, 3, 8.0, 0.4),
-    Stage(3.0, 0.01, 4, 6.0, 0.5),
+    Stage(50.0, 1.0, 2, 30.0, 0.2),
+    Stage(25.0, 0.3, 2, 20.0),
+    Stage(12.0, 0.05, 2, 12.0),
+    Stage(6.0, 0.02, 2, 8.0, 0.4),
+    Stage(3.0, 0.01, 3, 6.0, 0.5),
 )
 """The default schedule: from nearly affine to details of a few millimetres."""
 
@@ -144,7 +143,7 @@ def register(
             if moved * WORKING_MM < _STILL:
                 break
         done += stage.iterations
-        state.unflip(stage)
+        state.unflip()
         tell(done / total)
     skin = state.positions / working.scale + working.centre
     matched, distance = state.residuals(options.stages[-1])
@@ -198,45 +197,43 @@ class _Run:
         self.working, self.options = working, options
         self.rows, self.wanted = rows, wanted
         skin = working.skin
-        self.edges = edges_of(skin.triangles)
-        self.weights = edge_weights(skin.vertices, self.edges)
-        self.solver = AffineSolver(skin.vertices, laplacian(len(skin.vertices), self.edges, self.weights))
+        edges = edges_of(skin.triangles)
+        smooth = laplacian(len(skin.vertices), edges, edge_weights(skin.vertices, edges))
+        self.solver = AffineSolver(skin.vertices, smooth)
         self.maps = self.solver.identity()
         self.positions = skin.vertices
         self.flips = FlipTest(skin.vertices, skin.triangles)
-        self.pull: Pull | None = None
         self.solved, self.seconds_match, self.seconds_solve = 0, 0.0, 0.0
 
     def step(self, stage: Stage) -> float:
         """One round; returns how far the vertices moved (root mean square)."""
         begin = time.perf_counter()
-        self.pull = self._pull(stage)
+        pull = self._pull(stage)
         self.seconds_match += time.perf_counter() - begin
         before = self.positions
-        self._solve(stage, self.pull)
+        self._solve(stage, pull)
         return float(np.sqrt(((self.positions - before) ** 2).sum(1).mean()))
 
-    def unflip(self, stage: Stage) -> None:
-        """Let go of what pulls at flipped triangles and stiffen the template there, more and more of it."""
+    def unflip(self) -> None:
+        """Let go of what pulls at flipped triangles, and of more and more round them, until none is left."""
         free = np.zeros(len(self.positions), dtype=bool)
         for rings in range(1, _REPAIRS + 1):
             flagged = self.flips.flipped(self.positions)
             if not flagged.any():
                 return
             free |= self.flips.around(flagged, rings)
-            stiffer = np.where(free[self.edges].any(1), _LOCALLY_STIFFER, 1.0)
-            pull = self.pull.without(free)
-            self._solve(stage, pull, laplacian(len(free), self.edges, stiffer * self.weights))
+            self.maps = self.solver.relaxed(self.maps, free)
+            self.positions = self.solver.positions(self.maps)
 
     def residuals(self, stage: Stage) -> tuple[np.ndarray, np.ndarray]:
         """Which skin vertices match the scan (S,), and their distances (S,)."""
         matches = self._closest(self.working.surface)
         return self._trust(matches, stage) > 0, matches.distance
 
-    def _solve(self, stage: Stage, pull: Pull, graph: csr_matrix | None = None) -> None:
+    def _solve(self, stage: Stage, pull: Pull) -> None:
         begin = time.perf_counter()
         stiffness = (stage.stiffness_mm / WORKING_MM) ** 2
-        self.maps = self.solver.solve(stiffness, pull, self.maps, laplacian=graph)
+        self.maps = self.solver.solve(stiffness, pull, self.maps)
         self.positions = self.solver.positions(self.maps)
         self.solved += 1
         self.seconds_solve += time.perf_counter() - begin

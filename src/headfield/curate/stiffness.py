@@ -14,7 +14,9 @@ def edges_of(triangles: np.ndarray) -> np.ndarray:
     triangles = np.asarray(triangles, dtype=np.int64)
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
-    return np.unique(pairs, axis=0) if len(pairs) else pairs.reshape(0, 2)
+    count = int(triangles.max(initial=0)) + 1
+    code = np.unique(pairs[:, 0] * count + pairs[:, 1])
+    return np.stack([code // count, code % count], axis=1)
 
 
 def edge_weights(vertices: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -1,0 +1,208 @@
+"""An OBJ file whose vertices are moved and whose everything else stays: texture coordinates, groups, materials, quads.
+
+The file is kept line by line. Only `v` lines get new numbers, and `vn` lines normals that turn with the faces that use
+them; every other line, and so the order and the indices of everything, comes out byte for byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headfield.errors import ScanError
+from headfield.types import Mesh
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class ObjFile:
+    """An OBJ file.
+
+    Attributes:
+        name: For messages.
+        lines: All lines with their ends.
+        vertices: (V, 3).
+        triangles: (F, 3) of its polygons, each cut into a fan from its first corner.
+        polygons: How many faces the file has.
+        corner_normals: (F, 3) index of the normal of each corner, -1 where a face names none.
+        normals: (N, 3) as written, or (0, 3).
+        textured: Whether faces name texture coordinates.
+        materials: Names of the material files that it asks for.
+        vertex_lines, normal_lines: Which lines hold them.
+    """
+
+    name: str
+    lines: tuple[bytes, ...]
+    vertices: np.ndarray
+    triangles: np.ndarray
+    polygons: int
+    corner_normals: np.ndarray
+    normals: np.ndarray
+    textured: bool
+    materials: tuple[str, ...]
+    vertex_lines: np.ndarray
+    normal_lines: np.ndarray
+
+    def mesh(self) -> Mesh:
+        """Its triangles."""
+        return Mesh(self.vertices, self.triangles)
+
+    def moved(self, vertices: np.ndarray) -> bytes:
+        """The file with other vertices (V, 3).
+
+        Raises:
+            ValueError: Not as many as the file has, or not finite.
+        """
+        vertices = np.asarray(vertices, dtype=float)
+        if vertices.shape != self.vertices.shape or not np.isfinite(vertices).all():
+            raise ValueError(f"expected {self.vertices.shape} finite coordinates, got {vertices.shape}")
+        lines = list(self.lines)
+        for number, place in zip(self.vertex_lines, vertices):
+            lines[number] = _rewritten(lines[number], place)
+        if len(self.normals):
+            for number, normal in zip(self.normal_lines, self._turned_normals(vertices)):
+                lines[number] = _rewritten(lines[number], normal)
+        return b"".join(lines)
+
+    def _turned_normals(self, vertices: np.ndarray) -> np.ndarray:
+        """Each normal turned as the faces that use it; kept where none does, or where they disagree to nothing."""
+        used = self.corner_normals.ravel() >= 0
+        index = self.corner_normals.ravel()[used]
+        before, after = _frames(self.vertices, self.triangles), _frames(vertices, self.triangles)
+        turn = np.einsum("fci,fdi->fcd", after, before)
+        area = np.linalg.norm(_face_vectors(self.vertices, self.triangles), axis=1)
+        triangle = np.repeat(np.arange(len(self.triangles)), 3)[used]
+        turned = np.einsum("ncd,nd->nc", turn[triangle], self.normals[index]) * area[triangle][:, None]
+        total = np.stack([np.bincount(index, turned[:, c], len(self.normals)) for c in range(3)], axis=1)
+        length = np.linalg.norm(total, axis=1, keepdims=True)
+        return np.where(length > 0, total / np.where(length > 0, length, 1), self.normals)
+
+
+def read_obj(path: str | Path) -> ObjFile:
+    """Read an OBJ file of polygons.
+
+    Raises:
+        ScanError: It is missing, not an OBJ file, damaged (with the line), or has no faces.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".obj":
+        raise ScanError(
+            f"{path}: a template is an OBJ file, whose texture coordinates, groups and vertex order can be kept, not "
+            f"'{path.suffix or 'a file without suffix'}'. Export it as OBJ."
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ScanError(f"{path}: cannot be opened ({error.strerror}).") from error
+    if not content.strip():
+        raise ScanError(f"{path}: the file is empty.")
+    if b"\0" in content[:4096]:
+        raise ScanError(f"{path}: named .obj but its content is binary, not the text of an OBJ file.")
+    return _parsed(path.name, content)
+
+
+def _parsed(name: str, content: bytes) -> ObjFile:
+    lines = content.splitlines(keepends=True)
+    vertices, normals, vertex_lines, normal_lines = [], [], [], []
+    corners, corner_normals, polygons, textured, materials = [], [], 0, False, []
+    pending, start = b"", 0
+    for number, line in enumerate(lines):
+        start = number if not pending else start
+        words = (pending + line.strip()).split()
+        if words and words[-1].endswith(b"\\"):  # goes on in the next line
+            pending = pending + line.strip()[:-1] + b" "
+            continue
+        pending = b""
+        if not words or words[0].startswith(b"#"):
+            continue
+        try:
+            if words[0] == b"v":
+                vertices.append([float(word) for word in words[1:4]])
+                vertex_lines.append(number)
+                if len(words) < 4:
+                    raise ValueError("three coordinates were expected")
+            elif words[0] == b"vn":
+                normals.append([float(word) for word in words[1:4]])
+                normal_lines.append(number)
+                if len(words) < 4:
+                    raise ValueError("three coordinates were expected")
+            elif words[0] == b"f":
+                face = [_corner(word, len(vertices), len(normals)) for word in words[1:]]
+                if len(face) < 3:
+                    raise ValueError("a face needs three corners or more")
+                polygons += 1
+                textured |= any(has_texture for _, _, has_texture in face)
+                for second, third in zip(face[1:], face[2:]):
+                    fan = (face[0], second, third)
+                    corners.append([corner[0] for corner in fan])
+                    corner_normals.append([corner[1] for corner in fan])
+            elif words[0] == b"mtllib":
+                materials.append(b" ".join(words[1:]).decode("utf-8", "replace"))
+        except (ValueError, IndexError) as error:
+            shown = lines[start].strip()[:_SHOWN].decode("utf-8", "replace")
+            raise ScanError(f"{name}: line {start + 1} ({shown!r}) is not OBJ: {error}.") from error
+    if not vertices:
+        raise ScanError(f"{name}: holds no vertices ('v x y z'); it is no OBJ file, or an empty one.")
+    if not corners:
+        raise ScanError(
+            f"{name}: holds {len(vertices):,} vertices but no faces ('f ...'); a template is a surface of polygons."
+        )
+    triangles, corner_normals = np.array(corners), np.array(corner_normals)
+    if triangles.min() < 0 or triangles.max() >= len(vertices):
+        wrong = int(triangles.max() if triangles.max() >= len(vertices) else triangles.min())
+        raise ScanError(f"{name}: a face names vertex {wrong + 1}, but there are {len(vertices):,} vertices.")
+    if corner_normals.max() >= len(normals):
+        raise ScanError(f"{name}: a face names normal {corner_normals.max() + 1}, but there are {len(normals):,}.")
+    places = np.array(vertices, dtype=float)
+    if not np.isfinite(places).all():
+        raise ScanError(f"{name}: {(~np.isfinite(places).all(1)).sum():,} vertices are not finite numbers.")
+    return ObjFile(
+        name,
+        tuple(lines),
+        places,
+        triangles.astype(np.int64),
+        polygons,
+        corner_normals,
+        np.array(normals, dtype=float).reshape(-1, 3),
+        textured,
+        tuple(materials),
+        np.array(vertex_lines),
+        np.array(normal_lines, dtype=np.int64),
+    )
+
+
+def _corner(word: bytes, vertices: int, normals: int) -> tuple[int, int, bool]:
+    """A corner ``v``, ``v/vt``, ``v//vn`` or ``v/vt/vn``: indices from 0 (no normal: -1), and whether it has a vt."""
+    parts = word.split(b"/")
+    vertex = int(parts[0])
+    normal = int(parts[2]) if len(parts) > 2 and parts[2] else 0
+    if vertex == 0:
+        raise ValueError("indices count from 1")
+    vertex = vertex - 1 if vertex > 0 else vertices + vertex  # negative ones count back from here
+    normal = normal - 1 if normal >= 0 else normals + normal
+    return vertex, normal, len(parts) > 1 and bool(parts[1])
+
+
+def _rewritten(line: bytes, numbers: np.ndarray) -> bytes:
+    """A `v` or `vn` line with other numbers; what follows them (colours) and the line's end stay."""
+    end = line[len(line.rstrip(b"\r\n")) :]
+    words = line.split()
+    place = " ".join(f"{number:.9g}" for number in numbers).encode("ascii")
+    return b" ".join([words[0], place, *words[4:]]) + end
+
+
+def _face_vectors(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    corners = vertices[triangles]
+    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+
+def _frames(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Orthonormal frames (F, 3, 3) of triangles, columns: first edge, across, normal."""
+    normal = _face_vectors(vertices, triangles)
+    normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300)
+    edge = vertices[triangles[:, 1]] - vertices[triangles[:, 0]]
+    edge = edge / np.maximum(np.linalg.norm(edge, axis=1, keepdims=True), 1e-300)
+    return np.stack([edge, np.cross(normal, edge), normal], axis=2)
