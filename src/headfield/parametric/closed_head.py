@@ -28,7 +28,7 @@ FOLDING = (
 JAW_HEADS = 6
 """Random heads on which a wide open jaw is tried as well: the skin under the chin sinks into the neck differently."""
 
-SPARSITY = 2.0
+SPARSITY = 4.0
 """Cost (nats) per unit of an expression weight at zero; see :class:`headfield.parametric.prior.BoxPrior`."""
 
 TURN_DEVIATION = np.radians(4.0)
