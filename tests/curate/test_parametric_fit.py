@@ -169,6 +169,22 @@ def test_scans_of_one_person_share_the_identity_and_the_size(ict, person):
     assert fit.scans[1].expression.sum() < 0.5 < fit.scans[0].expression.sum()
 
 
+def test_a_turn_of_the_head_is_placement_and_only_the_neck_bends(ict):
+    identity = 0.7 * ict.draw_identity(np.random.default_rng(4))
+    turn = np.array([0.0, 0.25, 0.0])
+    scan, truth, _ = scanned(ict, identity, seed=4, count=6000, pose=turn)
+    fit = fit_parametric(ict, [target_of(scan, truth)], ParametricOptions(points=3000))
+    found = fit.scans[0]
+    assert abs(found.pose[1] - 0.25) < 0.12 and np.median(np.abs(found.distances)) < 0.2
+    skull = ict.turning_share == 1
+    off = np.linalg.norm(found.vertices - fit.neutral, axis=1)
+    assert off[skull & ict.face_mask].max() < 0.02 < off[ict.turning_share < 0.2].max()
+    at_rest = fit.mesh().transformed(found.placement.similarity.inverse())
+    posed = Target(Mesh(at_rest.vertices, at_rest.triangles))
+    face = found.placement.similarity.inverse().apply(found.vertices[ict.face_mask])
+    assert np.median(posed.closest(face)[0]) < 0.5  # millimetres: the head at rest lies on the scan's face
+
+
 def test_landmarks_lead_where_the_start_is_far_off_and_missing_ones_are_left_out(ict, person):
     _, scan, truth, landmarks = person
     far = Similarity(Rotation.from_rotvec([0.0, 0.45, 0.0]).as_matrix(), np.array([0.1, 0.05, 0.05]), 1.0).after(truth)

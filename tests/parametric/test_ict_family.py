@@ -95,8 +95,8 @@ def test_missing_data_say_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "ict_facekit.npz").write_text("not an npz")
     with pytest.raises(DataError, match="no ICT-FaceKit npz"):
         read_ict(tmp_path)
-    with pytest.raises(ConfigError, match="unknown head family 'flame'"):
-        load_family("flame")
+    with pytest.raises(ConfigError, match="unknown head family 'smpl'"):
+        load_family("smpl")
 
 
 def test_obj_quads_become_two_triangles(tmp_path):

@@ -22,7 +22,7 @@ from headfield.fit.placement import Placement, millimetres_per_unit, size_log_of
 from headfield.parametric.normalise import normalising_similarity
 from headfield.parametric.protocol import ParametricHead
 from headfield.parametric.topology import vertex_normals
-from headfield.types import Mesh, Similarity
+from headfield.types import Mesh
 
 REACH_UNITS = 0.02
 """Points within this distance of the head (5 mm) are explained by it."""
@@ -37,7 +37,8 @@ class ScanFit:
         placement: Scan frame and unit -> model frame; that of the *fitted* head, whose size it tells.
         expression: (E,) the family's expression numbers.
         pose: (P,) rotation vectors, radians.
-        vertices: (V, 3) the posed head, model frame.
+        vertices: (V, 3) the posed head, model frame: where the head turns on its neck, skull and face stay in the frame
+            and the neck bends.
         points: (N, 3) points of the scan that counted, its own frame.
         distances: (N,) their signed distances to the head in millimetres, positive outside.
         explained: (N,) bool, those that lie on the head: near it, with the same normal, and not beyond its cut.
@@ -210,7 +211,7 @@ def _result(
     lines = problem.lines(identity, states)
     held = problem.weigh(lines, states, problem.options.gate.end)
     scans = [
-        _scan_fit(problem, index, line, state, identity, to_model)
+        _scan_fit(problem, index, line, state, identity)
         for index, (line, state) in enumerate(zip(lines, states))
     ]
     sigma = held[0]["sigma"] * millimetres_per_unit(np.exp(problem.log_scale[0]) * problem.unit, _units(problem, 0))
@@ -222,9 +223,11 @@ def _units(problem: ParametricProblem, index: int) -> str:
 
 
 def _scan_fit(
-    problem: ParametricProblem, index: int, line: Lines, state: ScanState, identity: np.ndarray, to_model: Similarity
+    problem: ParametricProblem, index: int, line: Lines, state: ScanState, identity: np.ndarray
 ) -> ScanFit:
     view, units = problem.views[index], _units(problem, index)
+    # a turn of the head is placement: what stays in the shape is how the neck bends under it
+    to_model = normalising_similarity(problem.head.anchors(problem.head.raw_vertices(identity, None, state.pose)))
     similarity = to_model.after(state.similarity)
     mm = millimetres_per_unit(similarity.scale, units) * to_model.scale
     explained = line.passed & (np.abs(line.residual) * to_model.scale < REACH_UNITS)

@@ -44,6 +44,10 @@ SLIDER_LARGEST = 2.5
 ASYMMETRY = 0.15
 """Deviation of a left or right slider from the pair's common value, and of sideways sliders, in parts of theirs."""
 
+FIT_FREEDOM = 3.0
+"""Variance of a slider when a head is fitted to a scan, in parts of that of draws, and up to its full travel: draws
+must all look plausible, the face in a scan is plausible already."""
+
 _GAIN = {"jawOpen": 1.11, "mouthClose": 1.25, "jawForward": 1.2, "jawLeft": 1.1, "mouthSmile": 0.97, "eyeBlink": 0.82,
          "eyeSquint": 0.8, "browInnerUp": 1.4, "browOuterUp": 1.5, "cheekPuff": 1.15, "mouthFunnel": 1.1,
          "mouthPucker": 1.15, "mouthLeft": 1.3, "mouthFrown": 0.9, "mouthStretch": 1.3, "mouthUpperUp": 1.5,
@@ -103,7 +107,7 @@ class AnnyHead(ClosedHead):
         return np.concatenate([[phenotype[name] for name in PHENOTYPES], sliders])
 
     def identity_prior(self) -> IdentityPrior:
-        """Moments of `draw_identity`: phenotypes by many draws, sliders exactly, in bounds."""
+        """Phenotypes as `draw_identity` draws them, by their moments; sliders with more freedom, see `FIT_FREEDOM`."""
         n = len(PHENOTYPES)
         rng = np.random.default_rng(0)
         drawn = np.array([[value[name] for name in PHENOTYPES] for value in (draw_phenotype(rng) for _ in range(2000))])
@@ -120,13 +124,11 @@ class AnnyHead(ClosedHead):
         sliders = np.diag(own)
         for both in pair.values():
             sliders[np.ix_(both, both)] += 1.0
-        covariance[n:, n:] = sliders * np.outer(self._slider_sd, self._slider_sd)
+        covariance[n:, n:] = FIT_FREEDOM * sliders * np.outer(self._slider_sd, self._slider_sd)
         mean = np.concatenate([drawn.mean(0), np.zeros(len(self.slider_names))])
-        reach = SLIDER_LARGEST * self._slider_sd
+        reach = np.ones(len(self.slider_names))
         lower = [age_of_years(0.0) if name == "age" else 0.0 for name in PHENOTYPES]
-        return IdentityPrior(
-            mean, covariance, np.concatenate([lower, -reach]), np.concatenate([np.ones(n), reach])
-        )
+        return IdentityPrior(mean, covariance, np.concatenate([lower, -reach]), np.concatenate([np.ones(n), reach]))
 
     def _by_identity(self, by_coefficient: np.ndarray, identity: np.ndarray) -> np.ndarray:
         n, step = len(PHENOTYPES), 1e-5

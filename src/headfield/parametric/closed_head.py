@@ -28,7 +28,7 @@ FOLDING = (
 JAW_HEADS = 6
 """Random heads on which a wide open jaw is tried as well: the skin under the chin sinks into the neck differently."""
 
-SPARSITY = 2.0
+SPARSITY = 4.0
 """Cost (nats) per unit of an expression weight at zero; see :class:`headfield.parametric.prior.BoxPrior`."""
 
 TURN_DEVIATION = np.radians(4.0)
@@ -38,21 +38,9 @@ TURN_DEVIATION = np.radians(4.0)
 def may_hide(head: ClosedHead) -> np.ndarray:
     """Interior mask (F,) of a family: triangles that see less than a tenth of the sphere in some pose, two rings more.
 
-    The poses are the mean head's neutral and `FOLDING` expressions and an open jaw on a few random heads. The cap is
-    never interior.
+    The poses are the family's `folding_poses`. The cap is never interior.
     """
-    weights = []
-    for names in FOLDING:
-        weight = np.zeros(len(ARKIT))
-        weight[[ARKIT.index(name) for name in names.split("+")]] = 1.0
-        weights.append(weight)
-    wide = np.zeros(len(ARKIT))
-    wide[ARKIT.index("jawOpen")] = 1.0
-    mean, rng = head.mean_identity(), np.random.default_rng(0)
-    poses = [head.raw_vertices(mean), head.raw_vertices(mean, wide)]
-    poses += [head.raw_vertices(mean, weight) for weight in weights]
-    poses += [head.raw_vertices(head.draw_identity(rng), wide) for _ in range(JAW_HEADS)]
-    return rings_around(head.triangles, may_be_hidden(poses, head.triangles), 2) & ~head.cap
+    return rings_around(head.triangles, may_be_hidden(head.folding_poses(), head.triangles), 2) & ~head.cap
 
 
 class ClosedHead:
@@ -63,11 +51,11 @@ class ClosedHead:
     Args:
         plan: How the solid is closed.
         mean: (S, 3) metres, source vertices of the mean head.
-        identity_basis: (I, S, 3) metres.
+        identity_basis: (I, S, 3) metres; None when the subclass makes source vertices itself.
         expression_basis: (52, L, 3) metres per unit weight, ARKit order, on the solid's linear vertices and already
-            at rest around the neck.
+            at rest around the neck; None for a family without these channels.
         anchor_vertices: (39,) into the solid.
-        landmark_vertices: (68,) into the solid.
+        landmark_vertices: (68,) into the solid; None when the subclass places landmarks itself.
         face_mask: (L,) bool.
         facts_key: What the mirror index and the interior mask depend on; they are cached under it.
         n_identity: Length of the identity vector when it is not the number of rows of `identity_basis`.
@@ -82,10 +70,10 @@ class ClosedHead:
         self,
         plan: SolidPlan,
         mean: np.ndarray,
-        identity_basis: np.ndarray,
-        expression_basis: np.ndarray,
+        identity_basis: np.ndarray | None,
+        expression_basis: np.ndarray | None,
         anchor_vertices: np.ndarray,
-        landmark_vertices: np.ndarray,
+        landmark_vertices: np.ndarray | None,
         face_mask: np.ndarray,
         facts_key: tuple,
         n_identity: int | None = None,
@@ -93,17 +81,20 @@ class ClosedHead:
         self.plan = plan
         self.mean = np.asarray(mean, dtype=np.float64)
         # one float32 row per mode: a head is one matrix-vector product
-        self._identity = np.ascontiguousarray(np.asarray(identity_basis, np.float32).reshape(len(identity_basis), -1))
-        self._expression = np.ascontiguousarray(np.asarray(expression_basis, np.float32).reshape(len(ARKIT), -1))
+        self._identity = None if identity_basis is None else _rows(identity_basis)
+        self._expression = None if expression_basis is None else _rows(expression_basis)
         self._last: tuple[bytes, np.ndarray] | None = None
         self.n_vertices = plan.n_vertices
         self.n_identity = len(identity_basis) if n_identity is None else n_identity
         self.triangles = np.asarray(plan.triangles, dtype=np.int64)
         self.cap = plan.cap
         self.face_mask = np.concatenate([face_mask, np.zeros(plan.neck.n_vertices, dtype=bool)])
-        self.expression_mask = np.abs(self._expression).max(1) > 0
+        self.expression_mask = np.zeros(len(ARKIT), dtype=bool)
+        if self._expression is not None:
+            self.expression_mask = np.abs(self._expression).max(1) > 0
         self.anchor_vertices = np.asarray(anchor_vertices, dtype=np.int64)
-        self.landmark_vertices = np.asarray(landmark_vertices, dtype=np.int64)
+        if landmark_vertices is not None:
+            self.landmark_vertices = np.asarray(landmark_vertices, dtype=np.int64)
         self.mirror, self.interior = self._facts(facts_key)
 
     def _facts(self, key: tuple) -> tuple[np.ndarray, np.ndarray]:
@@ -117,6 +108,21 @@ class ClosedHead:
         interior = may_hide(self)
         save_arrays(path, {"mirror": mirror, "interior": interior})
         return mirror, interior
+
+    def folding_poses(self) -> list[np.ndarray]:
+        """Vertices (V, 3) of heads on which skin hides skin: the mean head's neutral and `FOLDING` expressions, and an
+        open jaw on a few random heads."""
+        weights = []
+        for names in FOLDING:
+            weight = np.zeros(len(ARKIT))
+            weight[[ARKIT.index(name) for name in names.split("+")]] = 1.0
+            weights.append(weight)
+        wide = np.zeros(len(ARKIT))
+        wide[ARKIT.index("jawOpen")] = 1.0
+        mean, rng = self.mean_identity(), np.random.default_rng(0)
+        poses = [self.raw_vertices(mean), self.raw_vertices(mean, wide)]
+        poses += [self.raw_vertices(mean, weight) for weight in weights]
+        return poses + [self.raw_vertices(self.draw_identity(rng), wide) for _ in range(JAW_HEADS)]
 
     def _coefficients(self, identity: np.ndarray) -> np.ndarray:
         return identity
@@ -261,3 +267,8 @@ class ClosedHead:
     def landmarks68(self, vertices: np.ndarray) -> np.ndarray:
         """The 68 Multi-PIE landmarks (68, 3) of vertices (V, 3) in any frame."""
         return np.asarray(vertices)[self.landmark_vertices]
+
+
+def _rows(basis: np.ndarray) -> np.ndarray:
+    """A basis (n, M, 3) as contiguous float32 rows (n, 3M)."""
+    return np.ascontiguousarray(np.asarray(basis, np.float32).reshape(len(basis), -1))
