@@ -32,7 +32,7 @@ class CurateOptions:
     """Parametric heads that are fitted and whose template is registered."""
     model: str = "imhead-open-small"
     """Implicit model that completes what the scanner missed: a released name, a folder, or a hub id."""
-    landmarks: Literal["detect", "search"] = "search"
+    landmarks: Literal["detect", "search"] = "detect"
     """detect finds the face's landmarks in pictures of the scan (extra `landmarks`); search does without them and finds
     the head by its shape alone."""
     units: Literal["mm", "cm", "m", "inch"] | None = None

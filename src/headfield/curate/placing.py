@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from headfield.curate.options import CurateOptions
-from headfield.curate.pictures import scan_picture, tried_picture
+from headfield.curate.pictures import SIZE, scan_picture, tried_picture
 from headfield.curate.records import Made, RejectedError
 from headfield.curate.stages import Arrays, placement_arrays
 from headfield.curate.subjects import RawScan
@@ -22,11 +22,13 @@ def face_of(scan: Scan, raw: RawScan, options: CurateOptions) -> Made:
     """
     if options.landmarks == "search" or raw.landmarks is not None:
         return Made()
-    from headfield.curate.landmarks import find_landmarks
+    from headfield.curate.landmarks import find_landmarks, landmark_picture
 
     found = find_landmarks(scan)
     arrays = {"points": found.points, "confidence": found.confidence, "residual": np.array(found.residual)}
-    return Made(arrays | placement_arrays(found.similarity), {}, found.tried)
+    sides = landmark_picture(scan, found, SIZE)
+    front = sides[:, sides.shape[1] // 3 : 2 * sides.shape[1] // 3]
+    return Made(arrays | placement_arrays(found.similarity), {}, front)
 
 
 def align_scan(scan: Scan, raw: RawScan, landmarks: Arrays, options: CurateOptions) -> Made:
