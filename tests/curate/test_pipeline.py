@@ -27,6 +27,9 @@ from headfield.errors import ConfigError, OutputError, StoreError
 from headfield.io.store import Store
 from headfield.types import ARKIT
 
+STEPS = 2 * (2 * 4 + 2)
+"""Of two people with two scans each: four stages of a scan, two of a person."""
+
 
 @pytest.fixture
 def place(tmp_path):
@@ -75,7 +78,7 @@ def test_store_is_what_training_reads(place):
 
 def test_second_run_does_nothing_and_a_change_redoes_what_follows(place):
     place.run()
-    assert len(place.done) == 2 * (2 + 1 + 2 + 2)
+    assert len(place.done) == STEPS
     before = place.store_bytes()
     outcomes = place.run()
     assert place.done == [] and sum(o.fresh for o in outcomes.values()) == 0 and place.store_bytes() == before
@@ -85,7 +88,7 @@ def test_second_run_does_nothing_and_a_change_redoes_what_follows(place):
     write_scan(place.scans / "bob" / "neutral.npz", 2.5)
     place.run(options={"resolution": 128})
     assert "align neutral.npz" in place.done and "align jaw open.npz" not in place.done
-    assert len(place.done) == 1 + 1 + 2 + 2, "of bob all after the alignment, of the other person nothing"
+    assert len(place.done) == 2 + 2 + 2 + 2, "of bob all after the alignment, of the other person nothing"
     assert len(Store(place.out).records) == 2
 
 
@@ -112,10 +115,10 @@ def test_rejections_failures_and_pictures(place):
     write_scan(place.scans / "odd.npz")
     outcomes = place.run()
     assert outcomes["nothing"].outcome == "rejected" and outcomes["nothing"].reason == "no head in it"
-    assert (place.out / "curation" / "nothing" / "nothing" / "align.jpg").stat().st_size > 100
+    assert (place.out / "curation" / "nothing" / "nothing" / "landmarks.jpg").stat().st_size > 100
     assert outcomes["odd"].outcome == "failed" and "an odd scan" in outcomes["odd"].scans[0].reason
     place.run()
-    assert place.done == ["align odd.npz"], "what failed for no known reason is tried again, what was rejected is not"
+    assert place.done == ["landmarks odd.npz"], "what failed is tried again, what was rejected is not"
 
 
 def test_without_a_neutral_scan(place):
@@ -123,7 +126,9 @@ def test_without_a_neutral_scan(place):
     outcomes = place.run()
     assert outcomes["bob"].outcome == "done" and "No neutral scan" in outcomes["bob"].notes[0]
     bob = Store(place.out).records[1]
-    assert bob.expressions == 2, "the fit's neutral head, and the scan"
+    assert bob.expressions == 2, "a neutral head without the expression, and the scan"
+    rows = Store(place.out).open(bob)["points"].astype(int)
+    assert rows[1, :, 1].min() < rows[0, :, 1].min() - 500, "the chin of the neutral head is up"
     outcomes = place.run(options={"no_neutral": "reject"})
     assert outcomes["bob"].outcome == "rejected" and len(Store(place.out).records) == 1
 
@@ -145,7 +150,7 @@ def test_killed_workers_cost_their_own_stage_only(place):
     died = [line for line in place.done if "victim" in line or "deadly" in line]
     twice = {line for line in died if died.count(line) > 1}
     assert twice == {"complete victim neutral.npz", "complete deadly neutral.npz"}
-    assert len(place.done) - len(died) == 2 * (2 + 1 + 2 + 2), "nobody else's work was done twice"
+    assert len(place.done) - len(died) == STEPS, "nobody else's work was done twice"
     # the same store as without workers, whatever order they finished in
     several = place.store_bytes()
     shutil.rmtree(place.out)

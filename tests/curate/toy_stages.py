@@ -19,7 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "synth"))
 from toy_head import ToyHead
 
 from headfield.curate.records import Made, RejectedError
+from headfield.curate.sampling import sheet_arrays
 from headfield.curate.stages import Stages, placement_arrays
+from headfield.synth.sheet import make_sheet
 from headfield.types import ARKIT, Similarity
 
 HEAD = ToyHead()
@@ -46,37 +48,43 @@ def _once(options, mark: str) -> bool:
     return new
 
 
-def align(scan, raw, options) -> Made:
-    _log(options, "align", raw.path.name)
+def landmarks(scan, raw, options) -> Made:
+    _log(options, "landmarks", raw.path.name)
     if raw.path.stem.startswith("nothing"):
         raise RejectedError("no head in it", np.full((40, 40, 3), 90, np.uint8))
     if raw.path.stem.startswith("odd"):
         raise ValueError("an odd scan")
-    picture = np.full((40, 40, 3), 200, np.uint8)
-    return Made(placement_arrays(Similarity(scale=0.004)), {"units": "mm"}, picture)
+    return Made()
 
 
-def parametric(scans, placements, options) -> Made:
+def align(scan, raw, marks, options) -> Made:
+    _log(options, "align", raw.path.name)
+    return Made(placement_arrays(Similarity(scale=0.004)), {"units": "mm"}, np.full((40, 40, 3), 200, np.uint8))
+
+
+def parametric(scans, marks, placements, options) -> Made:
     _log(options, "parametric", *(scan.name for scan in scans))
     expressions = np.zeros((len(scans), len(ARKIT)))
     expressions[:, ARKIT.index("jawOpen")] = [scan.points[0, 1] for scan in scans]
     identity = np.array([scans[0].points[0, 0] - 1, 0.0])
-    neutral = 4 * HEAD.raw_vertices(identity)
-    places = [placement_arrays(similarity) for similarity, _ in placements]
-    return Made(
-        {
-            "neutral": neutral,
-            "posed": np.stack([4 * HEAD.raw_vertices(identity, weights) for weights in expressions]),
-            "triangles": HEAD.triangles,
-            "expressions": expressions,
-            "anchors": HEAD.anchors(neutral),
-            **{name: np.stack([place[name] for place in places]) for name in places[0]},
-        },
-        {"units": [units for _, units in placements]},
-    )
+    arrays = {
+        "neutral": 4 * HEAD.raw_vertices(identity),
+        "posed": np.stack([4 * HEAD.raw_vertices(identity, weights) for weights in expressions]),
+        "triangles": HEAD.triangles,
+        "expressions": expressions,
+        "anchor_vertices": HEAD._anchors,
+        **sheet_arrays(make_sheet(HEAD)),
+        **placement_arrays(*(placement.similarity for placement in placements)),
+    }
+    return Made(arrays, {"units": [placement.units for placement in placements]})
 
 
-def complete(scan, fitted, which, options) -> Made:
+def model(scans, fitted, units, options) -> Made:
+    _log(options, "model", *(scan.name for scan in scans))
+    return Made(facts={"hair": "short"})
+
+
+def complete(scan, fitted, model_fit, which, options) -> Made:
     _log(options, "complete", scan.name)
     if scan.name.startswith("deadly"):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -87,10 +95,10 @@ def complete(scan, fitted, which, options) -> Made:
     return Made({"vertices": fitted["posed"][which].astype(np.float32), "triangles": fitted["triangles"]})
 
 
-def register(scan, fitted, which, completed, units, options) -> Made:
+def register(scan, marks, fitted, which, units, completed, rest, options) -> Made:
     _log(options, "register", scan.name)
     error = 9.0 if scan.name.startswith("poor") else 0.1
     return Made({"vertices": fitted["posed"][which]}, {"error_mm": error, "coverage": 0.9})
 
 
-STAGES = Stages(align, parametric, complete, register)
+STAGES = Stages(landmarks, align, parametric, model, complete, register)

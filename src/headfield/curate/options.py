@@ -32,6 +32,9 @@ class CurateOptions:
     """Parametric heads that are fitted and whose template is registered."""
     model: str = "imhead-open-small"
     """Implicit model that completes what the scanner missed: a released name, a folder, or a hub id."""
+    landmarks: Literal["detect", "search"] = "detect"
+    """detect finds the face's landmarks in pictures of the scan (extra `landmarks`); search does without them and finds
+    the head by its shape alone."""
     units: Literal["mm", "cm", "m", "inch"] | None = None
     """Unit of all scans whose table or file does not tell; found for each by itself when not given."""
     points: int = 12288

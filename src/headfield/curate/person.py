@@ -6,6 +6,7 @@ one folder per scan. What an earlier run finished from the same scans and option
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,18 +22,14 @@ from headfield.curate.records import (
     REJECTED,
     Made,
     Recorded,
-    RejectedError,
     content_hash,
     key_of,
     recorded,
 )
 from headfield.curate.stages import Stages, placement_of
 from headfield.curate.subjects import NEUTRAL, RawScan, Subject
-from headfield.errors import StoreError
 from headfield.io.store import Record, write_identity
-from headfield.types import ARKIT, Mesh
-
-SAMPLE_VERSION = 1
+from headfield.types import Mesh
 
 
 def curate_subject(
@@ -64,10 +61,30 @@ class _Scan:
     records: dict[str, Recorded]
     reason: str = ""
     outcome: str = DONE
+    number: int = -1
 
     def read(self, options: CurateOptions):
         raw = self.raw if self.raw.units is not None else replace(self.raw, units=options.units)
         return raw.read()
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Both fits of a person: arrays of the template's and of the model's, units of the scans, key and facts."""
+
+    template: dict
+    model: dict
+    units: list[str]
+    key: str
+    facts: dict
+
+
+class _Ended(Exception):
+    """A stage of the person did not end well."""
+
+    def __init__(self, record: Recorded):
+        super().__init__(record.reason)
+        self.record = record
 
 
 class _Person:
@@ -85,145 +102,155 @@ class _Person:
     def curate(self) -> SubjectOutcome:
         """The whole way."""
         for scan in self.scans:
-            self._align(scan)
+            self._place(scan)
         found = self._alive()
         if not found:
             return self._nobody("no scan of this person could be placed")
-        fit = self._do_own("parametric", self._fit_key(found), lambda: self._fit(found))
-        if not fit.done:
+        try:
+            fitted = self._fits(found)
+        except _Ended as end:
             for scan in found:
-                scan.outcome, scan.reason = fit.outcome, fit.reason
-            return self._told(fit.outcome, fit.reason)
-        fitted = fit.arrays()
+                scan.outcome, scan.reason = end.record.outcome, end.record.reason
+            return self._told(end.record.outcome, end.record.reason)
         for number, scan in enumerate(found):
-            self._register(scan, number, fit, fitted)
-        kept = [(number, scan) for number, scan in enumerate(found) if scan.outcome == DONE]
+            scan.number = number
+            self._complete(scan, fitted)
+        rest = self._registered_neutral(found, fitted)
+        for scan in found:
+            if scan is not rest and scan.outcome == DONE:
+                self._register(scan, fitted, rest)
+        kept = self._alive()
         if not kept:
             return self._nobody("no scan of this person is good enough")
-        neutral = self._neutral(kept, fitted)
-        if neutral is None and self.options.no_neutral == "reject":
+        if rest is None and self.options.no_neutral == "reject":
             return self._told(REJECTED, "no neutral scan of this person, and --no-neutral is reject")
-        made = self._sample(kept, neutral, fit, fitted)
+        if rest is None:
+            self.notes.append("No neutral scan: its neutral head is the registered one without the fitted expression.")
+        made = self._sample(kept, rest, fitted)
         if not made.done:
             return self._told(made.outcome, made.reason)
         return self._told(DONE, "", made.facts["record"])
 
     # ---- stages
 
-    def _align(self, scan: _Scan) -> None:
+    def _place(self, scan: _Scan) -> None:
+        """Landmarks and alignment."""
+        options, raw = self.options, scan.raw
         try:
-            content = content_hash(scan.raw.path)
-            marks = None if scan.raw.landmarks is None else content_hash(scan.raw.landmarks)
+            content = content_hash(raw.path)
+            marks = None if raw.landmarks is None else content_hash(raw.landmarks)
         except OSError as error:
-            scan.outcome, scan.reason = FAILED, f"{scan.raw.path.name}: cannot be read ({error.strerror})"
+            scan.outcome, scan.reason = FAILED, f"{raw.path.name}: cannot be read ({error.strerror})"
             return
-        told = [scan.raw.units or self.options.units, scan.raw.scale, scan.raw.up, scan.raw.expression]
-        key = key_of("align", self.work.versions[0], content, marks, told, self.options.model, self.options.seed)
-        self._do(scan, "align", key, lambda: self.work.align(scan.read(self.options), scan.raw, self.options))
-
-    def _fit_key(self, found: list[_Scan]) -> str:
-        options = [self.options.family, self.options.model, self.options.seed]
-        return key_of("parametric", self.work.versions[1], options, [scan.records["align"].key for scan in found])
-
-    def _fit(self, found: list[_Scan]) -> Made:
-        placed = [scan.records["align"] for scan in found]
-        placements = [(placement_of(record.arrays()), record.facts["units"]) for record in placed]
-        return self.work.parametric([scan.read(self.options) for scan in found], placements, self.options)
-
-    def _register(self, scan: _Scan, number: int, fit: Recorded, fitted: dict) -> None:
-        key = key_of("complete", self.work.versions[2], fit.key, number, self.options.resolution)
-        done = self._do(
-            scan, "complete", key, lambda: self.work.complete(scan.read(self.options), fitted, number, self.options)
-        )
-        if not done.done:
+        key = self._key("landmarks", content, marks, raw.scale, options.landmarks)
+        found = self._do(scan, "landmarks", key, lambda: self.work.landmarks(scan.read(options), raw, options))
+        if not found.done:
             return
-        key = key_of("register", self.work.versions[3], key)
-        units = fit.facts["units"][number]
-        done = self._do(
-            scan,
-            "register",
-            key,
-            lambda: self.work.register(scan.read(self.options), fitted, number, completed(scan), units, self.options),
-        )
-        if done.done:
-            against = reasons_against(done.facts, self.options.limits)
-            if against:
-                scan.outcome, scan.reason = REJECTED, "; ".join(against)
+        told = [raw.units or options.units, raw.up, raw.expression]
+        key = self._key("align", key, told, options.model, options.seed)
+        self._do(scan, "align", key, lambda: self.work.align(scan.read(options), raw, found.arrays(), options))
 
-    def _neutral(self, kept: list[tuple[int, _Scan]], fitted: dict) -> int | None:
-        """Position in `kept` of the scan at rest: named so, or unnamed with hardly any expression in its fit."""
-        for position, (_, scan) in enumerate(kept):
-            if scan.raw.expression == NEUTRAL:
-                return position
-        strength = [
-            np.inf if scan.raw.expression is not None and len(self.scans) > 1 else fitted["expressions"][number].max()
-            for number, scan in kept
-        ]
-        best = int(np.argmin(strength))
-        return best if strength[best] <= self.options.limits.neutral else None
+    def _fits(self, found: list[_Scan]) -> _Fitted:
+        """Both fits of the person.
 
-    def _sample(self, kept, neutral: int | None, fit: Recorded, fitted: dict) -> Recorded:
-        order = list(range(len(kept)))
-        if neutral is not None:
-            order.remove(neutral)
-            order.insert(0, neutral)
-        else:
-            self.notes.append("No neutral scan: the neutral head is that of the fit.")
-        chosen = [kept[position] for position in order]
-        sizes = [self.options.points, self.options.samples, self.options.seed, self.options.family]
-        keys = [scan.records["register"].key for _, scan in chosen]
-        facts = [neutral is not None, self.subject.metadata, self.subject.id]
-        key = key_of("sample", SAMPLE_VERSION, fit.key, keys, sizes, facts)
-        place = self.out / self.options.family / self.subject.id
-        return self._do_own(
-            "sample",
-            key,
-            lambda: self._samples(chosen, neutral is not None, fit, fitted),
-            force=not (place / "sdf.npy").exists(),
-        )
+        Raises:
+            _Ended: One did not end well.
+        """
+        options = self.options
 
-    def _samples(self, chosen, has_neutral: bool, fit: Recorded, fitted: dict) -> Made:
-        from headfield.curate.sampling import CuratedHead, normalising, person_arrays
-        from headfield.fit.placement import size_log_of
+        def template() -> Made:
+            placements = [placed(scan.records["align"]) for scan in found]
+            marks = [scan.records["landmarks"].arrays() for scan in found]
+            return self.work.parametric([scan.read(options) for scan in found], marks, placements, options)
 
-        heads = []
-        for position, (number, scan) in enumerate(chosen):
-            expression = fitted["expressions"][number]
-            at_rest = has_neutral and position == 0
-            vertices = scan.records["register"].arrays()["vertices"]
-            heads.append(CuratedHead(completed(scan), vertices, np.zeros(len(ARKIT)) if at_rest else expression))
-        if not has_neutral:
-            rest = Mesh(fitted["neutral"], fitted["triangles"])
-            heads.insert(0, CuratedHead(rest, fitted["neutral"], np.zeros(len(ARKIT))))
-        anchors = fitted["anchors"]
-        rng = np.random.default_rng([self.options.seed, int(key_of("rng", 1, self.subject.id)[:8], 16)])
-        try:
-            arrays = person_arrays(
-                heads, fitted["triangles"], anchors, self.options.points, self.options.samples, rng, self.subject.id
+        key = self._key("parametric", [scan.records["align"].key for scan in found], options.family, options.seed)
+        first = self._do_own("parametric", key, template)
+        units = first.facts.get("units", [])
+        arrays = first.arrays()
+
+        def model() -> Made:
+            return self.work.model([scan.read(options) for scan in found], arrays, units, options)
+
+        second = self._do_own("model", self._key("model", key, options.model), model)
+        return _Fitted(arrays, second.arrays(), units, second.key, second.facts)
+
+    def _complete(self, scan: _Scan, fitted: _Fitted) -> None:
+        options, number = self.options, scan.number
+
+        def work() -> Made:
+            return self.work.complete(scan.read(options), fitted.template, fitted.model, number, options)
+
+        self._do(scan, "complete", self._key("complete", fitted.key, number, options.resolution), work)
+
+    def _register(self, scan: _Scan, fitted: _Fitted, rest: _Scan | None) -> None:
+        """Registration, and what its quality record says."""
+        options, number, units = self.options, scan.number, fitted.units[scan.number]
+
+        def work() -> Made:
+            marks = scan.records["landmarks"].arrays()
+            neutral = None if rest is None else rest.records["register"].arrays()["vertices"]
+            return self.work.register(
+                scan.read(options), marks, fitted.template, number, units, completed(scan), neutral, options
             )
-        except StoreError as error:
-            raise RejectedError(str(error)) from error
-        number = chosen[0][0]
-        total = normalising(anchors).after(placement_of(fitted, number))
-        record = Record(
-            id=self.subject.id,
-            family=self.options.family,
-            split=self.subject.metadata.get("split", "train"),
-            hair=fit.facts.get("hair", "bald"),
-            log_size=size_log_of(total.scale, fit.facts["units"][number]),
-            expressions=len(heads),
-            describe=dict(self.subject.metadata),
-            folder=f"{self.options.family}/{self.subject.id}",
-        )
-        write_identity(self.out, record, arrays)
-        return Made(facts={"record": asdict(record)})
+
+        start = None if rest is None else rest.records["register"].key
+        done = self._do(scan, "register", self._key("register", scan.records["complete"].key, start), work)
+        against = reasons_against(done.facts, options.limits) if done.done else []
+        if against:
+            scan.outcome, scan.reason = REJECTED, "; ".join(against)
+
+    def _registered_neutral(self, found: list[_Scan], fitted: _Fitted) -> _Scan | None:
+        """The scan at rest, registered and good enough: one named so, or unnamed with hardly any expression."""
+        strength = fitted.template["expressions"].max(1)
+        named = [scan for scan in found if scan.raw.expression == NEUTRAL]
+        unnamed = [scan for scan in found if scan.raw.expression is None or len(self.scans) == 1]
+        quiet = [scan for scan in unnamed if strength[scan.number] <= self.options.limits.neutral]
+        for scan in named or sorted(quiet, key=lambda scan: strength[scan.number]):
+            if scan.outcome == DONE:
+                self._register(scan, fitted, None)
+            if scan.outcome == DONE:
+                return scan
+        return None
+
+    def _sample(self, kept: list[_Scan], rest: _Scan | None, fitted: _Fitted) -> Recorded:
+        chosen = kept if rest is None else [rest, *(scan for scan in kept if scan is not rest)]
+        options = self.options
+        keys = [scan.records["register"].key for scan in chosen]
+        facts = [rest is not None, self.subject.metadata, self.subject.id]
+        key = self._key("sample", keys, options.points, options.samples, options.seed, options.family, facts)
+        place = self.out / options.family / self.subject.id
+
+        def work() -> Made:
+            from headfield.curate.sampling import sample_person
+
+            heads = [(scan.number, completed(scan), scan.records["register"].arrays()["vertices"]) for scan in chosen]
+            arrays, log_size = sample_person(
+                heads, rest is not None, fitted.template, fitted.units, options, self.subject.id
+            )
+            record = Record(
+                id=self.subject.id,
+                family=options.family,
+                split=self.subject.metadata.get("split", "train"),
+                hair=fitted.facts.get("hair", "bald"),
+                log_size=log_size,
+                expressions=len(arrays["expressions"]),
+                describe=dict(self.subject.metadata),
+                folder=f"{options.family}/{self.subject.id}",
+            )
+            write_identity(self.out, record, arrays)
+            return Made(facts={"record": asdict(record)})
+
+        return self._do_own("sample", key, work, force=not (place / "sdf.npy").exists())
+
+    def _key(self, stage: str, *parts) -> str:
+        return key_of(stage, self.work.version(stage), *parts)
 
     # ---- bookkeeping
 
     def _do(self, scan: _Scan, stage: str, key: str, work: Callable[[], Made]) -> Recorded:
         done = recorded(scan.folder, stage, key, work, force=self.force)
         scan.records[stage] = done
-        self.fresh += done.fresh
+        self._count(done)
         if not done.done:
             scan.outcome, scan.reason = done.outcome, done.reason
         return done
@@ -231,8 +258,17 @@ class _Person:
     def _do_own(self, stage: str, key: str, work: Callable[[], Made], force: bool = False) -> Recorded:
         done = recorded(self.folder, stage, key, work, force=self.force or force)
         self.own[stage] = done
-        self.fresh += done.fresh
+        self._count(done)
+        if not done.done and stage != "sample":
+            raise _Ended(done)
         return done
+
+    def _count(self, done: Recorded) -> None:
+        self.fresh += done.fresh
+        if done.fresh and "torch" in sys.modules:
+            from headfield.nn.machine import return_freed_memory
+
+            return_freed_memory()
 
     def _alive(self) -> list[_Scan]:
         return [scan for scan in self.scans if scan.outcome == DONE]
@@ -279,6 +315,14 @@ def scan_folders(subject: Subject) -> list[str]:
         scan.path.stem if stems.count(stem) == 1 else f"{scan.path.stem}-{key_of('scan', 1, str(scan.path))[:8]}"
         for stem, scan in zip(stems, subject.scans)
     ]
+
+
+def placed(record: Recorded):
+    """The placement that the alignment left behind, a :class:`headfield.fit.placement.Placement`."""
+    from headfield.fit.placement import Placement, size_log_of
+
+    similarity, units = placement_of(record.arrays()), record.facts["units"]
+    return Placement(similarity, units, size_log_of(similarity.scale, units), 0.0)
 
 
 def completed(scan: _Scan) -> Mesh:

@@ -15,7 +15,7 @@ from headfield.curate.engines import WorkerDied, run_local, run_ray
 from headfield.curate.options import CurateOptions
 from headfield.curate.outcomes import SubjectOutcome, write_outcome
 from headfield.curate.person import curate_subject
-from headfield.curate.records import FAILED, full_disk
+from headfield.curate.records import FAILED, refuse_place
 from headfield.curate.stages import Stages, stages
 from headfield.curate.subjects import Subject
 from headfield.errors import ConfigError
@@ -63,7 +63,7 @@ def curate(
     try:
         return _run(subjects, out, options, engines[engine], workers, force, progress, work or stages())
     except OSError as error:
-        raise full_disk(out, error) from error
+        refuse_place(out, error)
 
 
 def _run(subjects, out: Path, options, engine, workers, force, progress, work) -> list[SubjectOutcome]:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -152,10 +153,10 @@ def recorded(folder: Path, stage: str, key: str, work: Callable[[], Made], *, fo
         content = {"key": key, "outcome": outcome, "reason": reason, "facts": made.facts, **spent}
         write_bytes(folder / f"{stage}.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
     except OSError as error:
-        raise full_disk(folder, error) from error
+        refuse_place(folder, error)
     except OutputError as error:
         if is_full(error.__cause__):
-            raise full_disk(folder, error.__cause__) from error
+            refuse_place(folder, error.__cause__)
         raise
     facts = json.loads(json.dumps(made.facts))  # as a later run reads them
     return Recorded(stage, key, outcome, reason, facts, **spent, folder=folder, fresh=True)
@@ -188,14 +189,18 @@ def is_full(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def full_disk(place: Path, error: OSError) -> OutputError:
-    """What to tell the user when a place cannot be written: the disk is full, or what else it is."""
+def refuse_place(place: Path, error: OSError) -> NoReturn:
+    """Tell the user that a place cannot be written: the disk is full, or what else it is.
+
+    Raises:
+        OutputError: Always.
+    """
     if is_full(error):
-        return OutputError(
+        raise OutputError(
             f"{place}: the disk is full ({error.strerror}). What is finished is kept: free some space and run the same "
             "command again to go on."
-        )
-    return OutputError(f"{place}: cannot be written ({error.strerror or error}); choose another --out.")
+        ) from error
+    raise OutputError(f"{place}: cannot be written ({error.strerror or error}); choose another --out.") from error
 
 
 def _write(folder: Path, stage: str, made: Made) -> None:

@@ -28,7 +28,7 @@ RUN = "run.json"
 PICTURED = 60
 """At most so many scans of a kind are shown with pictures; the tables hold everybody."""
 
-_STAGES = {"align": "placed", "complete": "completed", "register": "registered"}
+_STAGES = {"landmarks": "landmarks", "align": "placed", "complete": "completed", "register": "registered"}
 _SHADES = {DONE: "kept", REJECTED: "rejected", FAILED: "failed"}
 
 Entry = tuple[SubjectOutcome, ScanOutcome]

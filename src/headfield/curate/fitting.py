@@ -1,0 +1,88 @@
+"""The fits of a person, who has one identity in all scans: of an explicit head, and of the implicit model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from headfield.curate.options import CurateOptions
+from headfield.curate.records import Made
+from headfield.curate.stages import Arrays, placement_arrays, placement_of
+from headfield.fit.placement import Placement, size_log_of
+from headfield.types import ARKIT, Scan
+
+
+def fit_template(
+    scans: Sequence[Scan],
+    landmarks: Sequence[Arrays],
+    placements: Sequence[Placement],
+    options: CurateOptions,
+) -> Made:
+    """The explicit head of a person: its identity, and of each scan the placement and the expression.
+
+    The head is not turned on its neck: skull and face define the frame of every scan, and how the neck bends beneath
+    is left to the registration.
+
+    Raises:
+        ScanError: A scan has hardly any point around its head.
+    """
+    from headfield.curate.parametric_fit import fit_parametric
+    from headfield.curate.parametric_options import ParametricOptions
+    from headfield.curate.parametric_target import ScanTarget
+    from headfield.curate.sampling import sheet_arrays
+    from headfield.synth.person import family
+
+    head, sheet = family(options.family)
+    targets = [
+        ScanTarget(scan, placement, marks.get("points"), marks.get("confidence"))
+        for scan, placement, marks in zip(scans, placements, landmarks)
+    ]
+    fit = fit_parametric(head, targets, ParametricOptions(pose=False, seed=options.seed))
+    expressions = np.zeros((len(scans), len(ARKIT)))
+    if head.n_expression == len(ARKIT):
+        expressions = np.stack([one.expression for one in fit.scans])
+    return Made(
+        {
+            "neutral": fit.neutral,
+            "posed": np.stack([one.vertices for one in fit.scans]),
+            "triangles": np.asarray(head.triangles),
+            "skin": ~np.asarray(head.interior),
+            **sheet_arrays(sheet),
+            "expressions": expressions,
+            "identity": fit.identity,
+            "anchor_vertices": np.asarray(head.anchor_vertices),
+            "landmark_vertices": np.asarray(head.landmark_vertices),
+            **placement_arrays(*(one.placement.similarity for one in fit.scans)),
+        },
+        {
+            "units": [one.placement.units for one in fit.scans],
+            "fit_mm": [one.placement.evidence["median_mm"] for one in fit.scans],
+            "explained": [one.placement.evidence["explained"] for one in fit.scans],
+        },
+    )
+
+
+def fit_model(scans: Sequence[Scan], fitted: Arrays, units: Sequence[str], options: CurateOptions) -> Made:
+    """The implicit model of a person, from which completion takes what the scanner missed.
+
+    Raises:
+        ScanError: Hardly any points lie around a head.
+    """
+    from headfield.fit.options import FitOptions
+    from headfield.fit.run import fit_placed
+    from headfield.models.release import load
+
+    starts = []
+    for number, unit in enumerate(units):
+        similarity = placement_of(fitted, number)
+        starts.append(Placement(similarity, unit, size_log_of(similarity.scale, unit), 0.0))
+    fit = fit_placed(scans, starts, load(options.model), FitOptions(seed=options.seed, refuse=False))
+    return Made(
+        {
+            "identity": np.asarray(fit.identity),
+            "expressions": np.stack([one.expression for one in fit.scans]),
+            **placement_arrays(*(one.placement for one in fit.scans)),
+        },
+        {"hair": fit.component if fit.component != "all" else "bald"},
+    )
