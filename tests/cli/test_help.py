@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = ("torch", "trimesh", "scipy", "skimage", "matplotlib", "igl", "anny", "huggingface_hub")
-VERBS = ("fit", "wrap", "sample", "animate", "export", "synth", "train", "evaluate", "store", "doctor")
+VERBS = ("fit", "landmarks", "wrap", "sample", "animate", "export", "synth", "train", "evaluate", "store", "doctor")
 
 
 def _run(code: str) -> subprocess.CompletedProcess:
