@@ -110,19 +110,19 @@ def fit_person(scans: Sequence[Scan], placements: Sequence[tuple[Similarity, str
 
 def complete_scan(scan: Scan, fitted: Arrays, which: int, options: CurateOptions) -> Made:
     """A closed head that keeps what the scanner saw; what it missed comes from the implicit model."""
-    from headfield.fit.detail import with_detail
+    from headfield.curate.complete import complete
     from headfield.fit.normal_equations import codes_of
-    from headfield.surface.mesh_head import mesh_of
-    from headfield.surface.seen import seen_mask
 
     model, expression = _model(options.model), fitted["expressions"][which]
     codes = codes_of(model, fitted["identity"], expression if expression.any() else None)
-    mesh = mesh_of(model, codes, options.resolution)
-    points = placement_of(fitted, which).apply(scan.points)
-    seen = seen_mask(mesh.vertices, mesh.normals, points, reach=0.03)
-    mesh = with_detail(mesh, model, codes, points, seen)
-    arrays = {"vertices": mesh.vertices.astype(np.float32), "triangles": mesh.triangles.astype(np.int32), "seen": seen}
-    return Made(arrays, {"seen": float(seen.mean())}, mesh_picture(mesh))
+    done = complete(model, codes, placement_of(fitted, which).apply(scan.points), resolution=options.resolution)
+    mesh = done.mesh
+    arrays = {
+        "vertices": mesh.vertices.astype(np.float32),
+        "triangles": mesh.triangles.astype(np.int32),
+        "seen": mesh.attributes["seen"],
+    }
+    return Made(arrays, done.facts(), mesh_picture(mesh))
 
 
 def register_scan(
