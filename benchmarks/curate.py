@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -225,8 +226,15 @@ def main() -> None:
         rate = 3600 * scans / wall
         print(f"{args.engine}, {args.workers} workers: {scans} scans in {wall:.0f} s, {rate:.0f} an hour")
     worked = sum(sum((o.seconds or {}).values()) + sum(sum(s.seconds.values()) for s in o.scans) for o in outcomes)
-    print(f"{worked / scans:.1f} s of a worker per scan; most memory of a worker "
-          f"{max(o.peak_mb for o in outcomes) / 1024:.2f} GiB")
+    most = max(outcome.peak_mb for outcome in outcomes) / 1024
+    print(f"{worked / scans:.1f} s of a core per scan: {3600 * scans / worked:.0f} an hour on each free core; "
+          f"at most {most:.2f} GiB in a worker")
+    stages = Counter()
+    for outcome in outcomes:
+        stages.update(outcome.seconds or {})
+        for scan in outcome.scans:
+            stages.update(scan.seconds)
+    print(", ".join(f"{stage} {spent / scans:.1f} s" for stage, spent in stages.most_common()))
     rows = [row for n in range(args.people) for row in errors_of(store, n, args.expressions, args.family)]
     print(table(rows))
     (args.out / "errors.json").write_text(json.dumps({"options": asdict(options), "rows": rows}, indent=1))

@@ -84,7 +84,7 @@ def model(scans, fitted, units, options) -> Made:
     return Made(facts={"hair": "short"})
 
 
-def complete(scan, fitted, model_fit, which, options) -> Made:
+def complete(scan, fitted, model_fit, which, units, options) -> Made:
     _log(options, "complete", scan.name)
     if scan.name.startswith("deadly"):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -175,10 +175,10 @@ class _Person:
         return _Fitted(arrays, second.arrays(), units, second.key, second.facts)
 
     def _complete(self, scan: _Scan, fitted: _Fitted) -> None:
-        options, number = self.options, scan.number
+        options, number, units = self.options, scan.number, fitted.units[scan.number]
 
         def work() -> Made:
-            return self.work.complete(scan.read(options), fitted.template, fitted.model, number, options)
+            return self.work.complete(scan.read(options), fitted.template, fitted.model, number, units, options)
 
         self._do(scan, "complete", self._key("complete", fitted.key, number, options.resolution), work)
 
@@ -290,7 +290,7 @@ class _Person:
                 next(reversed(scan.records), ""),
                 scan.reason,
                 {key: value for done in scan.records.values() for key, value in done.facts.items()},
-                {stage: done.seconds for stage, done in scan.records.items()},
+                {stage: done.cpu for stage, done in scan.records.items()},
             )
             for scan in self.scans
         )
@@ -303,7 +303,7 @@ class _Person:
             scans,
             record,
             self.fresh,
-            {stage: done.seconds for stage, done in self.own.items()},
+            {stage: done.cpu for stage, done in self.own.items()},
             max((done.peak_mb for done in everything), default=0.0),
         )
 
