@@ -29,7 +29,7 @@ from headfield.curate.records import (
 from headfield.curate.stages import Stages, placement_of
 from headfield.curate.subjects import NEUTRAL, RawScan, Subject
 from headfield.io.store import Record, write_identity
-from headfield.types import Mesh
+from headfield.types import Mesh, Scan
 
 
 def curate_subject(
@@ -62,10 +62,14 @@ class _Scan:
     reason: str = ""
     outcome: str = DONE
     number: int = -1
+    content: Scan | None = None
 
-    def read(self, options: CurateOptions):
-        raw = self.raw if self.raw.units is not None else replace(self.raw, units=options.units)
-        return raw.read()
+    def read(self, options: CurateOptions) -> Scan:
+        """The scan; the file is read once, and only when a stage has work to do."""
+        if self.content is None:
+            raw = self.raw if self.raw.units is not None else replace(self.raw, units=options.units)
+            self.content = raw.read()
+        return self.content
 
 
 @dataclass(frozen=True)
