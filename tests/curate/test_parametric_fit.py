@@ -141,7 +141,7 @@ def test_a_head_that_the_family_can_say_is_found(ict, person):
 
 def test_the_answer_hangs_on_neither_the_sign_of_normals_nor_the_frame(ict, person):
     _, scan, truth, _ = person
-    options = ParametricOptions(points=2000, iterations=16)
+    options = ParametricOptions(points=1200, iterations=13)
     start = jittered(truth, np.random.default_rng(1))
     plain = fit_parametric(ict, [target_of(scan, start)], options)
     inward = fit_parametric(ict, [target_of(replace(scan, normals=-scan.normals), start)], options)
@@ -159,7 +159,7 @@ def test_scans_of_one_person_share_the_identity_and_the_size(ict, person):
     identity, scan, truth, _ = person
     calm, calm_truth, _ = scanned(ict, identity, None, seed=5)
     rng = np.random.default_rng(2)
-    options = ParametricOptions(points=2500, iterations=20)
+    options = ParametricOptions(points=1500, iterations=16)
     targets = [target_of(scan, jittered(truth, rng)), target_of(calm, jittered(calm_truth, rng))]
     fit = fit_parametric(ict, targets, options)
     assert len(fit.scans) == 2

@@ -237,3 +237,44 @@ def test_wrong_gnm_files_say_what_is_wrong(toy, tmp_path, monkeypatch):
         fetch_gnm()
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda repo, file, revision: str(tmp_path / file))
     assert fetch_gnm() == tmp_path / "v3_0" / "gnm_head.npz"
+
+
+def test_a_template_with_more_holes_that_is_not_quite_symmetric_closes_as_well(toy, tmp_path):
+    arrays = flame_arrays(toy)
+    crooked = toy.vertices + smooth_basis(toy.vertices, 1, 0.0005, 7)[:, :, 0]
+    centres = toy.vertices[toy.triangles].mean(1)
+    mouth = (np.abs(centres[:, :2] - [0.0, -0.05]) < [0.012, 0.007]).all(1) & (centres[:, 2] > 0)
+    back = np.zeros(len(toy.triangles), dtype=bool)  # eyeballs open behind
+    for ball in toy.balls:
+        mine = np.isin(toy.triangles[:, 0], ball)
+        back |= mine & (centres[:, 2] < toy.vertices[ball, 2].mean() - 0.011)
+    assert mouth.any() and back.any()
+    kept = toy.triangles[~mouth & ~back].astype(np.uint32)
+    path = write_flame(tmp_path / "flame.pkl", toy, v_template=crooked, f=kept, J=arrays["J"])
+    head = load_flame(path)
+    assert is_closed(head.triangles) and components(head.triangles).max() == 2
+    vertices = head.raw_vertices(head.mean_identity())
+    assert all(signed_volume(vertices, head.triangles[components(head.triangles) == k]) > 0 for k in range(3))
+
+
+def test_a_rigged_head_is_fitted_to_a_scan(gnm):
+    pytest.importorskip("igl", reason="needs libigl")
+    from headfield.curate.parametric_fit import fit_parametric
+    from headfield.curate.parametric_options import ParametricOptions
+    from headfield.curate.parametric_target import ScanTarget
+    from headfield.fit.placement import Placement
+    from headfield.surface.nearest import sample_surface
+    from headfield.types import Mesh, Scan
+
+    identity, expression, _ = state_of(gnm, 5)
+    raw = gnm.raw_vertices(identity, expression, np.r_[0.0, 0.1, 0.0, np.zeros(6)])
+    places = sample_surface(Mesh(raw, gnm.triangles), 4000, np.random.default_rng(0), ~gnm.interior & ~gnm.cap)
+    scan = Scan(1000 * places.points, places.normals, name="egg", units="mm")
+    mean = normalising_similarity(gnm.anchors(gnm.raw_vertices(gnm.mean_identity())))
+    placement = Placement(mean.after(Similarity(scale=0.001)), "mm", 0.0, 0.0)
+    landmarks = 1000 * gnm.landmarks68(raw)
+    fit = fit_parametric(gnm, [ScanTarget(scan, placement, landmarks)], ParametricOptions(points=2000))
+    found = fit.scans[0]
+    assert np.median(np.abs(found.distances)) < 0.1 and np.nanmedian(found.landmark_mm) < 1.0
+    assert found.expression.shape == (5,) and found.pose.shape == (9,)
+    assert np.corrcoef(found.expression, expression)[0, 1] > 0.9

@@ -24,6 +24,8 @@ class ParametricOptions:
     """Least standard deviation of distances (0.4 mm): what the family cannot say."""
     trust: float = 0.25
     """Independent observations per point: neighbours agree."""
+    scalp: float = 0.2
+    """Weight of points outside the head over parts that may wear hair, which no explicit family has."""
     landmark_sigma: float = 0.012
     """Standard deviation of a landmark of full confidence (3 mm)."""
     landmark_gate: float = 0.04

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix, kron, vstack
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from headfield.curate.parametric_options import ParametricOptions
 from headfield.curate.parametric_target import View
 from headfield.fit.cholesky import normal_products
-from headfield.fit.gate import geman_mcclure, noise_of
+from headfield.fit.gate import HAIR_PARTS, geman_mcclure, noise_of
 from headfield.fit.normal_equations import CENTRE, POSE
 from headfield.frames import UNITS_IN_METRES
 from headfield.parametric.derivatives import on_triangles
@@ -78,7 +79,8 @@ class ParametricProblem:
     def __init__(self, head: ParametricHead, views: list[View], options: ParametricOptions) -> None:
         self.head, self.views, self.options = head, views, options
         self.identity, self.expression, self.pose = head.identity_prior(), head.expression_prior(), head.pose_prior()
-        mean = normalising_similarity(head.anchors(head.raw_vertices(self.identity.mean)))
+        raw = head.raw_vertices(self.identity.mean)
+        mean = normalising_similarity(head.anchors(raw))
         self.unit = mean.scale
         """Model units per unit of the family's own frame."""
         back = mean.inverse()
@@ -92,6 +94,8 @@ class ParametricProblem:
         self._landmark_functionals = kron(head.landmark_rows, np.eye(3), format="csr")
         self._over_cut = np.zeros(len(head.mirror), dtype=bool)
         self._over_cut[head.triangles[head.cap]] = True
+        may_wear = HAIR_PARTS[cKDTree(head.anchors(raw)).query(raw)[1]]
+        self._worth = np.where(may_wear, options.scalp, 1.0)
         self._visible: list[np.ndarray] = []
 
     @property
@@ -144,10 +148,14 @@ class ParametricProblem:
         floor = 0.6 * (scale - self.options.gate.end)  # while the gate is wide, residuals are misplacement, not noise
         for index, (line, state) in enumerate(zip(lines, states)):
             residual = self.stretch(index, state) * line.residual
-            weight = geman_mcclure(residual, scale)[1] * line.passed
+            weight = geman_mcclure(residual, scale)[1] * line.passed * self._worth_of(line)
             sigma = max(self.options.sigma, floor, noise_of(residual, weight)) if weight.any() else scale
             held.append({"weight": weight * (self.options.trust / sigma**2), "sigma": sigma, "scale": scale})
         return held
+
+    def _worth_of(self, line: Lines) -> np.ndarray:
+        """What points (N,) count beside their distance: little where they may be hair, which lies outside."""
+        return np.where(line.residual > 0, self._worth[line.corners].min(1), 1.0)
 
     def cost(self, identity, states: list[ScanState], lines: list[Lines], held: list[dict]) -> float:
         """Negative log-likelihood plus priors, under the noise of `held`; points that are gated out cost as much as
@@ -156,7 +164,7 @@ class ParametricProblem:
         for index, (line, state, weights) in enumerate(zip(lines, states, held)):
             stretch = self.stretch(index, state)
             cost, _ = geman_mcclure(stretch * line.residual, weights["scale"])
-            cost = np.where(line.passed, cost, weights["scale"] ** 2)
+            cost = np.where(line.passed, cost, weights["scale"] ** 2) * self._worth_of(line)
             total += 0.5 * self.options.trust * float(cost.sum()) / weights["sigma"] ** 2
             gap = np.linalg.norm(stretch * line.landmark, axis=1)
             robust, _ = geman_mcclure(gap, self.options.landmark_gate)

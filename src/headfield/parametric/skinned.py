@@ -56,14 +56,19 @@ class SkinnedModel:
 
     def posed(self, identity: np.ndarray, expression: np.ndarray | None, pose: np.ndarray | None) -> np.ndarray:
         """Vertices (S, 3) with an expression (E,) and a pose (3 (J - 1),), None for rest."""
+        shape, joints = self._shape(identity, expression)
+        if pose is None or not np.any(pose):
+            return shape
+        return self._skinned(shape, joints, np.asarray(pose, dtype=float))
+
+    def _shape(self, identity: np.ndarray, expression: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices (S, 3) and joints (J, 3) before any joint turns."""
         shape = self.neutral(identity)
         joints = self.joints + (self.joints_by_identity @ identity).reshape(-1, 3)
         if expression is not None:
             shape = shape + (self.expression @ np.asarray(expression, np.float32)).reshape(-1, 3)
             joints = joints + (self.joints_by_expression @ expression).reshape(-1, 3)
-        if pose is None or not np.any(pose):
-            return shape
-        return self._skinned(shape, joints, pose)
+        return shape, joints
 
     def derivatives(
         self, functionals: csr_matrix, identity: np.ndarray, expression: np.ndarray | None, pose: np.ndarray | None
@@ -71,7 +76,7 @@ class SkinnedModel:
         """Derivatives of linear functionals (N, 3S) of `posed`."""
         pose = np.zeros(self.n_pose) if pose is None else np.asarray(pose, dtype=float)
         world, chain = self._world(pose)
-        blocks = np.einsum("sj,jab->sab", self.weights, world)
+        blocks = (self.weights @ world.reshape(-1, 9)).reshape(-1, 3, 3)
         of_shape = csr_matrix(functionals @ block_diagonal(blocks))
         # x = sum_j w_j (R_j x + c_j) with c = chain k, linear in the joints k
         count, n_joints = functionals.shape[0], len(self.parents)
@@ -80,27 +85,21 @@ class SkinnedModel:
         by_identity = dense(of_shape, self.identity) + of_joints @ self.joints_by_identity
         by_expression = dense(of_shape, self.expression) + of_joints @ self.joints_by_expression
         by_pose = np.empty((count, self.n_pose))
+        shape, joints = self._shape(identity, expression)
         for k in range(self.n_pose):
             step = _STEP * np.eye(self.n_pose)[k]
-            ends = [self.posed_at(identity, expression, pose + sign * step) for sign in (-1, 1)]
+            ends = [self._skinned(shape, joints, pose + sign * step) for sign in (-1, 1)]
             by_pose[:, k] = functionals @ (ends[1] - ends[0]).ravel() / (2 * _STEP)
         return Derivatives(by_identity, by_expression, by_pose)
-
-    def posed_at(self, identity: np.ndarray, expression: np.ndarray | None, pose: np.ndarray) -> np.ndarray:
-        """As `posed`, by the same arithmetic for every pose, the rest pose too."""
-        shape = self.posed(identity, expression, None)
-        joints = self.joints + (self.joints_by_identity @ identity).reshape(-1, 3)
-        if expression is not None:
-            joints = joints + (self.joints_by_expression @ expression).reshape(-1, 3)
-        return self._skinned(shape, joints, pose)
 
     def _skinned(self, shape: np.ndarray, joints: np.ndarray, pose: np.ndarray) -> np.ndarray:
         world, chain = self._world(pose)
         if self.correctives is not None:
-            local = Rotation.from_rotvec(np.asarray(pose, dtype=float).reshape(-1, 3)).as_matrix() - np.eye(3)
+            local = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix() - np.eye(3)
             shape = shape + (local.ravel().astype(np.float32) @ self.correctives).reshape(-1, 3)
         moved = (chain @ joints.ravel()).reshape(-1, 3)
-        return np.einsum("sj,jab,sb->sa", self.weights, world, shape, optimize=True) + self.weights @ moved
+        blended = (self.weights @ world.reshape(-1, 9)).reshape(-1, 3, 3)
+        return np.matmul(blended, shape[:, :, None])[:, :, 0] + self.weights @ moved
 
     def _world(self, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rotations (J, 3, 3) of the joints in the world, and the matrix (3J, 3J) from joints to the translations
