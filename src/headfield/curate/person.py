@@ -165,7 +165,8 @@ class _Person:
         def template() -> Made:
             placements = [placed(scan.records["align"]) for scan in found]
             marks = [scan.records["landmarks"].arrays() for scan in found]
-            return self.work.parametric([scan.read(options) for scan in found], marks, placements, options)
+            names = [scan.raw.expression for scan in found]
+            return self.work.parametric([scan.read(options) for scan in found], names, marks, placements, options)
 
         key = self._key("parametric", [scan.records["align"].key for scan in found], options.family, options.seed)
         first = self._do_own("parametric", key, template)
@@ -235,7 +236,7 @@ class _Person:
                 id=self.subject.id,
                 family=options.family,
                 split=self.subject.metadata.get("split", "train"),
-                hair=fitted.facts.get("hair", "bald"),
+                hair=fitted.facts.get("hair", "unknown"),
                 log_size=log_size,
                 expressions=len(arrays["expressions"]),
                 describe=dict(self.subject.metadata),

@@ -11,7 +11,6 @@ import errno
 import hashlib
 import io
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -184,6 +183,10 @@ def _outcome(work: Callable[[], Made]) -> tuple[Made, str, str]:
 
 
 def _peak_mb() -> float:
+    try:
+        import resource
+    except ImportError:  # not POSIX
+        return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
 
