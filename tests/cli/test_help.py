@@ -8,7 +8,10 @@ import sys
 import pytest
 
 HEAVY = ("torch", "trimesh", "scipy", "skimage", "matplotlib", "igl", "anny", "huggingface_hub")
-VERBS = ("fit", "landmarks", "wrap", "sample", "animate", "export", "synth", "train", "evaluate", "store", "doctor")
+VERBS = (
+    "fit", "landmarks", "wrap", "sample", "animate", "export", "synth", "curate", "train", "evaluate", "store",
+    "doctor",
+)  # fmt: skip
 
 
 def _run(code: str) -> subprocess.CompletedProcess:

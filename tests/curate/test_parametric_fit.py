@@ -208,6 +208,13 @@ def test_neutral_and_upright_when_told_so(ict, person):
     assert not found.expression.any() and not found.pose.any()
 
 
+def test_a_scan_that_is_known_to_be_neutral_keeps_no_expression(ict, person):
+    _, scan, truth, _ = person
+    targets = [target_of(scan, truth, at_rest=True), target_of(scan, truth)]
+    fit = fit_parametric(ict, targets, ParametricOptions(points=800, iterations=8))
+    assert not fit.scans[0].expression.any() and fit.scans[1].expression.any()
+
+
 def test_body_and_strays_do_not_pull(ict):
     identity = 0.7 * ict.draw_identity(np.random.default_rng(8))
     scan, truth, _ = scanned(ict, identity, seed=8, count=4000)

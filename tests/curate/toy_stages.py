@@ -62,7 +62,7 @@ def align(scan, raw, marks, options) -> Made:
     return Made(placement_arrays(Similarity(scale=0.004)), {"units": "mm"}, np.full((40, 40, 3), 200, np.uint8))
 
 
-def parametric(scans, marks, placements, options) -> Made:
+def parametric(scans, names, marks, placements, options) -> Made:
     _log(options, "parametric", *(scan.name for scan in scans))
     expressions = np.zeros((len(scans), len(ARKIT)))
     expressions[:, ARKIT.index("jawOpen")] = [scan.points[0, 1] for scan in scans]
@@ -84,7 +84,7 @@ def model(scans, fitted, units, options) -> Made:
     return Made(facts={"hair": "short"})
 
 
-def complete(scan, fitted, model_fit, which, options) -> Made:
+def complete(scan, fitted, model_fit, which, units, options) -> Made:
     _log(options, "complete", scan.name)
     if scan.name.startswith("deadly"):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -18,6 +18,9 @@ from headfield.curate.gather import Layout
 from headfield.curate.options import CurateOptions
 from headfield.errors import ConfigError
 
+WORKER_BYTES = 3 * 2**30
+"""Memory that a worker may take."""
+
 
 @dataclass(frozen=True)
 class CurateCommand:
@@ -39,7 +42,7 @@ class CurateCommand:
     engine: Literal["local", "ray"] = "local"
     """local: worker processes here; ray: a Ray cluster (RAY_ADDRESS), scans and store at the same paths everywhere."""
     workers: int | None = None
-    """Worker processes, about 2 GiB each; default one per core. 0 works in this process."""
+    """Worker processes, up to 3 GiB each; default one per core as far as the memory goes, 0 works in this process."""
     only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID...")] = ()
     """Only these people."""
     force: bool = False
@@ -59,7 +62,7 @@ class CurateCommand:
             raise ConfigError(f"--workers {self.workers}: give 0 or more.")
         found = gather(self.scans, self.csv, layout=self.layout)
         subjects = _chosen(found.subjects, self.only)
-        default = 0 if self.engine == "ray" else os.cpu_count() or 1
+        default = 0 if self.engine == "ray" else _local_workers()
         workers = default if self.workers is None else self.workers
         begin = time.perf_counter()
         with resumable_folder(self.out, began="curation/*/*"), _progress(len(subjects)) as tell:
@@ -92,6 +95,15 @@ class CurateCommand:
                 notes.append(f"{outcome.id} {outcome.outcome}: {outcome.reason}")
         summary(f"store {self.out}", rows, tuple(notes))
         return 1 if kinds[FAILED] or not kinds[DONE] else 0
+
+
+def _local_workers() -> int:
+    """One worker per core, as far as three quarters of the memory go."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not POSIX
+        return os.cpu_count() or 1
+    return max(1, min(os.cpu_count() or 1, int(0.75 * memory / WORKER_BYTES)))
 
 
 def _chosen(subjects, only: tuple[str, ...]):

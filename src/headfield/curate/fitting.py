@@ -9,17 +9,21 @@ import numpy as np
 from headfield.curate.options import CurateOptions
 from headfield.curate.records import Made
 from headfield.curate.stages import Arrays, placement_arrays, placement_of
+from headfield.curate.subjects import NEUTRAL
 from headfield.fit.placement import Placement, size_log_of
 from headfield.types import ARKIT, Scan
 
 
 def fit_template(
     scans: Sequence[Scan],
+    names: Sequence[str | None],
     landmarks: Sequence[Arrays],
     placements: Sequence[Placement],
     options: CurateOptions,
 ) -> Made:
     """The explicit head of a person: its identity, and of each scan the placement and the expression.
+
+    The expression of a scan that is named neutral is held at rest, so that identity and expression are told apart.
 
     The head is not turned on its neck: skull and face define the frame of every scan, and how the neck bends beneath
     is left to the registration.
@@ -35,8 +39,8 @@ def fit_template(
 
     head, sheet = family(options.family)
     targets = [
-        ScanTarget(scan, placement, marks.get("points"), marks.get("confidence"))
-        for scan, placement, marks in zip(scans, placements, landmarks)
+        ScanTarget(scan, placement, marks.get("points"), marks.get("confidence"), name == NEUTRAL)
+        for scan, name, placement, marks in zip(scans, names, placements, landmarks)
     ]
     fit = fit_parametric(head, targets, ParametricOptions(pose=False, seed=options.seed))
     expressions = np.zeros((len(scans), len(ARKIT)))
@@ -84,5 +88,5 @@ def fit_model(scans: Sequence[Scan], fitted: Arrays, units: Sequence[str], optio
             "expressions": np.stack([one.expression for one in fit.scans]),
             **placement_arrays(*(one.placement for one in fit.scans)),
         },
-        {"hair": fit.component if fit.component != "all" else "bald"},
+        {"hair": fit.component if fit.component != "all" else "unknown"},
     )

@@ -20,7 +20,7 @@ class QualityLimits:
     """Largest share of the registered template's triangles that are turned over."""
     max_self_intersections: float = 0.01
     """Largest share of the registered template's triangles that another one pierces."""
-    neutral: float = 0.2
+    neutral: float = 0.4
     """A scan whose name does not tell counts as neutral when no fitted expression weight exceeds this."""
 
 

@@ -27,7 +27,7 @@ class ScanOutcome:
         stage: The stage that it came to.
         reason: Why it is not in the store, else empty.
         facts: Its quality record.
-        seconds: By stage.
+        seconds: Processor seconds by stage.
     """
 
     name: str
@@ -52,7 +52,7 @@ class SubjectOutcome:
         scans: What came of each scan.
         record: The store's record, or None.
         fresh: Stages that were done in this run.
-        seconds: By stage of the person.
+        seconds: Processor seconds by stage of the person.
         peak_mb: Most memory that a worker had used by the end of any of the stages, megabytes.
     """
 

@@ -198,6 +198,8 @@ def _expressions(problem: ParametricProblem, hessian, slope, factor: Cholesky, n
     count = len(now) // problem.head.n_expression
     lower = np.maximum(np.tile(problem.expression.lower, count), now - 0.5)
     upper = np.minimum(np.tile(problem.expression.upper, count), now + 0.5)
+    held = np.repeat([view.at_rest for view in problem.views], problem.head.n_expression)
+    lower[held] = upper[held] = now[held]
     return box_minimum(reduced, linear, now, lower, upper)
 
 

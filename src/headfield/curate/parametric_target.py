@@ -30,12 +30,14 @@ class ScanTarget:
         placement: Where its head is: scan frame and unit -> model frame.
         landmarks: (68, 3) in the scan's frame, NaN where not found, or None.
         confidence: (68,) in [0, 1], or None for full confidence wherever there is a landmark.
+        at_rest: The scan is known to be neutral: its expression is held at rest.
     """
 
     scan: Scan
     placement: Placement
     landmarks: np.ndarray | None = None
     confidence: np.ndarray | None = None
+    at_rest: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class View:
         landmarks: (68, 3), zero where not found.
         confidence: (68,), 0 where not found.
         placement: Of the target.
+        at_rest: Of the target.
     """
 
     name: str
@@ -59,6 +62,7 @@ class View:
     landmarks: np.ndarray
     confidence: np.ndarray
     placement: Placement
+    at_rest: bool = False
 
 
 def view_of(target: ScanTarget, mean: np.ndarray, normals: np.ndarray, count: int, seed: int = 0) -> View:
@@ -91,7 +95,7 @@ def view_of(target: ScanTarget, mean: np.ndarray, normals: np.ndarray, count: in
         own, signed = _sided(np.asarray(dense.normals, float)[near], placed[near], target.placement, mean, normals)
     if own is None:
         own = estimated_normals(dense.points[finite], points)
-    return View(scan.name, points, own, signed, *_landmarks(target), target.placement)
+    return View(scan.name, points, own, signed, *_landmarks(target), target.placement, target.at_rest)
 
 
 def estimated_normals(cloud: np.ndarray, points: np.ndarray, k: int = 12) -> np.ndarray:

@@ -29,7 +29,7 @@ from headfield.curate.records import (
 from headfield.curate.stages import Stages, placement_of
 from headfield.curate.subjects import NEUTRAL, RawScan, Subject
 from headfield.io.store import Record, write_identity
-from headfield.types import Mesh
+from headfield.types import Mesh, Scan
 
 
 def curate_subject(
@@ -62,10 +62,14 @@ class _Scan:
     reason: str = ""
     outcome: str = DONE
     number: int = -1
+    content: Scan | None = None
 
-    def read(self, options: CurateOptions):
-        raw = self.raw if self.raw.units is not None else replace(self.raw, units=options.units)
-        return raw.read()
+    def read(self, options: CurateOptions) -> Scan:
+        """The scan; the file is read once, and only when a stage has work to do."""
+        if self.content is None:
+            raw = self.raw if self.raw.units is not None else replace(self.raw, units=options.units)
+            self.content = raw.read()
+        return self.content
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,8 @@ class _Person:
         def template() -> Made:
             placements = [placed(scan.records["align"]) for scan in found]
             marks = [scan.records["landmarks"].arrays() for scan in found]
-            return self.work.parametric([scan.read(options) for scan in found], marks, placements, options)
+            names = [scan.raw.expression for scan in found]
+            return self.work.parametric([scan.read(options) for scan in found], names, marks, placements, options)
 
         key = self._key("parametric", [scan.records["align"].key for scan in found], options.family, options.seed)
         first = self._do_own("parametric", key, template)
@@ -175,10 +180,10 @@ class _Person:
         return _Fitted(arrays, second.arrays(), units, second.key, second.facts)
 
     def _complete(self, scan: _Scan, fitted: _Fitted) -> None:
-        options, number = self.options, scan.number
+        options, number, units = self.options, scan.number, fitted.units[scan.number]
 
         def work() -> Made:
-            return self.work.complete(scan.read(options), fitted.template, fitted.model, number, options)
+            return self.work.complete(scan.read(options), fitted.template, fitted.model, number, units, options)
 
         self._do(scan, "complete", self._key("complete", fitted.key, number, options.resolution), work)
 
@@ -231,7 +236,7 @@ class _Person:
                 id=self.subject.id,
                 family=options.family,
                 split=self.subject.metadata.get("split", "train"),
-                hair=fitted.facts.get("hair", "bald"),
+                hair=fitted.facts.get("hair", "unknown"),
                 log_size=log_size,
                 expressions=len(arrays["expressions"]),
                 describe=dict(self.subject.metadata),
@@ -290,7 +295,7 @@ class _Person:
                 next(reversed(scan.records), ""),
                 scan.reason,
                 {key: value for done in scan.records.values() for key, value in done.facts.items()},
-                {stage: done.seconds for stage, done in scan.records.items()},
+                {stage: done.cpu for stage, done in scan.records.items()},
             )
             for scan in self.scans
         )
@@ -303,7 +308,7 @@ class _Person:
             scans,
             record,
             self.fresh,
-            {stage: done.seconds for stage, done in self.own.items()},
+            {stage: done.cpu for stage, done in self.own.items()},
             max((done.peak_mb for done in everything), default=0.0),
         )
 

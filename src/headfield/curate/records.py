@@ -11,7 +11,6 @@ import errno
 import hashlib
 import io
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -62,6 +61,7 @@ class Recorded:
         reason: Why not done, else empty.
         facts: See :class:`Made`.
         seconds: It took.
+        cpu: Processor seconds that it took, which busy neighbours disturb less.
         peak_mb: The most memory that the worker had used by its end, megabytes.
         folder: Where its files are.
         fresh: Whether this run made it.
@@ -73,6 +73,7 @@ class Recorded:
     reason: str
     facts: dict
     seconds: float
+    cpu: float
     peak_mb: float
     folder: Path
     fresh: bool = False
@@ -118,6 +119,7 @@ def read_record(folder: Path, stage: str) -> Recorded | None:
             content["reason"],
             content["facts"],
             float(content["seconds"]),
+            float(content["cpu"]),
             float(content["peak_mb"]),
             Path(folder),
         )
@@ -143,12 +145,13 @@ def recorded(folder: Path, stage: str, key: str, work: Callable[[], Made], *, fo
     known = read_record(folder, stage)
     if known is not None and known.key == key and known.outcome != FAILED and not force:
         return known
-    begin = time.perf_counter()
+    begin, before = time.perf_counter(), time.process_time()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{stage}.json").unlink(missing_ok=True)  # before its files: a record never names those of another
         made, outcome, reason = _outcome(work)
-        spent = {"seconds": round(time.perf_counter() - begin, 3), "peak_mb": _peak_mb()}
+        wall, cpu = time.perf_counter() - begin, time.process_time() - before
+        spent = {"seconds": round(wall, 3), "cpu": round(cpu, 3), "peak_mb": _peak_mb()}
         _write(folder, stage, made)
         content = {"key": key, "outcome": outcome, "reason": reason, "facts": made.facts, **spent}
         write_bytes(folder / f"{stage}.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
@@ -180,6 +183,10 @@ def _outcome(work: Callable[[], Made]) -> tuple[Made, str, str]:
 
 
 def _peak_mb() -> float:
+    try:
+        import resource
+    except ImportError:  # not POSIX
+        return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
 

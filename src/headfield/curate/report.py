@@ -100,7 +100,7 @@ def _summary(people: list[SubjectOutcome], entries: list[Entry]) -> str:
         ("good scans", f"{scans[DONE]:,}", f"of {len(entries):,}"),
         ("rejected scans", f"{scans[REJECTED]:,}", ""),
         ("failed scans", f"{scans[FAILED]:,}", "errors; the next run tries again"),
-        ("seconds per scan", f"{sum(seconds.values()) / max(len(entries), 1):.1f}", "of one worker"),
+        ("seconds per scan", f"{sum(seconds.values()) / max(len(entries), 1):.1f}", "of one core"),
         ("memory", f"{max((p.peak_mb for p in people), default=0) / 1024:.2f} GiB", "most of a worker"),
     ]
     cells = "".join(

@@ -28,13 +28,13 @@ class Stages:
         landmarks: (scan, raw scan, options) -> ``points`` (68, 3), ``confidence`` (68,), or nothing when the user or
             the options say so, and ``residual`` in the scan's unit.
         align: (scan, raw scan, landmarks, options) -> a placement; fact ``units``.
-        parametric: (scans, landmarks, placements, options) -> ``neutral`` (V, 3), ``posed`` (S, V, 3), ``triangles``
-            (F, 3), ``skin`` (F,) bool, ``expressions`` (S, 52), ``anchor_vertices`` (39,), ``landmark_vertices`` (68,),
-            and S placements; fact ``units``, one per scan.
+        parametric: (scans, names of their expressions, landmarks, placements, options) -> ``neutral`` (V, 3), ``posed``
+            (S, V, 3), ``triangles`` (F, 3), ``skin`` (F,) bool, ``expressions`` (S, 52), ``anchor_vertices`` (39,),
+            ``landmark_vertices`` (68,), and S placements; fact ``units``, one per scan.
         model: (scans, fitted, options) -> codes of the implicit model and S placements.
-        complete: (scan, fitted, model's, which scan, options) -> ``vertices``, ``triangles``, closed, model frame.
-        register: (scan, landmarks, fitted, which, completed, rest, options) -> ``vertices`` (V, 3); facts: the quality
-            record. `rest` is the registered neutral head (V, 3), or None.
+        complete: (scan, fitted, model's, which, units, options) -> ``vertices``, ``triangles``, closed, model frame.
+        register: (scan, landmarks, fitted, which, units, completed, rest, options) -> ``vertices`` (V, 3); facts: the
+            quality record. `rest` is the registered neutral head (V, 3), or None.
         versions: By stage, a number that grows when the stage's answer changes; 1 when it is not named.
     """
 

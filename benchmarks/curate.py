@@ -1,0 +1,251 @@
+"""Curation of raw scans with known truth: what every stage gets wrong, scans an hour, memory of a worker.
+
+    python benchmarks/curate.py --people 8 --expressions 1 --workers 2 --out evaluation/curate
+    python benchmarks/curate.py --people 8 --expressions 1 --engine ray --workers 2 --out evaluation/curate_ray
+    python benchmarks/curate.py --people 16 --expressions 1 --workers 2 --out evaluation/curate --train 600
+
+The scans are those of `raw_scans.py` (60,000 points in any rotation, place and unit; every other person without the
+back of the head, a quarter with hair), one at rest and some with random expressions of each person. Everything is
+measured in the true model frame and in true millimetres, against the surface that the scanner saw and the fit never
+sees; medians and 90th percentiles are over scans. --train also trains a model on the curated store and on the same
+people's true heads, for so many steps, and fits both to held-out scans of full heads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from raw_scans import FAMILIES, POINTS, STREAM, raw_scan
+
+from headfield.curate.gather import gather
+from headfield.curate.options import CurateOptions
+from headfield.curate.outcomes import WORK
+from headfield.curate.pipeline import curate
+from headfield.curate.records import read_record
+from headfield.curate.report import write_report
+from headfield.curate.stages import placement_of
+from headfield.evaluate.truth import truth_of
+from headfield.fit.evidence import FACE_PARTS
+from headfield.io.store import Record, StoreWriter
+from headfield.surface.nearest import Target, sample_surface
+from headfield.surface.visibility import visible_triangles
+from headfield.synth.generate import person_arrays
+from headfield.synth.identities import frozen
+from headfield.synth.scanner import HeadTruth, ScanOptions, scan_head
+from headfield.types import Mesh, Similarity
+
+BACK = 0.0
+"""The unseen back is what lies behind this z and was seen by no camera of the frontal rig, model units."""
+
+COLUMNS = {
+    "landmarks": "landmarks: median of the 68, mm",
+    "align": "alignment: mean of the face anchors, mm",
+    "parametric": "parametric fit: true face to it, median, mm",
+    "complete": "completed: true seen surface to it, mean, mm",
+    "back": "completed: true unseen back to it, mean, mm",
+    "surface": "registered: scan to it, median, mm",
+    "correspondence": "registered: vertices of the face, median, mm (people of the template's family)",
+    "canonical": "store: neutral place of posed face points, median, mm (the same)",
+}
+
+
+def person_scans(number: int, expressions: int):
+    """The person, and of each scan its name, the scan, its truth, its expression and whether the back is missing."""
+    raw = raw_scan("dev", number)
+    yield "neutral", raw.scan, raw.truth, None, raw
+    for index, weights in enumerate(raw.person.expressions(expressions)[1:]):
+        rng = np.random.default_rng([*raw.person.key.rng("scan").integers(0, 2**31, 2), STREAM, index])
+        truth = HeadTruth.of_person(raw.person, weights)
+        variant = "frontal" if raw.frontal else "full"
+        scan, secret = scan_head(truth, variant, rng, ScanOptions(points=POINTS))
+        yield f"smirk_{index}", scan, secret, weights, raw
+
+
+def write_scans(folder: Path, people: int, expressions: int) -> None:
+    """The folder that is curated; scans that are there are kept."""
+    for number in range(people):
+        family, index = FAMILIES[number % 2], number // 2
+        place = folder / f"{family}-dev-{index:05d}"
+        if len(list(place.glob("*.npz"))) == 1 + expressions:
+            continue
+        place.mkdir(parents=True, exist_ok=True)
+        for name, scan, *_ in person_scans(number, expressions):
+            np.savez(place / f"{name}.npz", points=scan.points.astype(np.float32), normals=scan.normals)
+
+
+def errors_of(out: Path, number: int, expressions: int, family: str) -> list[dict]:
+    """What every stage got wrong on the scans of a person."""
+    rows = []
+    rest: tuple[np.ndarray, np.ndarray] | None = None
+    for name, _, secret, weights, raw in person_scans(number, expressions):
+        person, folder = raw.person, out / WORK / raw.name
+        truth_skin = person.skin(weights)
+        row = {"person": raw.name, "scan": name, "frontal": raw.frontal, "hair": person.hair_class}
+        rows.append(row)
+        records = {stage: read_record(folder / name, stage) for stage in ("landmarks", "align", "complete", "register")}
+        records["parametric"] = read_record(folder, "parametric")
+        if any(record is None or not record.done for record in records.values()):
+            row["lost"] = next(
+                (f"{stage}: {record.reason if record else 'not reached'}" for stage, record in records.items()
+                 if record is None or not record.done), "")
+            continue
+        mm = secret.metres_per_unit * 1000.0
+        marks = records["landmarks"].arrays()
+        if "points" in marks:
+            true_marks = person.head.landmarks68(truth_skin)
+            gap = np.linalg.norm(secret.model_from_scan.apply(marks["points"]) - true_marks, axis=1)
+            row["landmarks"] = float(np.nanmedian(gap) * mm)
+        placed = placement_of(records["align"].arrays())
+        anchors = secret.model_from_scan.inverse().apply(person.head.anchors(truth_skin))[FACE_PARTS]
+        gap = np.linalg.norm(placed.apply(anchors) - person.head.anchors(truth_skin)[FACE_PARTS], axis=1)
+        row["align"] = float(gap.mean() * mm)
+
+        fitted = records["parametric"].arrays()
+        which = sorted(path.parent.name for path in folder.glob("*/align.json"))
+        order = ["neutral", *(other for other in which if other != "neutral")]
+        index = order.index(name)
+        to_truth = secret.model_from_scan.after(placement_of(fitted, index).inverse())
+        solid = person.solid(weights)
+        truth = truth_of(person, solid)
+        face = truth.mesh.vertices[np.flatnonzero(truth.face)]
+        fit_mesh = Mesh(to_truth.apply(fitted["posed"][index]), fitted["triangles"])
+        row["parametric"] = float(np.median(Target(fit_mesh).closest(face)[0]) * mm)
+
+        done = records["complete"].arrays()
+        mesh = Mesh(to_truth.apply(done["vertices"].astype(float)), done["triangles"].astype(np.int64))
+        target = Target(mesh, visible_triangles(mesh))
+        rng = np.random.default_rng(0)
+        places = sample_surface(truth.mesh, 20_000, rng, truth.visible & ~truth.cap)
+        away = target.closest(places.points)[0] * mm
+        behind = (places.points[:, 2] < BACK) & (places.normals[:, 2] < -0.3) & (places.points[:, 1] > -0.2)
+        row["complete"] = float(away[~behind].mean() if raw.frontal else away.mean())
+        if raw.frontal:
+            row["back"] = float(away[behind].mean())
+        row["surface"] = records["register"].facts["error_mm"]
+        row["seconds"] = {stage: record.seconds for stage, record in records.items()}
+        row["verdict"] = records["register"].facts
+        if person.key.family == family and person.beard is None:
+            registered = to_truth.apply(records["register"].arrays()["vertices"])
+            gap = np.linalg.norm(registered - truth_skin, axis=1)[np.asarray(person.head.face_mask)]
+            row["correspondence"] = float(np.median(gap) * mm)
+            if weights is None:
+                rest = truth_skin, registered
+            elif rest is not None:
+                # any point of the posed face by the template to the neutral head
+                on = Target(Mesh(registered, fitted["triangles"])).closest(face)[1]
+                places = on.interpolate(Mesh(rest[1], fitted["triangles"]), rest[1])
+                true = rest[0][np.flatnonzero(truth.face)]
+                row["canonical"] = float(np.median(np.linalg.norm(places - true, axis=1)) * mm)
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """Numbers of all scans."""
+    lost = [row for row in rows if "lost" in row]
+    lines = [f"{len(rows)} scans, {len(lost)} lost", "", "| what | n | median | p90 |", "|---|---|---|---|"]
+    for name, title in COLUMNS.items():
+        values = np.array([row[name] for row in rows if name in row])
+        if len(values):
+            lines.append(f"| {title} | {len(values)} | {np.median(values):.2f} | {np.percentile(values, 90):.2f} |")
+    lines += [f"lost: {row['person']}/{row['scan']} at {row['lost']}" for row in lost]
+    return "\n".join(lines)
+
+
+def perfect_store(out: Path, people: int, expressions: int, options: CurateOptions) -> None:
+    """The same people's true heads, sampled as `headfield synth` does."""
+    bounds = np.array(frozen()["box"])
+    writer = StoreWriter(out, {"made_by": "benchmarks/curate.py"}, box=bounds, points=options.points,
+                         samples=options.samples, families=list(FAMILIES))
+    for number in range(people):
+        person = raw_scan("dev", number).person
+        if person.key.id in writer:
+            continue
+        arrays, _ = person_arrays(person, expressions, options.points, options.samples, bounds)
+        writer.add(Record(person.key.id, person.key.family, "train", person.hair_class, person.beard_class,
+                          person.log_size, 1 + expressions, {}, f"{person.key.family}/{person.key.id}"), arrays)
+
+
+def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str) -> list[float]:
+    """Train on a store, then fit held-out scans of full heads: Chamfer distances in millimetres."""
+    from headfield.evaluate.metrics import evaluate_pair
+    from headfield.fit.run import fit
+    from headfield.models.release import load
+    from headfield.train import loop
+    from headfield.train.config import TrainConfig
+    from headfield.train.release import release_run
+
+    release = run.with_name(run.name + "_release")
+    if not release.exists():
+        trainer = loop.start(TrainConfig(store, run, preset=preset, steps=steps, heads=8))
+        loop.run(trainer)
+        release_run(run, store, release)
+    model, found = load(release), []
+    for number in range(heads):
+        raw = raw_scan("test", 4 * number)  # bald and full heads of ICT-FaceKit and others in turn
+        got = fit(raw.scan, model, expression="neutral", refuse=False)
+        truth = truth_of(raw.person, raw.person.neutral)
+        to_truth: Similarity = raw.truth.model_from_scan.after(got.placement.inverse())
+        mesh = got.mesh(160, model_frame=True).transformed(to_truth)
+        scores = evaluate_pair(mesh, truth.mesh, mm_per_unit=raw.truth.metres_per_unit * 1000)
+        found.append(scores.whole.chamfer_l1_mm)
+    return found
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=8)
+    parser.add_argument("--expressions", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--engine", default="local", choices=("local", "ray"))
+    parser.add_argument("--family", default="ict", choices=FAMILIES)
+    parser.add_argument("--out", type=Path, default=Path("evaluation/curate"))
+    parser.add_argument("--train", type=int, default=0, metavar="STEPS")
+    parser.add_argument("--preset", default="tiny", choices=("tiny", "small"))
+    parser.add_argument("--held-out", type=int, default=6)
+    args = parser.parse_args()
+
+    write_scans(args.out / "scans", args.people, args.expressions)
+    options = CurateOptions(family=args.family)
+    store, begin = args.out / "store", time.perf_counter()
+    found = gather(args.out / "scans")
+    outcomes = curate(
+        found.subjects, store, options, engine=args.engine, workers=args.workers,
+        progress=lambda done, total, o: print(f"{done}/{total} {o.id} {o.outcome} {o.reason}", flush=True),
+    )
+    wall = time.perf_counter() - begin
+    write_report(store, found.skipped, options.limits)
+    scans = args.people * (1 + args.expressions)
+    if all(outcome.fresh for outcome in outcomes):
+        rate = 3600 * scans / wall
+        print(f"{args.engine}, {args.workers} workers: {scans} scans in {wall:.0f} s, {rate:.0f} an hour")
+    worked = sum(sum((o.seconds or {}).values()) + sum(sum(s.seconds.values()) for s in o.scans) for o in outcomes)
+    most = max(outcome.peak_mb for outcome in outcomes) / 1024
+    print(f"{worked / scans:.1f} s of a core per scan: {3600 * scans / worked:.0f} an hour on each free core; "
+          f"at most {most:.2f} GiB in a worker")
+    stages = Counter()
+    for outcome in outcomes:
+        stages.update(outcome.seconds or {})
+        for scan in outcome.scans:
+            stages.update(scan.seconds)
+    print(", ".join(f"{stage} {spent / scans:.1f} s" for stage, spent in stages.most_common()))
+    rows = [row for n in range(args.people) for row in errors_of(store, n, args.expressions, args.family)]
+    print(table(rows))
+    (args.out / "errors.json").write_text(json.dumps({"options": asdict(options), "rows": rows}, indent=1))
+    if args.train:
+        perfect_store(args.out / "perfect", args.people, args.expressions, options)
+        for name in ("store", "perfect"):
+            run = args.out / f"run_{name}_{args.preset}_{args.train}"
+            values = held_out_chamfer(args.out / name, run, args.train, args.held_out, args.preset)
+            print(f"trained {args.train} steps ({args.preset}) on {name}: held-out Chamfer mean {np.mean(values):.3f}, "
+                  f"median {np.median(values):.3f} mm, n = {len(values)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
