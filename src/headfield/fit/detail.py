@@ -1,78 +1,189 @@
-"""Observed detail: what the scan shows beyond the model, added back along the normals of the seen surface."""
+"""Observed detail: a head model's field corrected so that its surface is the scan's where the scan saw it.
+
+The correction is a smooth function of space (:mod:`headfield.fit.spline`) that is minus the model's value at the scan's
+points and does not change along the model's normals. Where nothing was seen it fades to zero within a few centimetres,
+without a step or a kink: holes are filled from their rims, and the unseen back is the model's own. The surface is
+extracted from the corrected field, so it is closed and cannot cut itself, whatever the correction is.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from headfield.types import Codes, Mesh
+from headfield.fit.gate import BEARD_PARTS, BEARD_REACH, HAIR_PARTS, HAIR_REACH
+from headfield.fit.mean_field import neck_plane
+from headfield.fit.normal_equations import EARLY_RIM, RIM, model_anchors
+from headfield.fit.spline import Spline, SplineOptions, fit_spline
+from headfield.types import Codes
 
-REACH = 0.02
-"""Residuals up to this size (model units, 5 mm) are detail; larger ones are outliers."""
+SLACK = 2.0
+"""How much steeper than a distance the corrected field may be, for the extraction."""
+
+_CHUNK = 16_384
 
 
-def with_detail(mesh: Mesh, model, codes: Codes, points: np.ndarray, seen: np.ndarray, neighbours: int = 12) -> Mesh:
-    """Displace the seen vertices of a head by the smoothed signed distance of the scan.
+@dataclass(frozen=True)
+class DetailOptions:
+    """Which points of a scan correct the model, and how."""
 
-    Args:
-        mesh: In the model frame, with normals.
-        model: The head model.
-        codes: Codes of the mesh.
-        points: (N, 3) scan points in the model frame.
-        seen: (V,) vertices that the scan observed.
-        neighbours: Scan points averaged per vertex.
-    Returns:
-        The mesh with moved vertices and new normals; triangles unchanged.
+    skin: float = 0.02
+    """Points farther outside than this (model units, 5 mm) are believed only where hair or a beard may grow."""
+    inside: float = 0.12
+    """Points deeper inside than this (30 mm) are not believed: the model is that wrong nowhere that was seen."""
+    neck: float = 0.2
+    """Below this height over the neck's cut (50 mm) shoulders and collars are near, and points must lie as the neck
+    does."""
+    neck_reach: float = 0.012
+    """There, points farther outside than this (3 mm) are not believed."""
+    neck_slope: float = 0.8
+    """There, cosine between the model's normal and that of the scan's surface below which a point is of the body."""
+    strays: float = 4.0
+    """A point whose neighbours lie this many times farther away than usual is a stray."""
+    spline: SplineOptions = field(default_factory=SplineOptions)
+    """How the correction follows the points."""
+
+
+class DetailedModel:
+    """A head model plus a correction for one head, with what extraction asks of a model.
+
+    Attributes:
+        box: (2, 3) of the model.
+        correction: What is added to the model's signed distance; None adds nothing.
+        cut: (4,) plane of the neck's cut, see :func:`headfield.fit.mean_field.neck_plane`; nothing grows below it.
     """
+
+    def __init__(self, model, correction: Spline | None, cut: np.ndarray):
+        self.model, self.correction, self.cut = model, correction, cut
+        self.box = model.box
+
+    def condition(self, codes: Codes):
+        """What the model knows of the head once for all its points."""
+        return self.model.condition(codes) if hasattr(self.model, "condition") else codes
+
+    def signed_distance(self, points, codes):
+        """The corrected field (1, N) at points (1, N, 3): zero on the surface, close to a distance near it."""
+        value = self.model.signed_distance(points, codes)
+        if self.correction is None:
+            return value
+        corrected = value + _like(value, self.correction.value(_array(points)))
+        return corrected.maximum(_like(value, self._below(points)))
+
+    def value_and_gradient(self, points, codes):
+        """The corrected field (1, N) and its gradient (1, N, 3)."""
+        value, gradient = self.model.value_and_gradient(points, codes)
+        if self.correction is None:
+            return value, gradient
+        place = _array(points)
+        corrected = value + _like(value, self.correction.value(place))
+        gradient = gradient + _like(gradient, self.correction.gradient(place))
+        below = _like(value, self._below(points))
+        down = _like(gradient, np.broadcast_to(-self.cut[:3], place.shape))
+        return corrected.maximum(below), gradient.where((corrected >= below)[..., None], down)
+
+    def _below(self, points) -> np.ndarray:
+        return -(_array(points) @ self.cut[:3] + self.cut[3])
+
+
+def _array(points) -> np.ndarray:
+    return points[0].detach().cpu().numpy()
+
+
+def _like(tensor, array: np.ndarray):
     import torch
 
+    return torch.from_numpy(np.array(array, dtype=np.float32)).to(tensor)[None]
+
+
+def detailed_model(model, codes: Codes, points: np.ndarray, options: DetailOptions | None = None) -> DetailedModel:
+    """The model with what a scan shows beyond it.
+
+    Args:
+        model: A head model.
+        codes: One head of it, with the expression that the scan shows.
+        points: (N, 3) scan points in the model frame, strays, hair, clothes and all.
+        options: See :class:`DetailOptions`.
+    Returns:
+        A model of this one head; the plain one when hardly any point can be believed.
+    """
+    options = DetailOptions() if options is None else options
+    believed = believed_points(model, codes, points, options)
+    cut = neck_plane(model_anchors(model, codes.identity[0].detach().cpu().numpy()))
+    if len(believed.points) < 50:
+        return DetailedModel(model, None, cut)
+    box = np.asarray(model.box, dtype=float)
+    return DetailedModel(
+        model, fit_spline(believed.points, -believed.values, believed.normals, box, options.spline), cut
+    )
+
+
+@dataclass(frozen=True)
+class Believed:
+    """Scan points that speak for the head.
+
+    Attributes:
+        index: (M,) into the points that were given.
+        points: (M, 3) model frame.
+        values: (M,) the model's signed distance there.
+        normals: (M, 3) unit gradient of the model there.
+    """
+
+    index: np.ndarray
+    points: np.ndarray
+    values: np.ndarray
+    normals: np.ndarray
+
+
+def believed_points(model, codes: Codes, points: np.ndarray, options: DetailOptions) -> Believed:
+    """Which points of a scan are the head's: no strays, no shoulders, no table.
+
+    Points over the scalp or the jaw are hair or beard as far out as those grow; on skin they must be near the model; on
+    the neck they must also lie as it does, since shoulders and collars touch it.
+
+    Args:
+        model, codes, points, options: As in :func:`detailed_model`.
+    """
     points = np.asarray(points, dtype=float)
     lower, upper = np.asarray(model.box, dtype=float)
-    points = points[((points > lower) & (points < upper)).all(1)]
-    if len(points) < neighbours or not seen.any():
-        return mesh
+    anchors = model_anchors(model, codes.identity[0].detach().cpu().numpy())
+    cut = neck_plane(anchors)
+    height = points @ cut[:3] + cut[3]
+    index = np.flatnonzero(((points > lower) & (points < upper)).all(1) & (height > RIM))
+    if len(index) < 50:
+        return Believed(index[:0], points[:0], np.zeros(0), points[:0])
+    tree = cKDTree(points[index])
+    company = tree.query(points[index], k=min(7, len(index)))[0][:, 1:].mean(1)
+    index = index[company < options.strays * np.median(company)]
+    value, normal = _field(model, codes, points[index])
+    near = cKDTree(anchors).query(points[index])[1]
+    reach = np.where(HAIR_PARTS[near], HAIR_REACH, np.where(BEARD_PARTS[near], BEARD_REACH, options.skin))
+    low = height[index] < options.neck
+    reach = np.where(height[index] < EARLY_RIM, options.neck_reach, reach)
+    keep = (value < reach) & (value > -options.inside)
+    low &= keep
+    if low.any():
+        side = np.einsum("nc,nc->n", _surface_normals(points[index], points[index[low]]), normal[low])
+        keep[np.flatnonzero(low)[np.abs(side) < options.neck_slope]] = False
+    return Believed(index[keep], points[index[keep]], value[keep], normal[keep])
+
+
+def _field(model, codes: Codes, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The model's signed distance (N,) and unit gradient (N, 3)."""
+    import torch
+
     with torch.no_grad():
+        state = model.condition(codes) if hasattr(model, "condition") else codes
         source = torch.as_tensor(points.astype(np.float32), device=codes.identity.device)
-        pairs = [model.value_and_gradient(chunk[None], codes) for chunk in source.split(16_384)]
+        pairs = [model.value_and_gradient(chunk[None], state) for chunk in source.split(_CHUNK)]
         value = torch.cat([pair[0][0] for pair in pairs]).double().cpu().numpy()
         gradient = torch.cat([pair[1][0] for pair in pairs]).double().cpu().numpy()
-    gradient /= np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6)
-    near = np.abs(value) < REACH
-    if near.sum() < neighbours:
-        return mesh
-    foot, offset, side = (points - value[:, None] * gradient)[near], value[near], gradient[near]
-    tree = cKDTree(foot)
-    spacing = float(np.median(tree.query(foot[:: max(1, len(foot) // 2000)], k=2)[0][:, 1]))
-    vertices = mesh.vertices[seen]
-    gap, index = tree.query(vertices, k=neighbours)
-    width = np.maximum(1.5 * spacing, gap[:, [neighbours // 2]])
-    weight = np.exp(-0.5 * (gap / width) ** 2)
-    weight *= np.einsum("vkc,vc->vk", side[index], mesh.normals[seen]) > 0.3  # the other side of an ear has no say
-    total = weight.sum(1)
-    shift = np.where(total > 1e-9, (weight * offset[index]).sum(1) / np.maximum(total, 1e-9), 0.0)
-    shift *= _fade(mesh, seen, 6.0 * spacing)[seen]
-    moved = mesh.vertices.copy()
-    moved[seen] += shift[:, None] * mesh.normals[seen]
-    return replace(mesh, vertices=moved, normals=_normals(moved, mesh.triangles, mesh.normals))
+    return value, gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6)
 
 
-def _fade(mesh: Mesh, seen: np.ndarray, width: float) -> np.ndarray:
-    """(V,) 0 at the rim of the seen surface, 1 from `width` inside, so that detail ends without a step."""
-    if seen.all() or not seen.any():
-        return np.ones(len(seen))
-    distance = np.zeros(len(seen))
-    distance[seen] = cKDTree(mesh.vertices[~seen]).query(mesh.vertices[seen])[0]
-    return np.clip(distance / max(width, 1e-9), 0.0, 1.0)
-
-
-def _normals(vertices: np.ndarray, triangles: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-    """Area-weighted vertex normals (V, 3)."""
-    corners = vertices[triangles]
-    face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, triangles[:, corner], face)
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.where(length > 1e-12, normals / np.maximum(length, 1e-12), fallback)
+def _surface_normals(points: np.ndarray, at: np.ndarray, neighbours: int = 16) -> np.ndarray:
+    """Normals (M, 3), of either sign, of the plane through the points (N, 3) around places (M, 3)."""
+    around = points[cKDTree(points).query(at, k=min(neighbours, len(points)))[1]]
+    around = around - around.mean(1, keepdims=True)
+    return np.linalg.eigh(np.einsum("nki,nkj->nij", around, around))[1][:, :, 0]

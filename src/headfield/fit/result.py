@@ -170,11 +170,11 @@ class Fit:
         Args:
             resolution: Samples along the longest side of the model's box.
             neutral: Without the expression, mouth closed.
-            detail: Add what the scan shows beyond the model on the seen surface (only with the expression kept).
+            detail: Correct the model's surface to the scan's where that was seen (only with the expression kept).
             scan: Which scan's expression and frame.
             model_frame: Stay in the model frame.
         """
-        from headfield.fit.detail import with_detail
+        from headfield.fit.detail import SLACK, detailed_model
         from headfield.surface.mesh_head import mesh_of
         from headfield.surface.paint import Paint
         from headfield.surface.seen import seen_mask
@@ -182,18 +182,19 @@ class Fit:
         begin = time.perf_counter()
         which = self.scans[scan]
         codes = self.codes(neutral=neutral, scan=scan)
-        mesh = mesh_of(self.model, codes, resolution)
         placed = which.placement.apply(which.all_points)
         reach = HEAD_REACH_MM / which.mm_per_unit
         if neutral and which.expression.any():
             posed = self.codes(scan=scan)
             placed = _canonical(self.model, placed, posed)
+        if detail and not (neutral and which.expression.any()):
+            mesh = mesh_of(detailed_model(self.model, codes, placed), codes, resolution, slack=SLACK)
+        else:
+            mesh = mesh_of(self.model, codes, resolution)
         seen = seen_mask(mesh.vertices, mesh.normals, placed, reach=min(reach, 0.03))
         mesh = replace(mesh, attributes={**mesh.attributes, "seen": seen})
         if which.colours is not None:
             mesh = replace(mesh, colours=Paint(placed, which.colours).on(mesh.vertices, mesh.normals, seen))
-        if detail and not (neutral and which.expression.any()):
-            mesh = with_detail(mesh, self.model, codes, placed, seen)
         self.seconds["mesh"] = time.perf_counter() - begin
         self._sum_seconds()
         return mesh if model_frame else mesh.transformed(which.placement.inverse())
