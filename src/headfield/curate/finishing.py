@@ -19,22 +19,21 @@ SURE = 0.3
 
 def complete_scan(scan: Scan, fitted: Arrays, model_fit: Arrays, which: int, options: CurateOptions) -> Made:
     """A closed head that keeps what the scanner saw; what it missed comes from the implicit model."""
-    from headfield.fit.detail import with_detail
+    from headfield.curate.complete import complete
     from headfield.fit.normal_equations import codes_of
     from headfield.models.release import load
-    from headfield.surface.mesh_head import mesh_of
-    from headfield.surface.seen import seen_mask
 
     model, expression = load(options.model), model_fit["expressions"][which]
     codes = codes_of(model, model_fit["identity"], expression if expression.any() else None)
-    mesh = mesh_of(model, codes, options.resolution)
     own = placement_of(model_fit, which)
-    points = own.apply(scan.points)
-    seen = seen_mask(mesh.vertices, mesh.normals, points, reach=0.03)
-    mesh = with_detail(mesh, model, codes, points, seen)
-    mesh = mesh.transformed(placement_of(fitted, which).after(own.inverse()))
-    arrays = {"vertices": mesh.vertices.astype(np.float32), "triangles": mesh.triangles.astype(np.int32), "seen": seen}
-    return Made(arrays, {"seen": float(seen.mean())}, mesh_picture(mesh))
+    done = complete(model, codes, own.apply(scan.points), resolution=options.resolution)
+    mesh = done.mesh.transformed(placement_of(fitted, which).after(own.inverse()))
+    arrays = {
+        "vertices": mesh.vertices.astype(np.float32),
+        "triangles": mesh.triangles.astype(np.int32),
+        "seen": mesh.attributes["seen"],
+    }
+    return Made(arrays, done.facts(), mesh_picture(mesh))
 
 
 def register_scan(
