@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headfield.fit.detail import SLACK, DetailedModel, DetailOptions, believed_points, detailed_model
+from headfield.fit.detail import SLACK, DetailedModel, DetailOptions, detailed_model
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.seen import seen_mask
 from headfield.surface.topology import face_areas, face_vectors
@@ -72,10 +72,9 @@ def complete(
     Raises:
         HeadfieldError: The model has no surface for these codes.
     """
-    options = DetailOptions() if options is None else options
     field = detailed_model(model, codes, points, options)
     mesh = mesh_of(field, codes, resolution, slack=SLACK)
-    believed = believed_points(model, codes, points, options)
+    believed = field.believed
     seen = seen_mask(mesh.vertices, mesh.normals, believed.points, reach=REACH)
     mesh = replace(mesh, attributes={**mesh.attributes, "seen": seen})
     area = face_areas(mesh.vertices, mesh.triangles)

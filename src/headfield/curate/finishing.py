@@ -17,18 +17,8 @@ SURE = 0.3
 """Landmarks of less confidence do not pull at the template."""
 
 
-def complete_scan(
-    scan: Scan, fitted: Arrays, model_fit: Arrays, which: int, units: str, options: CurateOptions
-) -> Made:
-    """A closed head that keeps what the scanner saw; what it missed comes from the implicit model.
-
-    Args:
-        scan: As read.
-        fitted, model_fit: Of the person: the template's fit, in whose frame the head is given, and the model's.
-        which: Number of the scan in them.
-        units: Of the scan.
-        options: See :class:`headfield.curate.options.CurateOptions`.
-    """
+def complete_scan(scan: Scan, fitted: Arrays, model_fit: Arrays, which: int, options: CurateOptions) -> Made:
+    """A closed head that keeps what the scanner saw; what it missed comes from the implicit model."""
     from headfield.curate.complete import complete
     from headfield.fit.normal_equations import codes_of
     from headfield.models.release import load
@@ -36,18 +26,14 @@ def complete_scan(
     model, expression = load(options.model), model_fit["expressions"][which]
     codes = codes_of(model, model_fit["identity"], expression if expression.any() else None)
     own = placement_of(model_fit, which)
-    millimetres = millimetres_per_unit(own.scale, units)
-    done = complete(
-        model, codes, own.apply(scan.points), mm_per_unit=millimetres, resolution=options.resolution
-    )
+    done = complete(model, codes, own.apply(scan.points), resolution=options.resolution)
     mesh = done.mesh.transformed(placement_of(fitted, which).after(own.inverse()))
     arrays = {
         "vertices": mesh.vertices.astype(np.float32),
         "triangles": mesh.triangles.astype(np.int32),
         "seen": mesh.attributes["seen"],
     }
-    facts = {f"completion_{name}": value for name, value in done.facts().items()}
-    return Made(arrays, facts, mesh_picture(mesh))
+    return Made(arrays, done.facts(), mesh_picture(mesh))
 
 
 def register_scan(

@@ -57,7 +57,8 @@ def stages() -> Stages:
     from headfield.curate.fitting import fit_model, fit_template
     from headfield.curate.placing import align_scan, face_of
 
-    return Stages(face_of, align_scan, fit_template, fit_model, complete_scan, register_scan)
+    work = (face_of, align_scan, fit_template, fit_model, complete_scan, register_scan)
+    return Stages(*work, versions={"complete": 2})
 
 
 def placement_arrays(*similarities: Similarity) -> Arrays:

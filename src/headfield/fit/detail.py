@@ -53,10 +53,11 @@ class DetailedModel:
         box: (2, 3) of the model.
         correction: What is added to the model's signed distance; None adds nothing.
         cut: (4,) plane of the neck's cut, see :func:`headfield.fit.mean_field.neck_plane`; nothing grows below it.
+        believed: The scan's points that it follows.
     """
 
-    def __init__(self, model, correction: Spline | None, cut: np.ndarray):
-        self.model, self.correction, self.cut = model, correction, cut
+    def __init__(self, model, correction: Spline | None, cut: np.ndarray, believed: Believed):
+        self.model, self.correction, self.cut, self.believed = model, correction, cut, believed
         self.box = model.box
 
     def condition(self, codes: Codes):
@@ -112,11 +113,11 @@ def detailed_model(model, codes: Codes, points: np.ndarray, options: DetailOptio
     believed = believed_points(model, codes, points, options)
     cut = neck_plane(model_anchors(model, codes.identity[0].detach().cpu().numpy()))
     if len(believed.points) < 50:
-        return DetailedModel(model, None, cut)
+        return DetailedModel(model, None, cut, believed)
     box = np.asarray(model.box, dtype=float)
-    return DetailedModel(
-        model, fit_spline(believed.points, -believed.values, believed.normals, box, options.spline), cut
-    )
+    order = np.random.default_rng(0).permutation(len(believed.points))
+    data = (believed.points[order], -believed.values[order], believed.normals[order])
+    return DetailedModel(model, fit_spline(*data, box, options.spline), cut, believed)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,10 @@ _REFINE = np.array([0.25, 0.75, 0.75, 0.25])
 """Two-scale relation of quadratic B-splines: weights of the finer ones at -3/2, -1/2, 1/2, 3/2 fine steps."""
 
 
+_COARSER = 4
+"""Coarse levels look at one point in so many; points come in random order."""
+
+
 @dataclass(frozen=True)
 class Spline:
     """A function of space, zero far from data.
@@ -80,7 +84,7 @@ def fit_spline(
     """The spline through values at points.
 
     Args:
-        points: (N, 3) inside the box.
+        points: (N, 3) inside the box, in random order.
         values: (N,) what the function should be there.
         directions: (N, 3) unit; along them the function should not change.
         box: (2, 3) where the function lives.
@@ -92,9 +96,10 @@ def fit_spline(
     spacing = options.coarsest
     total = np.zeros(tuple(cells), dtype=np.float32)
     while True:
-        spline = Spline(total, lower, spacing)
-        left = values - spline.value(points)
-        total = total + _level(points, left, directions, total.shape, lower, spacing, options)
+        # coarse cells hold hundreds of points each: a part of them says the same
+        part = slice(None, None, _COARSER if spacing > 3 * options.finest else 1)
+        left = values[part] - Spline(total, lower, spacing).value(points[part])
+        total = total + _level(points[part], left, directions[part], total.shape, lower, spacing, options)
         if spacing / 2 < options.finest * 0.999:
             return Spline(total, lower, spacing)
         total, spacing = _refined(total), spacing / 2
