@@ -9,7 +9,8 @@ import pytest
 
 HEAVY = ("torch", "trimesh", "scipy", "skimage", "matplotlib", "igl", "anny", "huggingface_hub")
 VERBS = (
-    "fit", "wrap", "sample", "animate", "export", "synth", "curate", "train", "evaluate", "store", "doctor",
+    "fit", "landmarks", "wrap", "sample", "animate", "export", "synth", "curate", "train", "evaluate", "store",
+    "doctor",
 )  # fmt: skip
 
 

@@ -56,6 +56,7 @@ def parse(args: list[str] | None = None):
     from headfield.cli.evaluate import EvaluateCommand
     from headfield.cli.export import ExportCommand
     from headfield.cli.fit import FitCommand
+    from headfield.cli.landmarks import LandmarksCommand
     from headfield.cli.sample import SampleCommand
     from headfield.cli.store import StoreCommand
     from headfield.cli.synth import SynthCommand
@@ -69,6 +70,7 @@ def parse(args: list[str] | None = None):
     verbs = (
         Annotated[FitCommand, verb("fit")]
         | Annotated[WrapCommand, verb("wrap")]
+        | Annotated[LandmarksCommand, verb("landmarks")]
         | Annotated[SampleCommand, verb("sample")]
         | Annotated[EditCommand, verb("edit")]
         | Annotated[AnimateCommand, verb("animate")]

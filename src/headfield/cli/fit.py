@@ -100,6 +100,7 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
     scans = [_read(command, path) for path in paths]
     read = time.perf_counter() - begin
     say("Loading the model")
+    from headfield.curate.align import face_finder
     from headfield.fit.options import FitOptions
     from headfield.fit.run import fit
     from headfield.models.release import load
@@ -108,6 +109,7 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
         units=None if is_depth_map(paths[0], command.intrinsics) else command.units,
         up=command.up,
         landmarks=command.landmarks,
+        face=face_finder(),
         expression=command.expression,
         seed=command.seed,
     )

@@ -72,6 +72,8 @@ class LandmarkOptions:
     """Score from which a face is followed up at once; less sure ones wait until all directions were tried."""
     tries: int = 30
     """Faces that are followed up at most."""
+    closer: bool = True
+    """When no face is seen in pictures of the whole scan, look at parts of larger ones: it may be small in a scene."""
     seed: int = 0
     """Seed of the thinning of large clouds."""
 
@@ -131,7 +133,7 @@ def find_landmarks(
             return found
     best: list[_Glimpse] = []
     tries = 0
-    for parts in (1, 2):
+    for parts in (1, 2) if options.closer else (1,):
         waiting: list[_Glimpse] = []
         for glimpse in _glimpses(subject, detector, options, parts):
             if glimpse.score < options.sure or tries >= options.tries // 2:

@@ -13,8 +13,11 @@ class _FitRoom(ModuleType):
     """This package as a function: importing a sub-module binds ``headfield.fit`` to it, so it answers calls."""
 
     def __call__(self, *args, **kwargs):
+        from headfield.curate.align import face_finder  # only here: the room itself knows nothing of those below
         from headfield.fit.run import fit
 
+        if kwargs.get("options") is None and len(args) < 3:
+            kwargs.setdefault("face", face_finder())
         return fit(*args, **kwargs)
 
     def __getattr__(self, name: str):

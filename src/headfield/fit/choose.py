@@ -12,12 +12,12 @@ from headfield.fit.gate import Gate
 from headfield.fit.mean_field import MeanField, class_fields, neck_plane
 from headfield.fit.normal_equations import RIM, Cloud, model_anchors
 from headfield.fit.options import FitOptions
-from headfield.fit.placement import Placement, look_back, similarity_of_size, size_log_of
+from headfield.fit.placement import Placement, look_back, similarity_of_size, size_log_of, unit_of
 from headfield.fit.problem import Problem, SolverOptions, View
 from headfield.fit.solver import Solution, solve
 from headfield.frames import UNITS_IN_METRES
 from headfield.models.prior import BARE, Gaussian
-from headfield.types import Scan
+from headfield.types import Scan, Similarity
 
 _SHORT = SolverOptions(iterations=6, gate=Gate(0.06, 0.02, 5), expression="neutral", early_iterations=0, hair=False)
 """A short neutral fit: six steps with a gate that goes from 15 to 5 mm."""
@@ -49,6 +49,24 @@ def best_placement(
     tried = [_tried(model, field_, scan, placement, options.seed) for placement in rivals]
     best = int(np.argmax([trust for _, trust in tried]))
     return tried[best]
+
+
+def placement_of_face(
+    model, field_: MeanField, scan: Scan, face: Similarity, units: str | None, options: FitOptions
+) -> tuple[Placement, float]:
+    """The placement that a face's landmarks give, settled by a short fit, and how much of the head it explains.
+
+    Args:
+        model: The head model.
+        field_: Its mean head.
+        scan: The scan.
+        face: Scan frame and unit -> model frame, from the landmarks.
+        units: Unit of the scan when known.
+        options: Seed.
+    """
+    units = units or unit_of(face.scale, float(model.prior.size_mean), float(model.prior.size_sd))
+    start = Placement(face, units, size_log_of(face.scale, units), 0.0, {"cost": 0.0})
+    return _tried(model, field_, scan, start, options.seed)
 
 
 def view_of(model, cloud: Cloud, placement: Placement) -> View:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import ConfigError
-from headfield.fit.placement import Placement, size_log_of
-from headfield.frames import ANCHOR_NAMES, UNITS_IN_METRES, reference_anchors
+from headfield.fit.placement import Placement, size_log_of, unit_of
+from headfield.frames import ANCHOR_NAMES, reference_anchors
 from headfield.types import Similarity
 
 
@@ -89,10 +89,7 @@ def place_by_landmarks(path: str | Path, units: str | None, size_mean: float, si
         raise ConfigError(f"landmarks file {path}: the landmarks lie on one line; they do not fix a rotation.")
     similarity = Similarity.between(scan, head)
     residual = float(np.linalg.norm(similarity.apply(scan) - head, axis=1).mean())
-    if units is None:
-        away = {name: abs(size_log_of(similarity.scale, name) - size_mean) / size_sd for name in UNITS_IN_METRES}
-        best = min(away, key=away.__getitem__)
-        units = best if away[best] < 4.0 else "free"
+    units = units or unit_of(similarity.scale, size_mean, size_sd)
     return Placement(
         similarity, units, size_log_of(similarity.scale, units), residual, {"landmark_residual_units": residual}
     )

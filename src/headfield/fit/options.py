@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from headfield.errors import ConfigError
 from headfield.fit.problem import SolverOptions
 from headfield.frames import UNITS_IN_METRES
+from headfield.types import Scan, Similarity
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class FitOptions:
     """Axis of the scans that points to the crown: x, y, z, -x, -y, -z; None finds it."""
     landmarks: str | Path | None = None
     """JSON file of landmarks of the (first) scan, see :func:`headfield.fit.landmarks.read_landmarks`."""
+    face: Callable[[Scan], Similarity | None] | None = None
+    """Where a scan's face is by other means (scan frame -> model frame), None when it sees none; asked when the search
+    is in doubt. See :func:`headfield.curate.align.face_finder`."""
     expression: str = "auto"
     """auto: solved when the scan asks for it; neutral: held at zero; fit: always solved."""
     points: int = 5000

@@ -81,6 +81,13 @@ def millimetres_per_unit(scale: float, units: str) -> float:
     return UNITS_IN_METRES[units] * 1000.0 / scale
 
 
+def unit_of(scale: float, size_mean: float, size_sd: float) -> str:
+    """The unit in which a similarity's scale makes the likeliest head, ``free`` when none makes any (4 deviations)."""
+    away = {name: abs(size_log_of(scale, name) - size_mean) / size_sd for name in UNITS_IN_METRES}
+    best = min(away, key=away.__getitem__)
+    return best if away[best] < 4.0 else "free"
+
+
 def score(evidence: dict[str, float], size_away: float) -> float:
     """Cost of a placement from its evidence and how far its size is from what heads have (in standard deviations).
 

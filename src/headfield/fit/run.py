@@ -11,9 +11,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.errors import ConfigError, ScanError
-from headfield.fit.choose import best_component, best_placement, view_of
+from headfield.fit.choose import best_component, best_placement, placement_of_face, view_of
 from headfield.fit.clean import clean, thin
-from headfield.fit.evidence import evidence_of, refuse_unless_head
+from headfield.fit.evidence import FACE_PARTS, evidence_of, refuse_unless_head
 from headfield.fit.landmarks import place_by_landmarks
 from headfield.fit.mean_field import MeanField, class_fields, mean_field_of
 from headfield.fit.normal_equations import Cloud, model_anchors
@@ -27,9 +27,9 @@ from headfield.fit.placement import (
 from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
 from headfield.fit.search import place
 from headfield.fit.solver import solve
-from headfield.frames import UNITS_IN_METRES, length_text
+from headfield.frames import UNITS_IN_METRES, length_text, reference_anchors
 from headfield.models.prior import BARE
-from headfield.types import Scan
+from headfield.types import Scan, Similarity
 
 ScanLike = Scan | str | Path
 Progress = Callable[[str, float], None]
@@ -38,6 +38,10 @@ _DETAIL_POINTS = 100_000
 
 _DOUBT, _CLEARLY = 0.5, 0.15
 """Below this share of the head explained an up axis that was given is doubted; a rival must explain so much more."""
+
+_WEAK, _ELSEWHERE = 0.25, 0.08
+"""Below this share of the head explained the search is in doubt (so little is explained by a face without its head). A
+face seen this far (model units, 20 mm; mean over its anchors) from where the search puts it then says that it erred."""
 
 
 def fit(
@@ -214,11 +218,23 @@ def _place(model, field_: MeanField, scan: Scan, options: FitOptions, first: boo
     placement, trust = _search(model, field_, cloud, options, known)
     if options.up is not None and trust < _DOUBT:
         _check_up(scan.name, options.up, trust, *_search(model, field_, cloud, replace(options, up=None), known))
-    if known is not None and (
-        trust < 0.25 or abs(placement.size_log - model.prior.size_mean) > 2.5 * model.prior.size_sd
-    ):
-        other, other_trust = _search(model, field_, replace(cloud, units=None), options, None)
-        if other.units not in (known, "free") and other_trust > trust + 0.08:
+    face = options.face(scan) if options.face is not None and trust < _WEAK else None
+    if face is not None and _apart(face, placement.similarity) < _ELSEWHERE:
+        face = None  # the search is right
+
+    def by_face(units: str | None) -> tuple[Placement, float]:
+        return placement_of_face(model, field_, cloud, face, units, options)
+
+    if face is not None:
+        placement, trust = by_face(known)
+        notes.append("The head was placed by its face, which was seen elsewhere than the search had put it.")
+    size_away = abs(placement.size_log - model.prior.size_mean) / model.prior.size_sd
+    if known is not None and (size_away > 2.5 or (face is None and trust < _WEAK)):
+        if face is None:
+            other, other_trust = _search(model, field_, replace(cloud, units=None), options, None)
+        else:
+            other, other_trust = by_face(None)
+        if other.units not in (known, "free") and (face is not None or other_trust > trust + 0.08):
             size = 230.0 * np.exp(other.size_log) * UNITS_IN_METRES[known] / UNITS_IN_METRES[other.units]
             said = f"read as {known}, the head in it would be {length_text(size / 1000)} tall"
             if options.units is not None:
@@ -234,6 +250,12 @@ def _place(model, field_: MeanField, scan: Scan, options: FitOptions, first: boo
     if bodies > 1:
         notes.append(f"{bodies} separate bodies in the file; the head was looked for in all, the best match was taken.")
     return _Placed(surface, placement, tuple(notes))
+
+
+def _apart(face: Similarity, other: Similarity) -> float:
+    """Mean distance between where two similarities put the face's anchors, model units."""
+    anchors = reference_anchors()[FACE_PARTS]
+    return float(np.linalg.norm(other.apply(face.inverse().apply(anchors)) - anchors, axis=1).mean())
 
 
 def _check_up(name: str, up: str, trust: float, other: Placement, other_trust: float) -> None:

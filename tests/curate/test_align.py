@@ -1,0 +1,85 @@
+"""Alignment: landmarks or the search, settled by the same short fit; the fit asks for a face when in doubt."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fake_face import FakeDetector, head_scan, random_pose
+
+from headfield.curate.align import align, face_finder
+from headfield.curate.landmarks import LandmarkOptions, find_landmarks
+from headfield.fit.options import FitOptions
+from headfield.fit.run import find_head
+from headfield.frames import reference_anchors
+from headfield.models.release import load
+from headfield.types import Scan
+
+FACE = reference_anchors()[[0, 1, 8, 9, 10, 11, 12, 13, 14, 15, 33]]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load("imhead-open-small")
+
+
+def gap_mm(placement, pose):
+    return np.linalg.norm(placement.similarity.apply(pose.apply(FACE)) - FACE, axis=1).mean() * 250
+
+
+@pytest.mark.parametrize(("units", "scale"), [("mm", 250.0), ("inch", 9.84)])
+def test_landmarks_place_the_head_and_tell_its_unit(model, units, scale):
+    pose = random_pose(20, scale)
+    scan = head_scan(pose)
+    landmarks = find_landmarks(scan, LandmarkOptions(hint=pose.inverse(), close_size=128), FakeDetector(pose))
+    placement = align(scan, landmarks, model)
+    assert placement.units == units
+    assert gap_mm(placement, pose) < 4
+    assert placement.evidence["trust"] > 0.4
+
+
+def test_a_face_without_its_head_is_placed_by_its_landmarks(model):
+    """A mask of 130 mm: little of a head, which the search finds anywhere; the face says where it is."""
+    pose = random_pose(21, 1.0)
+    whole = head_scan(pose, 60_000)
+    model_points = pose.inverse().apply(whole.points)
+    kept = np.linalg.norm((model_points - [0, -0.08, 0.15]) * [1.2, 0.9, 1], axis=1) < 0.27
+    mask = Scan(whole.points[kept], name="mask")
+    asked = []
+
+    def finder(scan):
+        asked.append(scan)
+        return face_finder(FakeDetector(pose))(scan)
+
+    alone, _ = find_head(mask, model)
+    helped, notes = find_head(mask, model, FitOptions(face=finder))
+    assert len(asked) == 1
+    assert gap_mm(helped, pose) < 6
+    if gap_mm(alone, pose) > 20:
+        assert any("placed by its face" in note for note in notes)
+    assert gap_mm(helped, pose) <= gap_mm(alone, pose) + 1e-9
+
+
+def test_a_sure_search_asks_nobody_and_a_face_that_is_not_found_changes_nothing(model):
+    pose = random_pose(22, 250.0)
+
+    def never(scan):
+        raise AssertionError("asked for a face although the head was found")
+
+    placement, notes = find_head(head_scan(pose), model, FitOptions(face=never))
+    assert gap_mm(placement, pose) < 4 and not any("face" in note for note in notes)
+
+    class Blind(FakeDetector):
+        def score(self, view):
+            return 0.0
+
+    assert face_finder(Blind(pose))(head_scan(pose)) is None
+
+
+def test_without_mediapipe_there_is_no_finder_and_fits_go_on(monkeypatch):
+    monkeypatch.setattr("headfield.curate.align.find_spec", lambda name: None)
+    assert face_finder() is None
+    assert face_finder(FakeDetector(random_pose(1, 1.0))) is not None
