@@ -132,16 +132,15 @@ def errors_of(out: Path, number: int, expressions: int, family: str) -> list[dic
         row["verdict"] = records["register"].facts
         if person.key.family == family and person.beard is None:
             registered = to_truth.apply(records["register"].arrays()["vertices"])
-            gap = np.linalg.norm(registered - truth_skin, axis=1)[np.asarray(person.head.face_mask)]
-            row["correspondence"] = float(np.median(gap) * mm)
+            mask = np.asarray(person.head.face_mask)
+            row["correspondence"] = float(np.median(np.linalg.norm(registered - truth_skin, axis=1)[mask]) * mm)
             if weights is None:
                 rest = truth_skin, registered
             elif rest is not None:
                 # any point of the posed face by the template to the neutral head
-                on = Target(Mesh(registered, fitted["triangles"])).closest(face)[1]
+                on = Target(Mesh(registered, fitted["triangles"])).closest(truth_skin[mask])[1]
                 places = on.interpolate(Mesh(rest[1], fitted["triangles"]), rest[1])
-                true = rest[0][np.flatnonzero(truth.face)]
-                row["canonical"] = float(np.median(np.linalg.norm(places - true, axis=1)) * mm)
+                row["canonical"] = float(np.median(np.linalg.norm(places - rest[0][mask], axis=1)) * mm)
     return rows
 
 
