@@ -1,10 +1,31 @@
-"""One baked head for all tests of what baking gives and of the files that are made of it."""
+"""What tests of several rooms share: a real browser for the pages, and one baked head for what is made of it."""
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from types import SimpleNamespace
 
 import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--no-sandbox --disable-gpu --use-gl=swiftshader --enable-unsafe-swiftshader --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window; tests that ask for it are skipped where there is none."""
+    if CHROMIUM is None or importlib.util.find_spec("playwright") is None:
+        pytest.skip("no chromium on PATH, or no playwright: apt-get install chromium; pip install playwright")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

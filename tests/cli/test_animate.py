@@ -191,7 +191,7 @@ def test_no_head(headfield, take, tmp_path):
 
 def test_an_interruption_leaves_nothing(headfield, saved, baked, take, tmp_path, monkeypatch):
     before = sorted(tmp_path.iterdir())
-    from headfield.view import snapshot
+    from headfield.surface import snapshot
 
     calls = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html.parser
-import importlib.util
 import json
 import re
 import shutil
@@ -85,21 +84,14 @@ def test_outcome_of_another_version_is_passed_over(tmp_path):
     assert "0</b><span>people in the store" in write_report(tmp_path, [], QualityLimits()).read_text(encoding="utf-8")
 
 
-def test_a_browser_shows_it_without_errors(page):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None or importlib.util.find_spec("playwright") is None:
-        pytest.skip("no chromium on PATH, or no playwright: apt-get install chromium; pip install playwright")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        tab, said, asked = browser.new_page(viewport={"width": 1000, "height": 800}), [], []
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto(page.as_uri())
-        assert tab.locator("article").count() == 3 and tab.locator("svg rect").count() >= 4
-        assert tab.evaluate("document.documentElement.scrollWidth") <= 1000, "nothing sticks out"
-        broken = "[...document.images].filter(i => !(i.complete && i.naturalWidth)).length"
-        assert tab.evaluate(broken) == 0
-        browser.close()
+def test_a_browser_shows_it_without_errors(page, browser):
+    tab, said, asked = browser.new_page(viewport={"width": 1000, "height": 800}), [], []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(page.as_uri())
+    assert tab.locator("article").count() == 3 and tab.locator("svg rect").count() >= 4
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 1000, "nothing sticks out"
+    broken = "[...document.images].filter(i => !(i.complete && i.naturalWidth)).length"
+    assert tab.evaluate(broken) == 0
+    tab.close()
     assert not said and [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
