@@ -115,7 +115,7 @@ class _Slot:
     """One worker process."""
 
     def __init__(self) -> None:
-        self.free, self._pool, self._pid = True, None, None
+        self.free, self._pool, self._pid, self._job = True, None, None, None
 
     def submit(self, work: Callable, job: tuple) -> Future:
         """Begin a job."""
@@ -126,7 +126,8 @@ class _Slot:
             self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin_worker)
             self._pid = self._pool.submit(os.getpid)
         self.free = False
-        return self._pool.submit(work, *job)
+        self._job = self._pool.submit(work, *job)
+        return self._job
 
     def renew(self) -> None:
         """Forget a worker that died."""
@@ -140,7 +141,10 @@ class _Slot:
         self._pool.shutdown(wait=False, cancel_futures=True)
         if not self.free:
             try:
-                os.kill(self._pid.result(timeout=20), signal.SIGTERM)
+                pid = self._pid.result(timeout=5)
+                os.kill(pid, signal.SIGTERM)
+                if wait([self._job], timeout=5).not_done:  # the exception was swallowed by whatever was going on
+                    os.kill(pid, signal.SIGKILL)
             except (BrokenProcessPool, TimeoutError, ProcessLookupError):
                 pass
 
