@@ -150,7 +150,7 @@ class _Slot:
 
 
 def _begin_worker() -> None:
-    one_thread()
+    _settle()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal; the parent decides
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -169,5 +169,14 @@ def _end_with_parent() -> None:
 
 
 def _in_ray(work: Callable, job: tuple):
-    one_thread()
+    _settle()
     return work(*job)
+
+
+def _settle() -> None:
+    """One thread, and memory that does not grow from head to head."""
+    one_thread()
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks for huge pages, read when it first allocates
+    from headfield.nn.machine import bound_freed_memory
+
+    bound_freed_memory()

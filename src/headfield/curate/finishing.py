@@ -17,7 +17,9 @@ SURE = 0.3
 """Landmarks of less confidence do not pull at the template."""
 
 
-def complete_scan(scan: Scan, fitted: Arrays, model_fit: Arrays, which: int, options: CurateOptions) -> Made:
+def complete_scan(
+    scan: Scan, fitted: Arrays, model_fit: Arrays, which: int, units: str, options: CurateOptions
+) -> Made:
     """A closed head that keeps what the scanner saw; what it missed comes from the implicit model."""
     from headfield.curate.complete import complete
     from headfield.fit.normal_equations import codes_of
@@ -26,7 +28,9 @@ def complete_scan(scan: Scan, fitted: Arrays, model_fit: Arrays, which: int, opt
     model, expression = load(options.model), model_fit["expressions"][which]
     codes = codes_of(model, model_fit["identity"], expression if expression.any() else None)
     own = placement_of(model_fit, which)
-    done = complete(model, codes, own.apply(scan.points), resolution=options.resolution)
+    millimetres = millimetres_per_unit(own.scale, units)
+    points = own.apply(scan.points)
+    done = complete(model, codes, points, mm_per_unit=millimetres, resolution=options.resolution)
     mesh = done.mesh.transformed(placement_of(fitted, which).after(own.inverse()))
     arrays = {
         "vertices": mesh.vertices.astype(np.float32),

@@ -30,7 +30,7 @@ WORKING_MM = 100.0
 _STILL = 0.05
 """A stage ends when vertices move less than this, millimetres (root mean square)."""
 
-_REPAIRS = 6
+_REPAIRS = 12
 
 Landmarks = tuple[np.ndarray | tuple[np.ndarray, np.ndarray], np.ndarray]
 
