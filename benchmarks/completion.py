@@ -5,7 +5,8 @@
 Scans come in any orientation and unit, of 60,000 points, with holes, noise, strays and (half of them) shoulders; half
 of them lack the back of the head, a quarter wear hair. Distances are from the hidden truth to the completed surface, in
 true millimetres; *seen* is the truth within 4 mm of the scan's points, *unseen* what is farther than 6 mm. The neck is
-told apart: shoulders hide it, and where a neck is cut is a convention. The model alone is the baseline.
+told apart: shoulders hide it, and where a neck is cut is a convention. *Invented* goes the other way, from all of the
+completed head above the neck to the truth. The model alone is the baseline.
 """
 
 from __future__ import annotations
@@ -62,23 +63,37 @@ def run(model, split: str, number: int, resolution: int, pictures: Path | None) 
     truth = truth_of(person, person.neutral)
     mesh = Mesh(to_fit.apply(truth.mesh.vertices), truth.mesh.triangles)
     places = sample_surface(mesh, 40_000, np.random.default_rng(0), truth.visible & ~truth.cap).points
+    areas = areas_of(places, points, to_fit.apply(person.anchors), mm)
+    row = {"name": person.key.id, "variant": variant, "hair": person.hair_class, "seconds": seconds} | done.facts()
+    plain = mesh_of(model, found.codes(), resolution)
+    true = Target(mesh)
+    for method, surface in (("model", plain), ("ours", done.mesh)):
+        distance = Target(surface).closest(places)[0] * mm
+        for area, mask in areas.items():
+            row[f"{area} {method}"] = float(distance[mask].mean()) if mask.sum() > 200 else float("nan")
+        row[f"invented {method}"] = invented(surface, true, to_fit.apply(person.anchors), mm)
+    if pictures is not None:
+        _picture(done.mesh, mesh, pictures / f"{number:03d}_{person.key.id}_{variant}.png")
+    return row
+
+
+def areas_of(places: np.ndarray, points: np.ndarray, anchors: np.ndarray, mm: float) -> dict[str, np.ndarray]:
+    """Masks (N,) of true surface places by name: seen, unseen, the back and the neck of what is unseen."""
     gap = cKDTree(points).query(places, k=3)[0][:, 2] * mm  # the third: a stray makes nothing seen
-    near = cKDTree(to_fit.apply(person.anchors)).query(places)[1]
-    areas = {
+    near = cKDTree(anchors).query(places)[1]
+    return {
         "seen": (gap < 4) & ~NECK[near],
         "back": (gap > 6) & BACK[near],
         "unseen": (gap > 6) & ~NECK[near],
         "neck": (gap > 6) & NECK[near],
     }
-    row = {"name": person.key.id, "variant": variant, "hair": person.hair_class, "seconds": seconds} | done.facts()
-    plain = mesh_of(model, found.codes(), resolution)
-    for method, surface in (("model", plain), ("ours", done.mesh)):
-        distance = Target(surface).closest(places)[0] * mm
-        for area, mask in areas.items():
-            row[f"{area} {method}"] = float(distance[mask].mean()) if mask.sum() > 200 else float("nan")
-    if pictures is not None:
-        _picture(done.mesh, mesh, pictures / f"{number:03d}_{person.key.id}_{variant}.png")
-    return row
+
+
+def invented(surface: Mesh, true: Target, anchors: np.ndarray, mm: float) -> float:
+    """Mean distance of a head's surface above the neck to the true one: what is there and should not be, too."""
+    places = sample_surface(surface, 20_000, np.random.default_rng(1)).points
+    places = places[~NECK[cKDTree(anchors).query(places)[1]]]
+    return float(true.closest(places)[0].mean() * mm)
 
 
 def _picture(mesh: Mesh, truth: Mesh, path: Path) -> None:
@@ -119,7 +134,7 @@ def main() -> None:
         print(f"  {row['name']} {row['variant']} {row['hair']}: {told}", flush=True)
     print(f"\n{options.split}: {len(rows)} scans, {failed} without a head\n")
     print("| what (mm) | n | ours mean | median | p90 | model alone, mean |\n|---|---|---|---|---|---|")
-    for area in ("seen", "back", "unseen", "neck"):
+    for area in ("seen", "back", "unseen", "neck", "invented"):
         for label, chosen in (("", rows), (", hair", [r for r in rows if r["hair"] != "bald"])):
             both = np.array([(r[f"{area} ours"], r[f"{area} model"]) for r in chosen]).reshape(-1, 2)
             both = both[np.isfinite(both).all(1)]

@@ -8,7 +8,7 @@ The scans are those of `raw_scans.py` (60,000 points in any rotation, place and 
 back of the head, a quarter with hair), one at rest and some with random expressions of each person. Everything is
 measured in the true model frame and in true millimetres, against the surface that the scanner saw and the fit never
 sees; medians and 90th percentiles are over scans. --train also trains a model on the curated store and on the same
-people's true heads, for so many steps, and fits both to held-out scans of full heads.
+people's true heads, for so many steps, and fits both to scans of full heads of people of the other split.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from completion import areas_of, invented
 from raw_scans import FAMILIES, POINTS, STREAM, raw_scan
 
 from headfield.curate.gather import gather
@@ -40,24 +41,24 @@ from headfield.synth.identities import frozen
 from headfield.synth.scanner import HeadTruth, ScanOptions, scan_head
 from headfield.types import Mesh, Similarity
 
-BACK = 0.0
-"""The unseen back is what lies behind this z and was seen by no camera of the frontal rig, model units."""
-
 COLUMNS = {
     "landmarks": "landmarks: median of the 68, mm",
     "align": "alignment: mean of the face anchors, mm",
     "parametric": "parametric fit: true face to it, median, mm",
-    "complete": "completed: true seen surface to it, mean, mm",
-    "back": "completed: true unseen back to it, mean, mm",
-    "surface": "registered: scan to it, median, mm",
+    "seen": "completed: true surface that was seen to it, mean, mm",
+    "unseen": "completed: true head that was not seen to it, mean, mm",
+    "back": "completed: true back of the head that was not seen to it, mean, mm",
+    "invented": "completed: it to the true head, above the neck, mean, mm",
+    "surface": "registered: seen truth to it, mean, mm",
+    "flipped": "registered: inverted triangles of the skin, share",
     "correspondence": "registered: vertices of the face, median, mm (people of the template's family)",
     "canonical": "store: neutral place of posed face points, median, mm (the same)",
 }
 
 
-def person_scans(number: int, expressions: int):
+def person_scans(split: str, number: int, expressions: int):
     """The person, and of each scan its name, the scan, its truth, its expression and whether the back is missing."""
-    raw = raw_scan("dev", number)
+    raw = raw_scan(split, number)
     yield "neutral", raw.scan, raw.truth, None, raw
     for index, weights in enumerate(raw.person.expressions(expressions)[1:]):
         rng = np.random.default_rng([*raw.person.key.rng("scan").integers(0, 2**31, 2), STREAM, index])
@@ -67,23 +68,23 @@ def person_scans(number: int, expressions: int):
         yield f"smirk_{index}", scan, secret, weights, raw
 
 
-def write_scans(folder: Path, people: int, expressions: int) -> None:
+def write_scans(folder: Path, split: str, people: int, expressions: int) -> None:
     """The folder that is curated; scans that are there are kept."""
     for number in range(people):
         family, index = FAMILIES[number % 2], number // 2
-        place = folder / f"{family}-dev-{index:05d}"
+        place = folder / f"{family}-{split}-{index:05d}"
         if len(list(place.glob("*.npz"))) == 1 + expressions:
             continue
         place.mkdir(parents=True, exist_ok=True)
-        for name, scan, *_ in person_scans(number, expressions):
+        for name, scan, *_ in person_scans(split, number, expressions):
             np.savez(place / f"{name}.npz", points=scan.points.astype(np.float32), normals=scan.normals)
 
 
-def errors_of(out: Path, number: int, expressions: int, family: str) -> list[dict]:
+def errors_of(out: Path, split: str, number: int, expressions: int, family: str) -> list[dict]:
     """What every stage got wrong on the scans of a person."""
     rows = []
     rest: tuple[np.ndarray, np.ndarray] | None = None
-    for name, _, secret, weights, raw in person_scans(number, expressions):
+    for name, scan, secret, weights, raw in person_scans(split, number, expressions):
         person, folder = raw.person, out / WORK / raw.name
         truth_skin = person.skin(weights)
         row = {"person": raw.name, "scan": name, "frontal": raw.frontal, "hair": person.hair_class}
@@ -121,13 +122,15 @@ def errors_of(out: Path, number: int, expressions: int, family: str) -> list[dic
         mesh = Mesh(to_truth.apply(done["vertices"].astype(float)), done["triangles"].astype(np.int64))
         target = Target(mesh, visible_triangles(mesh))
         rng = np.random.default_rng(0)
-        places = sample_surface(truth.mesh, 20_000, rng, truth.visible & ~truth.cap)
-        away = target.closest(places.points)[0] * mm
-        behind = (places.points[:, 2] < BACK) & (places.normals[:, 2] < -0.3) & (places.points[:, 1] > -0.2)
-        row["complete"] = float(away[~behind].mean() if raw.frontal else away.mean())
-        if raw.frontal:
-            row["back"] = float(away[behind].mean())
-        row["surface"] = records["register"].facts["error_mm"]
+        places = sample_surface(truth.mesh, 20_000, rng, truth.visible & ~truth.cap).points
+        points = secret.model_from_scan.apply(scan.points)
+        areas = areas_of(places, points, person.anchors, mm)
+        away = target.closest(places)[0] * mm
+        row |= {area: float(away[mask].mean()) for area, mask in areas.items() if mask.sum() > 100}
+        row["invented"] = invented(mesh, Target(truth.mesh), person.anchors, mm)
+        template = Mesh(to_truth.apply(records["register"].arrays()["vertices"]), fitted["triangles"])
+        row["surface"] = float(Target(template).closest(places[areas["seen"]])[0].mean() * mm)
+        row["flipped"] = records["register"].facts["inverted"]
         row["seconds"] = {stage: record.seconds for stage, record in records.items()}
         row["verdict"] = records["register"].facts
         if person.key.family == family and person.beard is None:
@@ -147,22 +150,22 @@ def errors_of(out: Path, number: int, expressions: int, family: str) -> list[dic
 def table(rows: list[dict]) -> str:
     """Numbers of all scans."""
     lost = [row for row in rows if "lost" in row]
-    lines = [f"{len(rows)} scans, {len(lost)} lost", "", "| what | n | median | p90 |", "|---|---|---|---|"]
+    lines = [f"{len(rows)} scans, {len(lost)} lost", "", "| what | n | mean | median | p90 |", "|---|---|---|---|---|"]
     for name, title in COLUMNS.items():
         values = np.array([row[name] for row in rows if name in row])
         if len(values):
-            lines.append(f"| {title} | {len(values)} | {np.median(values):.2f} | {np.percentile(values, 90):.2f} |")
+            lines.append(f"| {title} | {len(values)} | {values.mean():.2f} | {np.median(values):.2f} | {np.percentile(values, 90):.2f} |")
     lines += [f"lost: {row['person']}/{row['scan']} at {row['lost']}" for row in lost]
     return "\n".join(lines)
 
 
-def perfect_store(out: Path, people: int, expressions: int, options: CurateOptions) -> None:
+def perfect_store(out: Path, split: str, people: int, expressions: int, options: CurateOptions) -> None:
     """The same people's true heads, sampled as `headfield synth` does."""
     bounds = np.array(frozen()["box"])
     writer = StoreWriter(out, {"made_by": "benchmarks/curate.py"}, box=bounds, points=options.points,
                          samples=options.samples, families=list(FAMILIES))
     for number in range(people):
-        person = raw_scan("dev", number).person
+        person = raw_scan(split, number).person
         if person.key.id in writer:
             continue
         arrays, _ = person_arrays(person, expressions, options.points, options.samples, bounds)
@@ -170,7 +173,7 @@ def perfect_store(out: Path, people: int, expressions: int, options: CurateOptio
                           person.log_size, 1 + expressions, {}, f"{person.key.family}/{person.key.id}"), arrays)
 
 
-def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str) -> list[float]:
+def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str, split: str) -> list[float]:
     """Train on a store, then fit held-out scans of full heads: Chamfer distances in millimetres."""
     from headfield.evaluate.metrics import evaluate_pair
     from headfield.fit.run import fit
@@ -186,7 +189,7 @@ def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str
         release_run(run, store, release)
     model, found = load(release), []
     for number in range(heads):
-        raw = raw_scan("test", 4 * number)  # bald and full heads of ICT-FaceKit and others in turn
+        raw = raw_scan(split, 4 * number)  # bald and full heads of ICT-FaceKit and others in turn
         got = fit(raw.scan, model, expression="neutral", refuse=False)
         truth = truth_of(raw.person, raw.person.neutral)
         to_truth: Similarity = raw.truth.model_from_scan.after(got.placement.inverse())
@@ -199,6 +202,7 @@ def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--split", default="dev", choices=("dev", "test"), help="who is curated")
     parser.add_argument("--people", type=int, default=8)
     parser.add_argument("--expressions", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
@@ -210,7 +214,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=6)
     args = parser.parse_args()
 
-    write_scans(args.out / "scans", args.people, args.expressions)
+    write_scans(args.out / "scans", args.split, args.people, args.expressions)
     options = CurateOptions(family=args.family)
     store, begin = args.out / "store", time.perf_counter()
     found = gather(args.out / "scans")
@@ -234,14 +238,15 @@ def main() -> None:
         for scan in outcome.scans:
             stages.update(scan.seconds)
     print(", ".join(f"{stage} {spent / scans:.1f} s" for stage, spent in stages.most_common()))
-    rows = [row for n in range(args.people) for row in errors_of(store, n, args.expressions, args.family)]
+    rows = [row for n in range(args.people) for row in errors_of(store, args.split, n, args.expressions, args.family)]
     print(table(rows))
     (args.out / "errors.json").write_text(json.dumps({"options": asdict(options), "rows": rows}, indent=1))
     if args.train:
-        perfect_store(args.out / "perfect", args.people, args.expressions, options)
+        perfect_store(args.out / "perfect", args.split, args.people, args.expressions, options)
+        held = "dev" if args.split == "test" else "test"  # people of the other split
         for name in ("store", "perfect"):
             run = args.out / f"run_{name}_{args.preset}_{args.train}"
-            values = held_out_chamfer(args.out / name, run, args.train, args.held_out, args.preset)
+            values = held_out_chamfer(args.out / name, run, args.train, args.held_out, args.preset, held)
             print(f"trained {args.train} steps ({args.preset}) on {name}: held-out Chamfer mean {np.mean(values):.3f}, "
                   f"median {np.median(values):.3f} mm, n = {len(values)}", flush=True)
 

@@ -58,7 +58,7 @@ def stages() -> Stages:
     from headfield.curate.placing import align_scan, face_of
 
     work = (face_of, align_scan, fit_template, fit_model, complete_scan, register_scan)
-    return Stages(*work, versions={"complete": 2})
+    return Stages(*work, versions={"model": 2, "complete": 3, "register": 2})
 
 
 def placement_arrays(*similarities: Similarity) -> Arrays:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from headfield.fit.empty_space import GATE, MARGIN
 from headfield.fit.gate import Gate, geman_mcclure, hair_scale, noise_of
 from headfield.fit.mean_field import neck_plane
 from headfield.types import Codes, Similarity
@@ -40,11 +41,13 @@ class Cloud:
         points: (N, 3) float64 scan frame, in a random but seeded order, so that a prefix is a fair sample.
         tree: Tree over the points.
         spacing: Median distance between neighbours, scan units.
+        empty: (M, 3) places that were seen to be empty, scan frame.
     """
 
     points: np.ndarray
     tree: cKDTree
     spacing: float
+    empty: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
     @staticmethod
     def of(points: np.ndarray, seed: int = 0) -> Cloud:
@@ -80,6 +83,8 @@ class Linearised:
         jacobian: (N, D + 7 + E) derivatives by identity, pose and expression (E absent while neutral), float32.
         slope: (N,) what raw derivatives are divided by: the length of the raw gradient, clipped, over the stretch of
             the reference scale.
+        inside: The same of the places that were seen to be empty and lie inside the model, with the depth that is too
+            much as the residual (negative); None when there are none.
     """
 
     residual: np.ndarray
@@ -87,10 +92,22 @@ class Linearised:
     gradient: np.ndarray
     jacobian: np.ndarray
     slope: np.ndarray
+    inside: Linearised | None = None
+
+    def rows(self, which) -> Linearised:
+        """Some of its points."""
+        return Linearised(
+            self.residual[which], self.placed[which], self.gradient[which], self.jacobian[which], self.slope[which]
+        )
 
 
 def linearise(
-    model, identity: np.ndarray, state: ViewState, points: np.ndarray, reference: float | None = None
+    model,
+    identity: np.ndarray,
+    state: ViewState,
+    points: np.ndarray,
+    reference: float | None = None,
+    empty: np.ndarray | None = None,
 ) -> Linearised:
     """Residuals and Jacobian of one view.
 
@@ -103,7 +120,15 @@ def linearise(
         state: Placement and expression.
         points: (N, 3) scan points.
         reference: Model units per scan unit in which residuals are measured; None = the state's own.
+        empty: (M, 3) places that were seen to be empty, scan frame.
     """
+    if empty is not None and len(empty):
+        deep = empty[field_values(model, identity, state, empty) < MARGIN]
+        count = len(points)
+        both = linearise(model, identity, state, np.concatenate([points, deep]), reference)
+        inside = both.rows(slice(count, None))
+        inside = replace(inside, residual=np.minimum(inside.residual - MARGIN, 0.0))
+        return replace(both.rows(slice(count)), inside=inside if len(deep) else None)
     placed = state.similarity.apply(points)
     codes = codes_of(model, identity, state.expression)
     lower, upper = np.asarray(model.box, dtype=float)
@@ -126,6 +151,17 @@ def linearise(
         residual, jacobian = stretch * residual, np.float32(stretch) * jacobian
         return Linearised(residual, placed, gradient / slope[:, None], jacobian, slope / stretch)
     return Linearised(residual, placed, gradient / slope[:, None], jacobian, slope)
+
+
+def field_values(model, identity: np.ndarray, state: ViewState, points: np.ndarray) -> np.ndarray:
+    """The field (N,) at scan points (N, 3); outside the model's box it is positive."""
+    placed = state.similarity.apply(points)
+    lower, upper = np.asarray(model.box, dtype=float)
+    inside_box = np.clip(placed, lower, upper)
+    codes = codes_of(model, identity, state.expression)
+    with torch.no_grad():
+        value = model.signed_distance(model_points(model, inside_box)[None], codes)[0].double().cpu().numpy()
+    return value + np.linalg.norm(placed - inside_box, axis=1)
 
 
 def codes_of(model, identity: np.ndarray, expression: np.ndarray | None) -> Codes:
@@ -212,4 +248,13 @@ def robust_cost(residual: np.ndarray, scales: np.ndarray, strength: float, trust
     return float(0.5 * trust * np.where(scales > 0, cost, outlier).sum() / strength**2)
 
 
-__all__ = ["Cloud", "Gate", "Linearised", "ViewState", "linearise", "robust_cost", "robust_scales", "weigh"]
+def weigh_inside(line: Linearised, strength: float) -> tuple[np.ndarray, float]:
+    """Weights (M,) and robust cost of the empty places inside the model, one observation each."""
+    cost, weight = geman_mcclure(line.residual, GATE)
+    return weight / strength**2, float(0.5 * cost.sum() / strength**2)
+
+
+__all__ = [
+    "Cloud", "Gate", "Linearised", "ViewState", "field_values", "linearise", "robust_cost", "robust_scales", "weigh",
+    "weigh_inside",
+]  # fmt: skip

@@ -1,6 +1,7 @@
 """The least-squares problem of a fit: what its unknowns cost, and its normal equations.
 
-Residuals are signed distances f(T x) of scan points, counted once for each patch of surface; the prior on the code is
+Residuals are signed distances f(T x) of scan points, counted once for each patch of surface, and the depth of places
+inside the model that the scan has seen to be empty; the prior on the code is
 normal (one hair class), that on expression weights sparse with bounds [0, 1], that on log-size normal.
 """
 
@@ -23,6 +24,7 @@ from headfield.fit.normal_equations import (
     robust_cost,
     robust_scales,
     weigh,
+    weigh_inside,
 )
 from headfield.models.prior import Gaussian
 from headfield.types import Similarity
@@ -91,7 +93,9 @@ class Problem:
     def linearised(self, identity: np.ndarray, states: list[ViewState], count: int | None = None) -> list[Linearised]:
         """Every view (its first `count` points) at a state, residuals at the scale that its unit lets expect."""
         return [
-            linearise(self.model, identity, state, view.cloud.points[:count], float(np.exp(view.log_scale)))
+            linearise(
+                self.model, identity, state, view.cloud.points[:count], float(np.exp(view.log_scale)), view.cloud.empty
+            )
             for view, state in zip(self.views, states)
         ]
 
@@ -121,6 +125,8 @@ class Problem:
             strengths.append(strength)
             weights.append(weight)
             costs.append(cost)
+            if line.inside is not None:
+                costs.append(weigh_inside(line.inside, strength)[1])
         held = {
             "identity": identity,
             "states": states,
@@ -141,9 +147,14 @@ class Problem:
             where = np.concatenate([np.arange(d), d + POSE * index + np.arange(POSE), at + np.arange(channels[index])])
             at += channels[index]
             used = weight > 1e-3 * weight.max(initial=0.0)
-            block, pull = normal_products(line.jacobian[used], weight[used], line.residual[used])
-            hessian[np.ix_(where, where)] += block
-            slope[where] += pull
+            rows = [(line.jacobian[used], weight[used], line.residual[used])]
+            if line.inside is not None:
+                inside = line.inside
+                rows.append((inside.jacobian, weigh_inside(inside, strengths[index])[0], inside.residual))
+            for row in rows:
+                block, pull = normal_products(*row)
+                hessian[np.ix_(where, where)] += block
+                slope[where] += pull
             view = self.views[index]
             size = d + POSE * index + POSE - 1
             hessian[size, size] += 1.0 / view.log_scale_sd**2
@@ -158,6 +169,8 @@ class Problem:
         cost = self._prior_cost(identity, states)
         for line, scales, strength, observed in zip(lines, held["scales"], held["strengths"], self.observed):
             cost += robust_cost(line.residual, scales, strength, observed / max(1, len(line.residual)))
+            if line.inside is not None:
+                cost += weigh_inside(line.inside, strength)[1]
         return cost
 
     def _prior_cost(self, identity: np.ndarray, states: list[ViewState]) -> float:

@@ -13,10 +13,11 @@ from scipy.spatial import cKDTree
 from headfield.errors import ConfigError, ScanError
 from headfield.fit.choose import best_component, best_placement, placement_of_face, view_of
 from headfield.fit.clean import clean, thin
+from headfield.fit.empty_space import empty_places
 from headfield.fit.evidence import FACE_PARTS, evidence_of, refuse_unless_head
 from headfield.fit.landmarks import place_by_landmarks
 from headfield.fit.mean_field import MeanField, class_fields, mean_field_of
-from headfield.fit.normal_equations import Cloud, model_anchors
+from headfield.fit.normal_equations import Cloud, field_values, model_anchors
 from headfield.fit.options import FitOptions, checked
 from headfield.fit.placement import (
     Placement,
@@ -24,9 +25,10 @@ from headfield.fit.placement import (
     millimetres_per_unit,
     size_log_of,
 )
+from headfield.fit.problem import View
 from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
 from headfield.fit.search import place
-from headfield.fit.solver import solve
+from headfield.fit.solver import Solution, solve
 from headfield.frames import UNITS_IN_METRES, length_text, reference_anchors
 from headfield.models.prior import BARE
 from headfield.types import Scan, Similarity
@@ -38,6 +40,10 @@ _DETAIL_POINTS = 100_000
 
 _DOUBT, _CLEARLY = 0.5, 0.15
 """Below this share of the head explained an up axis that was given is doubted; a rival must explain so much more."""
+
+_GROWN = 8
+"""With more places than this, seen to be empty but inside the head, the solution has grown something there (a tuft of
+15 mm holds a dozen)."""
 
 _WEAK, _ELSEWHERE = 0.25, 0.08
 """Below this share of the head explained the search is in doubt (so little is explained by a face without its head). A
@@ -276,6 +282,21 @@ def _around_head(surface: np.ndarray, placement: Placement, box: np.ndarray) -> 
     return np.flatnonzero(((placed > box[0] - 0.05) & (placed < box[1] + 0.05)).all(axis=1))
 
 
+def _without_growths(
+    model, views: list[View], around: list[np.ndarray], solution: Solution
+) -> tuple[list[View], bool]:
+    """The views with places that were seen to be empty and into which the solution has grown, and whether there are
+    any: narrow growths fit between the places that the solver was given."""
+    found = []
+    for view, near, state in zip(views, around, solution.views):
+        places = empty_places(near, state.similarity, fine=True) if len(view.cloud.empty) else view.cloud.empty
+        if len(places):
+            places = places[field_values(model, solution.identity, state, places) < 0]
+        found.append(replace(view, cloud=replace(view.cloud, empty=np.concatenate([view.cloud.empty, places]))))
+    grown = sum(len(new.cloud.empty) - len(old.cloud.empty) for new, old in zip(found, views))
+    return found, grown > _GROWN
+
+
 def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: FitOptions, tell) -> Fit:
     box = np.asarray(model.box, dtype=float)
     views, around = [], []
@@ -285,9 +306,10 @@ def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: 
             raise ScanError(f"{scan.name}: only {len(index)} points lie around the head that was found.")
         near = item.surface[index]
         around.append(near)
-        views.append(
-            view_of(model, Cloud.of(near[thin(near, options.points, options.seed)], options.seed), item.placement)
-        )
+        cloud = Cloud.of(near[thin(near, options.points, options.seed)], options.seed)
+        if options.solver.hair:
+            cloud = replace(cloud, empty=empty_places(near, item.placement.similarity))
+        views.append(view_of(model, cloud, item.placement))
     label, prior = best_component(model, views, options.solver)
     solver = replace(options.solver, expression=options.expression, hair=options.solver.hair and label != BARE)
     if options.method == "adam":
@@ -297,6 +319,9 @@ def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: 
     else:
         total = 2 * solver.iterations
         solution = solve(model, views, prior, solver, progress=lambda step, cost: tell(min(1.0, step / total)))
+        views, grown = _without_growths(model, views, around, solution)
+        if grown:
+            solution = solve(model, views, prior, solver)
     tell(1.0)
     anchors = model_anchors(model, solution.identity)
     fits, notes, evidence = [], [], {}

@@ -1,0 +1,94 @@
+"""Places over the scalp that a scan has seen to be empty."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from headfield.fit.empty_space import CLEAR, HEIGHTS, empty_places
+from headfield.fit.normal_equations import MARGIN, ViewState, linearise
+from headfield.models.head import Head
+from headfield.models.release import load
+from headfield.surface.nearest import Target, sample_surface
+from headfield.types import Similarity
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load("imhead-open-small")
+
+
+@pytest.fixture(scope="module")
+def bald(model):
+    return Head(model, model.mean_codes(list(model.prior.names).index("bald"))).mesh(96)
+
+
+@pytest.fixture(scope="module")
+def cloud(bald):
+    return sample_surface(bald, 20_000, np.random.default_rng(0)).points
+
+
+def test_places_lie_outside_the_head_over_the_scalp(bald, cloud):
+    places = empty_places(cloud, Similarity())
+    assert len(places) > 300
+    away = Target(bald).closest(places)[0]
+    assert away.min() > CLEAR * min(HEIGHTS) * 0.99
+    feet = Target(bald).closest(places)[1]
+    assert ((places - feet.points) * feet.normals).sum(1).min() > 0  # outside
+    assert places[:, 1].min() > -0.2  # none over neck and shoulders
+    assert (places[:, 2] < 0.35).all()  # none before the face
+
+
+def test_places_follow_the_scan_frame(cloud):
+    frame = Similarity(np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]), np.array([3.0, -2, 5]), 80.0)
+    here, there = empty_places(cloud, Similarity()), empty_places(frame.apply(cloud), frame.inverse())
+    np.testing.assert_allclose(frame.apply(here), there, atol=1e-6)
+
+
+def test_what_was_scanned_there_is_not_empty(cloud):
+    rng = np.random.default_rng(1)
+    ball = rng.standard_normal((6000, 3))
+    centre = np.array([0.0, 0.35, -0.66])
+    ball = centre + 0.12 * ball / np.linalg.norm(ball, axis=1, keepdims=True)
+    cloud = cloud[np.linalg.norm(cloud - centre, axis=1) > 0.12]  # the scalp under it is not seen
+    with_bun = empty_places(np.concatenate([cloud, ball]), Similarity())
+    assert not (np.linalg.norm(with_bun - centre, axis=1) < 0.09).any()
+
+
+def test_a_face_alone_says_nothing(cloud):
+    face = cloud[(cloud[:, 2] > 0.2) & (np.abs(cloud[:, 1]) < 0.2)]
+    assert len(empty_places(face, Similarity())) == 0
+    assert len(empty_places(cloud[:3], Similarity())) == 0
+
+
+def test_only_places_inside_the_model_speak(model, cloud):
+    identity = np.zeros(int(model.config.identity))
+    state = ViewState(Similarity(), None)
+    out, into = np.array([[0.0, 0.3, -0.9]]), np.array([[0.05, 0.3, -0.3], [-0.1, 0.25, -0.2]])
+    line = linearise(model, identity, state, cloud[:50], None, np.concatenate([out, into]))
+    alone = linearise(model, identity, state, np.concatenate([cloud[:50], into]))
+    np.testing.assert_allclose(line.residual, alone.residual[:50], atol=1e-6)
+    np.testing.assert_allclose(line.inside.residual, alone.residual[50:] - MARGIN, atol=1e-6)
+    np.testing.assert_allclose(line.inside.jacobian, alone.jacobian[50:], atol=1e-5)
+    assert linearise(model, identity, state, cloud[:50], None, out).inside is None
+
+
+def test_no_hair_grows_where_the_scan_shows_none(model, monkeypatch):
+    """A receding head on which the points alone let a bun and two tufts grow."""
+    from headfield.evaluate.truth import frozen_person
+    from headfield.fit.run import fit
+    from headfield.synth.scanner import HeadTruth, ScanOptions, scan_head
+
+    person = frozen_person("anny", "dev", 0, "all")
+    rng = np.random.default_rng([*person.key.rng("scan").integers(0, 2**31, 2), 77])
+    scan, _ = scan_head(HeadTruth.of_person(person), "full", rng, ScanOptions(points=60_000))
+
+    def grown(found) -> float:
+        """Share of the skull's surface more than 7 mm from the scan."""
+        mesh = found.mesh(96, model_frame=True)
+        top = mesh.vertices[mesh.vertices[:, 1] > 0.1]
+        return float((cKDTree(found.scans[0].placement.apply(scan.points)).query(top)[0] > 0.03).mean())
+
+    assert grown(fit(scan, model, expression="neutral")) < 0.01
+    blind = np.zeros((0, 3))
+    monkeypatch.setattr("headfield.fit.run.empty_places", lambda *given, **named: blind)
+    assert grown(fit(scan, model, expression="neutral")) > 0.05
