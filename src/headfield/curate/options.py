@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 
@@ -28,8 +29,12 @@ class QualityLimits:
 class CurateOptions:
     """How scans become training data."""
 
-    family: Literal["ict", "anny"] = "ict"
-    """Parametric heads that are fitted and whose template is registered."""
+    family: Literal["ict", "anny", "flame", "gnm"] = "ict"
+    """Parametric heads that are fitted and whose template is registered. FLAME and GNM have no ARKit channels: there
+    the weights of expressions are those of the implicit model's fit."""
+    family_file: Path | None = None
+    """The user's own file of the family: needed for FLAME (generic_model.pkl, flame2023.pkl, flame2023_Open.pkl); of
+    GNM (gnm_head.npz) it is fetched from the hub when not given."""
     model: str = "imhead-open-small"
     """Implicit model that completes what the scanner missed: a released name, a folder, or a hub id."""
     landmarks: Literal["detect", "search"] = "detect"

@@ -168,7 +168,9 @@ class _Person:
             names = [scan.raw.expression for scan in found]
             return self.work.parametric([scan.read(options) for scan in found], names, marks, placements, options)
 
-        key = self._key("parametric", [scan.records["align"].key for scan in found], options.family, options.seed)
+        own = [] if options.family_file is None else [content_hash(options.family_file)]
+        aligned = [scan.records["align"].key for scan in found]
+        key = self._key("parametric", aligned, options.family, options.seed, *own)
         first = self._do_own("parametric", key, template)
         units = first.facts.get("units", [])
         arrays = first.arrays()
@@ -177,7 +179,9 @@ class _Person:
             return self.work.model([scan.read(options) for scan in found], arrays, units, options)
 
         second = self._do_own("model", self._key("model", key, options.model), model)
-        return _Fitted(arrays, second.arrays(), units, second.key, second.facts)
+        found_by_model = second.arrays()
+        arrays.setdefault("expressions", found_by_model.get("expressions"))
+        return _Fitted(arrays, found_by_model, units, second.key, second.facts)
 
     def _complete(self, scan: _Scan, fitted: _Fitted) -> None:
         options, number, units = self.options, scan.number, fitted.units[scan.number]

@@ -51,7 +51,7 @@ def curate(
     Returns:
         What came of each, in the order of `subjects`.
     Raises:
-        ConfigError: An unknown engine.
+        ConfigError: An unknown engine, or a family whose file is not given or not there.
         StoreError: `out` holds something else, or a store of other sizes.
         OutputError: The disk is full, or `out` cannot be written.
     """
@@ -59,6 +59,10 @@ def curate(
     engines = {"local": run_local, "ray": run_ray}
     if engine not in engines:
         raise ConfigError(f"unknown engine {engine!r}: choose {' or '.join(engines)}.")
+    if options.family == "flame" and options.family_file is None:
+        raise ConfigError("--family flame needs your own file of it: give --family-file generic_model.pkl.")
+    if options.family_file is not None and not options.family_file.exists():
+        raise ConfigError(f"--family-file {options.family_file} does not exist.")
     out = Path(out)
     try:
         return _run(subjects, out, options, engines[engine], workers, force, progress, work or stages())

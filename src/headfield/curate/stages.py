@@ -30,8 +30,9 @@ class Stages:
         align: (scan, raw scan, landmarks, options) -> a placement; fact ``units``.
         parametric: (scans, names of their expressions, landmarks, placements, options) -> ``neutral`` (V, 3), ``posed``
             (S, V, 3), ``triangles`` (F, 3), ``skin`` (F,) bool, ``expressions`` (S, 52), ``anchor_vertices`` (39,),
-            ``landmark_vertices`` (68,), and S placements; fact ``units``, one per scan.
-        model: (scans, fitted, options) -> codes of the implicit model and S placements.
+            ``landmark_corners`` (68, K) vertices with ``landmark_weights`` (68, K), and S placements; fact ``units``,
+            one per scan. Without ``expressions`` (a family that has no ARKit channels) the model's are taken.
+        model: (scans, fitted, options) -> codes of the implicit model, ``expressions`` (S, 52), and S placements.
         complete: (scan, fitted, model's, which, units, options) -> ``vertices``, ``triangles``, closed, model frame.
         register: (scan, landmarks, fitted, which, units, completed, rest, options) -> ``vertices`` (V, 3); facts: the
             quality record. `rest` is the registered neutral head (V, 3), or None.
@@ -58,7 +59,7 @@ def stages() -> Stages:
     from headfield.curate.placing import align_scan, face_of
 
     work = (face_of, align_scan, fit_template, fit_model, complete_scan, register_scan)
-    return Stages(*work, versions={"model": 2, "complete": 3, "register": 2})
+    return Stages(*work, versions={"parametric": 2, "model": 2, "complete": 4, "register": 2})
 
 
 def placement_arrays(*similarities: Similarity) -> Arrays:

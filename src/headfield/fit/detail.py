@@ -2,8 +2,9 @@
 
 The correction is a smooth function of space (:mod:`headfield.fit.spline`) that is minus the model's value at the scan's
 points and does not change along the model's normals. Where nothing was seen it fades to zero within a few centimetres,
-without a step or a kink: holes are filled from their rims, and the unseen back is the model's own. The surface is
-extracted from the corrected field, so it is closed and cannot cut itself, whatever the correction is.
+without a step or a kink: holes are filled from their rims, and the unseen back is the model's own. What the model has
+in the air that the scan saw over the scalp is cut off. The surface is extracted from the corrected field, so it is
+closed and cannot cut itself, whatever the correction is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.spatial import cKDTree
 
+from headfield.fit.empty_space import SeenAir
 from headfield.fit.gate import BEARD_PARTS, BEARD_REACH, HAIR_PARTS, HAIR_REACH
 from headfield.fit.mean_field import neck_plane
 from headfield.fit.normal_equations import EARLY_RIM, RIM, model_anchors
@@ -21,6 +23,9 @@ from headfield.types import Codes
 
 SLACK = 2.0
 """How much steeper than a distance the corrected field may be, for the extraction."""
+
+DEEP, SHALLOW = 0.12, 0.02
+"""The air is asked only this deep inside the corrected field and this far outside: elsewhere it changes nothing."""
 
 _CHUNK = 16_384
 
@@ -54,10 +59,12 @@ class DetailedModel:
         correction: What is added to the model's signed distance; None adds nothing.
         cut: (4,) plane of the neck's cut, see :func:`headfield.fit.mean_field.neck_plane`; nothing grows below it.
         believed: The scan's points that it follows.
+        air: What the scan has seen to be empty over the scalp.
     """
 
     def __init__(self, model, correction: Spline | None, cut: np.ndarray, believed: Believed):
         self.model, self.correction, self.cut, self.believed = model, correction, cut, believed
+        self.air = SeenAir(believed.points)
         self.box = model.box
 
     def condition(self, codes: Codes):
@@ -69,8 +76,9 @@ class DetailedModel:
         value = self.model.signed_distance(points, codes)
         if self.correction is None:
             return value
-        corrected = value + _like(value, self.correction.value(_array(points)))
-        return corrected.maximum(_like(value, self._below(points)))
+        place = _array(points)
+        corrected = value + _like(value, self.correction.value(place))
+        return corrected.maximum(_like(value, self._outside(place, _array(corrected))[0]))
 
     def value_and_gradient(self, points, codes):
         """The corrected field (1, N) and its gradient (1, N, 3)."""
@@ -80,12 +88,20 @@ class DetailedModel:
         place = _array(points)
         corrected = value + _like(value, self.correction.value(place))
         gradient = gradient + _like(gradient, self.correction.gradient(place))
-        below = _like(value, self._below(points))
-        down = _like(gradient, np.broadcast_to(-self.cut[:3], place.shape))
-        return corrected.maximum(below), gradient.where((corrected >= below)[..., None], down)
+        outside, slope = self._outside(place, _array(corrected))
+        outside = _like(value, outside)
+        return corrected.maximum(outside), gradient.where((corrected >= outside)[..., None], _like(gradient, slope))
 
-    def _below(self, points) -> np.ndarray:
-        return -(_array(points) @ self.cut[:3] + self.cut[3])
+    def _outside(self, points: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is known to be no head, below the cut and in the air: a field (N,) and its gradient (N, 3)."""
+        outside = -(points @ self.cut[:3] + self.cut[3])
+        slope = np.tile(-self.cut[:3], (len(points), 1))
+        near = np.flatnonzero((value > -DEEP) & (value < SHALLOW)) if self.air else np.zeros(0, dtype=int)
+        if len(near):
+            air, up = self.air.value_and_gradient(points[near])
+            more = air > outside[near]
+            outside[near[more]], slope[near[more]] = air[more], up[more]
+        return outside, slope
 
 
 def _array(points) -> np.ndarray:

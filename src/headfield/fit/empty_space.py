@@ -1,4 +1,4 @@
-"""Places over the scalp that a scan has seen to be empty, so that no model grows hair there.
+"""Where a scan has seen the air over the scalp to be empty, so that no model grows hair there.
 
 A point of the scan is only asked to lie on the model's surface; nothing says that the surface may lie nowhere else, and
 a code that bends to short hair on one side may grow a bun on the other. Where the scan shows the scalp, or the hair
@@ -39,6 +39,12 @@ MARGIN = 0.004
 GATE = 0.03
 """Robust scale (7.5 mm): how much one place may say, if the scan is wrong there."""
 
+AIR_APART, AIR_SLACK = 0.012, 0.006
+"""Seen air: distance of the points whose heights count (3 mm), and how far above the scan it begins (1.5 mm)."""
+
+AIR_REACH, AIR_FALL = 0.02, 1.5
+"""Farther beside the nearest point than this (5 mm) the air's field falls by so much per unit."""
+
 _NEIGHBOURS = 12
 _CENTRE = np.array([0.0, 0.1, -0.15])
 
@@ -54,29 +60,70 @@ def empty_places(points: np.ndarray, similarity: Similarity, fine: bool = False)
         (M, 3) scan frame, in a fixed order; a few hundred for a whole head, none where no scalp was seen.
     """
     heights, apart = (FINE_HEIGHTS, FINE_APART) if fine else (HEIGHTS, APART)
-    points = np.asarray(points, dtype=float)
-    if len(points) <= _NEIGHBOURS:
-        return np.zeros((0, 3))
     placed = similarity.apply(points)
-    scalp = np.flatnonzero(SCALP_PARTS[cKDTree(reference_anchors()).query(placed)[1]])
-    _, first = np.unique(np.floor(placed[scalp] / apart).astype(np.int64), axis=0, return_index=True)
-    base = scalp[np.sort(first)]
-    tree = cKDTree(placed)
-    distance, near = tree.query(placed[base], k=_NEIGHBOURS)
-    lonely = distance[:, -1] > 3.0 * np.median(distance[:, -1]) if len(base) else np.zeros(0, dtype=bool)
-    base, near = base[~lonely], near[~lonely]
-    offsets = placed[near] - placed[near].mean(axis=1, keepdims=True)
-    out = np.linalg.eigh(np.einsum("nki,nkj->nij", offsets, offsets))[1][:, :, 0]
-    radial = placed[base] - _CENTRE
-    side = (out * radial).sum(1)
-    plain = np.abs(side) > 0.5 * np.linalg.norm(radial, axis=1)  # a rim, or noise: the way out is not known
-    out, base = np.where(side[:, None] < 0, -out, out)[plain], base[plain]
-    # what is seen farther out on the same way (a tail of hair, whose inner side this is) makes the way in the way out
-    beyond = np.concatenate([placed[base] + height * out for height in BEYOND])
-    near_it = tree.query(beyond)[0] < 0.5 * BEYOND[0] if len(base) else np.zeros(0, dtype=bool)
-    free = ~near_it.reshape(len(BEYOND), -1).any(axis=0)
-    out, base = out[free], base[free]
-    places = np.concatenate([placed[base] + height * out for height in heights])
-    height = np.repeat(heights, len(base))
-    free = tree.query(places)[0] > CLEAR * height if len(places) else np.zeros(0, dtype=bool)
+    base, out = outermost(placed, apart)
+    if not len(base):
+        return np.zeros((0, 3))
+    places = np.concatenate([base + height * out for height in heights])
+    free = cKDTree(placed).query(places)[0] > CLEAR * np.repeat(heights, len(base))
     return similarity.inverse().apply(places[free])
+
+
+def outermost(points: np.ndarray, apart: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points of a scan over the scalp beyond which it shows nothing, and the way out there.
+
+    Args:
+        points: (N, 3) scan points around the head, model frame.
+        apart: About one point per cube of this side is taken.
+    Returns:
+        (M, 3) points and (M, 3) outward unit normals.
+    """
+    points = np.asarray(points, dtype=float)
+    none = np.zeros((0, 3))
+    scalp = np.flatnonzero(SCALP_PARTS[cKDTree(reference_anchors()).query(points)[1]]) if len(points) else none
+    if len(scalp) <= _NEIGHBOURS:
+        return none, none
+    _, first = np.unique(np.floor(points[scalp] / apart).astype(np.int64), axis=0, return_index=True)
+    base = points[scalp[np.sort(first)]]
+    tree = cKDTree(points)
+    distance, near = tree.query(base, k=_NEIGHBOURS)
+    offsets = points[near] - points[near].mean(axis=1, keepdims=True)
+    out = np.linalg.eigh(np.einsum("nki,nkj->nij", offsets, offsets))[1][:, :, 0]
+    radial = base - _CENTRE
+    side = (out * radial).sum(1)
+    out = np.where(side[:, None] < 0, -out, out)
+    good = np.abs(side) > 0.5 * np.linalg.norm(radial, axis=1)  # at a rim, or of noise, the way out is not known
+    good &= distance[:, -1] <= 3.0 * np.median(distance[:, -1])  # strays
+    base, out = base[good], out[good]
+    # what is seen farther out on the same way (a tail of hair, whose inner side this is) makes the way in the way out
+    beyond = np.concatenate([base + height * out for height in BEYOND])
+    blocked = (tree.query(beyond)[0] < 0.5 * BEYOND[0]).reshape(len(BEYOND), -1).any(axis=0)
+    return base[~blocked], out[~blocked]
+
+
+class SeenAir:
+    """The air over the scalp that a scan has seen, as a field: positive in it, negative where nothing is known.
+
+    The height over the nearest of the scan's outermost points, less a slack; beside what was seen it falls off, so that
+    what stands on the border is cut off aslant.
+    """
+
+    def __init__(self, points: np.ndarray) -> None:
+        """Of a scan's believed points (N, 3), model frame."""
+        self.base, self.out = outermost(points, AIR_APART)
+        self._tree = cKDTree(self.base) if len(self.base) else None
+
+    def __bool__(self) -> bool:
+        return self._tree is not None
+
+    def value_and_gradient(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values (N,) and gradients (N, 3) at points (N, 3), model units."""
+        nearest = self._tree.query(points)[1]
+        out = self.out[nearest]
+        offset = points - self.base[nearest]
+        height = (offset * out).sum(1)
+        beside = offset - height[:, None] * out
+        far = np.linalg.norm(beside, axis=1)
+        past = np.maximum(far - AIR_REACH, 0.0)
+        gradient = out - np.where(past > 0, AIR_FALL / np.maximum(far, 1e-12), 0.0)[:, None] * beside
+        return height - AIR_SLACK - AIR_FALL * past, gradient

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -23,11 +24,15 @@ MARGIN = 15.0 / MM_PER_UNIT
 
 
 @cache
-def family(name: str):
-    """A head family and its sheet, loaded once."""
+def family(name: str, path: Path | None = None):
+    """A head family (of the user's own file) and its sheet, loaded once.
+
+    Raises:
+        HeadfieldError: As :func:`headfield.parametric.load_family`.
+    """
     from headfield.parametric import load_family
 
-    head = load_family(name)
+    head = load_family(name, path)
     return head, make_sheet(head)
 
 

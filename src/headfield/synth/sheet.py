@@ -92,6 +92,8 @@ def _mouth_bag(head, triangles: np.ndarray, interior: np.ndarray) -> tuple[np.nd
     label = connected_components(links, directed=False)[1][corners[:, 0]]
     lips = head.landmarks68(vertices)[60:68].mean(0)
     near = np.linalg.norm(vertices[corners].mean(1) - lips, axis=1) < 0.1  # 25 mm: reaches the bag, not eyes or nose
+    if not near.any():  # a family without a mouth cavity
+        return bag, deep
     bag[chosen[label == np.bincount(label[near]).argmax()]] = True
     deep[triangles[bag]] = True
     deep[triangles[~bag]] = False
