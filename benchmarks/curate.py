@@ -190,7 +190,7 @@ def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str
         release_run(run, store, release)
     model, found = load(release), []
     for number in range(heads):
-        raw = raw_scan(split, 4 * number)  # bald and full heads of ICT-FaceKit and others in turn
+        raw = raw_scan(split, 4 * number + number % 2)  # full heads, families in turn, half with hair
         got = fit(raw.scan, model, expression="neutral", refuse=False)
         truth = truth_of(raw.person, raw.person.neutral)
         to_truth: Similarity = raw.truth.model_from_scan.after(got.placement.inverse())

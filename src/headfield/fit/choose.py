@@ -25,6 +25,9 @@ _SHORT = SolverOptions(iterations=6, gate=Gate(0.06, 0.02, 5), expression="neutr
 _STEPS, _POINTS = 7, 600
 """Steps and points of the fits that choose a component."""
 
+_SHOULDERS = 0.2
+"""A component is chosen by what lies farther above the neck's cut than this (model units, 50 mm)."""
+
 _CLEARLY = 20.0
 """Evidence (nats) by which a class with hair must win: the short fits are good to some ten, and hair that is seen wins
 by far more."""
@@ -123,7 +126,8 @@ def best_component(model, views: list[View], options: SolverOptions) -> tuple[st
     short = replace(
         options, iterations=_STEPS, gate=Gate(0.1, 0.02, _STEPS - 1), expression="neutral", early_iterations=0
     )
-    some = [replace(view, cloud=Cloud.of(view.cloud.points[:_POINTS])) for view in views]
+    cut = neck_plane(model_anchors(model, np.zeros(len(prior.component(prior.classes[0]).mean))))
+    some = [replace(view, cloud=Cloud.of(_well_above(view, cut)[:_POINTS])) for view in views]
     solutions = [
         solve(model, some, prior.component(index), replace(short, hair=prior.names[index] != BARE))
         for index in prior.classes
@@ -136,6 +140,14 @@ def best_component(model, views: list[View], options: SolverOptions) -> tuple[st
     bare = [0.0 if prior.names[index] == BARE else _CLEARLY for index in prior.classes]
     best = prior.classes[int(np.argmax(np.array(found) - bare))]
     return prior.names[best], prior.component(best)
+
+
+def _well_above(view: View, cut: np.ndarray) -> np.ndarray:
+    """A view's points well above the neck's cut: long hair would explain the shoulders of a bald head, too. All of them
+    when hardly any lie there."""
+    height = view.similarity.apply(view.cloud.points) @ cut[:3] + cut[3]
+    chosen = view.cloud.points[height > _SHOULDERS]
+    return chosen if len(chosen) >= 100 else view.cloud.points
 
 
 def log_evidence(
