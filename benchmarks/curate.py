@@ -46,8 +46,9 @@ COLUMNS = {
     "align": "alignment: mean of the face anchors, mm",
     "parametric": "parametric fit: true face to it, median, mm",
     "seen": "completed: true surface that was seen to it, mean, mm",
-    "unseen": "completed: true head that was not seen to it, mean, mm",
-    "back": "completed: true back of the head that was not seen to it, mean, mm",
+    "back": "completed: true back of the head to it, scans without the back, mean, mm",
+    "unseen": "completed: all of the true head that was not seen to it, scans without the back, mean, mm",
+    "hidden": "completed: what shoulders, hair and lips hide in the other scans to it, mean, mm",
     "invented": "completed: it to the true head, above the neck, mean, mm",
     "surface": "registered: seen truth to it, mean, mm",
     "flipped": "registered: inverted triangles of the skin, share",
@@ -126,7 +127,10 @@ def errors_of(out: Path, split: str, number: int, expressions: int, family: str)
         points = secret.model_from_scan.apply(scan.points)
         areas = areas_of(places, points, person.anchors, mm)
         away = target.closest(places)[0] * mm
-        row |= {area: float(away[mask].mean()) for area, mask in areas.items() if mask.sum() > 100}
+        areas["hidden"] = areas["unseen"]
+        for area in ("seen", *(("back", "unseen") if raw.frontal else ("hidden",))):
+            if areas[area].sum() > 100:
+                row[area] = float(away[areas[area]].mean())
         row["invented"] = invented(mesh, Target(truth.mesh), person.anchors, mm)
         template = Mesh(to_truth.apply(records["register"].arrays()["vertices"]), fitted["triangles"])
         row["surface"] = float(Target(template).closest(places[areas["seen"]])[0].mean() * mm)

@@ -243,3 +243,49 @@ def test_two_ray_nodes_make_the_same_store(place, monkeypatch):
         ray.shutdown()
         cluster.shutdown()
     assert place.store_bytes() == one
+
+
+def test_what_is_finished_outlives_a_failure(place):
+    """An error that the next run may not meet takes nobody out of the store."""
+    place.run()
+    before = place.store_bytes()
+    victim = place.scans / "bob" / "jaw open.npz"
+    subjects = gather(place.scans).subjects
+    bob = next(subject for subject in subjects if subject.id == "bob")
+    gone = victim.with_name("x.npz")
+    scans = tuple(replace(scan, path=gone) if scan.path == victim else scan for scan in bob.scans)
+    lost = replace(bob, scans=scans)
+    outcome = curate([lost], place.out, place.options, work=STAGES)[0]
+    assert outcome.outcome == "failed" and "x.npz: cannot be read" in outcome.reason
+    assert place.store_bytes() == before
+
+
+def test_record_folders_do_not_depend_on_how_the_path_was_typed(place, monkeypatch):
+    for part in ("a", "b"):
+        write_scan(place.scans / "cleo" / part / "scan.npz", 1.0)
+    place.run()
+    monkeypatch.chdir(place.scans.parent)
+    again = curate(gather("scans").subjects, place.out, place.options, work=STAGES)
+    assert sum(outcome.fresh for outcome in again) == 0
+
+
+def test_other_weights_of_the_same_name_are_another_model(place, monkeypatch):
+    place.run()
+    monkeypatch.setattr("headfield.curate.pipeline.inputs_of", lambda options: ["other weights"])
+    monkeypatch.setattr("headfield.curate.pipeline.stages", lambda: STAGES)
+    outcomes = curate(gather(place.scans).subjects, place.out, place.options)
+    done = {line.split()[0] for line in place.done[STEPS:]}
+    assert all(outcome.fresh for outcome in outcomes) and "landmarks" not in done and "align" in done
+
+
+def test_inputs_are_the_files_that_a_store_is_made_from(tmp_path):
+    from headfield.curate.content import inputs_of
+
+    one = inputs_of(CurateOptions())
+    file = tmp_path / "flame.pkl"
+    file.write_bytes(b"a")
+    flame = CurateOptions(family="flame", family_file=file)
+    two = inputs_of(flame)
+    assert two[: len(one)] == one and len(two) == len(one) + 1
+    (tmp_path / "landmark_embedding.npz").write_bytes(b"b")
+    assert len(inputs_of(flame)) == len(two) + 1

@@ -170,7 +170,7 @@ def test_scan_lists_that_lie_are_refused(tmp_path, row, message):
 
 def test_a_table_of_people_is_no_scan_list(tmp_path):
     (tmp_path / "people.csv").write_text("id,age\nA,3\n")
-    with pytest.raises(DataError, match="--metadata"):
+    with pytest.raises(DataError, match="--csv"):
         gather(tmp_path / "people.csv")
 
 
@@ -193,3 +193,39 @@ def test_scale_reaches_the_points(tmp_path):
     scan = RawScan(file, units="m", scale=0.25, registration=file)
     assert np.isclose(np.linalg.norm(scan.read().points, axis=1).mean(), 0.25)
     assert np.isclose(np.linalg.norm(scan.read_registration().vertices, axis=1).mean(), 0.25)
+
+
+def people_with(tmp_path, table: str):
+    for name in ("ann.ply", "ben.ply", "017.ply"):
+        _mesh(tmp_path / name)
+    (tmp_path / "subjects.csv").write_text(table)
+    return gather(tmp_path)
+
+
+def test_consent_is_never_guessed(tmp_path):
+    found = people_with(tmp_path, "id,consent\nann,Yes\nben,\n017,withdrawn\n")
+    assert _ids(found) == ["ann"] and set(found.refused) == {"ben", "017"}
+    for word in ("not given", "pending", "No consent", "withdrawn 2024-05-01"):
+        with pytest.raises(DataError, match="consent of 'ben'.*expected one of"):
+            people_with(tmp_path, f"id,consent\nben,{word}\n")
+    with pytest.raises(DataError, match="'17' does not consent.*'017'"):  # what a spreadsheet makes of an id
+        people_with(tmp_path, "id,consent\n17,no\n")
+    assert people_with(tmp_path, "id,consent\nann,yes\ngone,no\n").refused == ("gone",)
+
+
+def test_splits_are_known_words(tmp_path):
+    assert people_with(tmp_path, "id,split\nann, Test \n").subjects[1].metadata["split"] == "test"
+    with pytest.raises(DataError, match="split of 'ann' is 'val'"):
+        people_with(tmp_path, "id,split\nann,val\n")
+
+
+def test_a_store_among_the_scans_is_nobody(tmp_path):
+    _mesh(tmp_path / "ann.ply")
+    for place in (tmp_path / "store", tmp_path / "ben" / "store"):
+        (place / "ict" / "ann").mkdir(parents=True)
+        (place / "store.json").write_text("{}")
+        _mesh(place / "ict" / "ann" / "points.ply")
+    _mesh(tmp_path / "ben" / "neutral.ply")
+    found = gather(tmp_path)
+    assert _ids(found) == ["ann", "ben"] and len(found.subjects[1].scans) == 1
+    assert "is a training store" in {item.reason for item in found.skipped}

@@ -123,3 +123,12 @@ def test_what_is_no_obj_file(tmp_path):
     (tmp_path / "binary.obj").write_bytes(b"\x00\x01" * 100)
     with pytest.raises(ScanError, match="binary"):
         read_obj(tmp_path / "binary.obj")
+
+
+def test_a_comment_that_ends_in_a_backslash_swallows_nothing(tmp_path):
+    path = tmp_path / "t.obj"
+    path.write_text("# made from C:\\work\\\nv 9 9 9\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 2 3 4\n")
+    assert len(read_obj(path).vertices) == 4
+    path.write_text("v 1 0 \\\n0\nv 0 0 0\nv 0 1 0\nf 1 2 3\n")
+    with pytest.raises(ScanError, match="one line"):
+        read_obj(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from headfield.io.store import HASHES, Record, Store, StoreWriter, quantise, qua
 from headfield.io.store_check import age_band, balance, check_store
 from headfield.io.store_remove import JOURNAL, known_people, remove_person, traces_of, unfinished_removal
 
-PEOPLE = ("Zoë van Dijk", "Zoë", "7", "17", "anna-b")
+PEOPLE = ("Zoë van Dijk", "Zoë", "7", "17", "O'Hara & Co-b")
 
 
 def _arrays():
@@ -54,7 +55,9 @@ def place(tmp_path):
     (path / "curation" / "rejected one").mkdir()
     listed = [{"id": name, "note": "…"} for name in PEOPLE]
     (path / "report.json").write_text(json.dumps({"people": listed, "by": {name: 1 for name in PEOPLE}}))
-    (path / "report.html").write_text("<p>" + "</p><p>".join(PEOPLE), encoding="utf-8")
+    (path / "report.html").write_text("<p>" + "</p><p>".join(map(html.escape, PEOPLE)), encoding="utf-8")
+    skipped = [{"what": f"{name}/back.jpg", "reason": "is a picture"} for name in PEOPLE]
+    (path / "curation" / "run.json").write_text(json.dumps({"skipped": skipped}, indent=1))
     (path / "mirror.jsonl").write_text("".join(json.dumps({"who": name}) + "\n" for name in PEOPLE))
     return path
 
@@ -80,6 +83,8 @@ def test_removal_leaves_no_trace_and_touches_nobody_else(place, subject):
         for file in (f"curated/{name}/sdf.npy", f"{records}/7_neutral/align.json", f"{records}/17/align.json"):
             assert after[file] == before[file]
         assert {f"pictures/{name}.jpg", f"pictures/{name}_neutral.jpg"} <= set(after)
+    left = json.loads(after["curation/run.json"])["skipped"]
+    assert [entry["what"] for entry in left if "what" in entry] == [f"{name}/back.jpg" for name in others]
     report = json.loads(after["report.json"])
     assert [entry["id"] for entry in report["people"]] == others and list(report["by"]) == others
     assert "report.html" not in after and JOURNAL not in after
@@ -142,8 +147,8 @@ def test_an_interrupted_removal_goes_on(place, monkeypatch):
 
 def test_unknown_people_are_refused_with_the_nearest_names(place):
     before = _tree(place)
-    with pytest.raises(StoreError, match="Did you mean 'anna-b'"):
-        remove_person(place, "Anna B")
+    with pytest.raises(StoreError, match="Did you mean .O'Hara"):
+        remove_person(place, "O'hara & Co B")
     with pytest.raises(StoreError, match="6 people"):
         remove_person(place, "xxxxxxxxxxxxx")
     with pytest.raises(StoreError, match="store.json"):
@@ -208,3 +213,41 @@ def test_balance(place):
 )
 def test_age_bands(describe, band):
     assert age_band(Record("x", "t", "train", describe=describe)) == band
+
+
+def test_removal_takes_what_killed_writers_left_and_follows_links(place, tmp_path):
+    elsewhere = tmp_path / "big disk"
+    shutil.move(place / "curated", elsewhere)
+    (place / "curated").symlink_to(elsewhere)
+    half = elsewhere / ".Zoë.4711.tmp"
+    half.mkdir()
+    (half / "points.npy").write_bytes(b"x" * 50)
+    (place / ".report.html.12.part").write_bytes(b"<p>Zo\xc3\xab")
+    with open(place / "index.jsonl", "ab") as index:
+        index.write(b'{"id": "Zo')
+    remove_person(place, "Zoë")
+    assert not (elsewhere / "Zoë").exists() and (elsewhere / "Zoë van Dijk").exists()
+    assert not half.exists() and not (place / ".report.html.12.part").exists()
+    assert (place / "index.jsonl").read_bytes().endswith(b"}\n")
+
+
+def test_a_person_called_as_a_family_takes_nobody_along(place):
+    writer = StoreWriter(place, {}, points=32, samples=16, families=["curated"])
+    writer.add(Record("curated", "curated", "train", folder="curated/curated"), _arrays())
+    remove_person(place, "curated")
+    assert [record.id for record in Store(place).records] == sorted(PEOPLE)
+    assert json.loads((place / "store.json").read_text())["families"] == ["curated"]
+    assert check_store(Store(place)).whole
+
+
+def test_a_written_page_of_the_report_is_recognised(place):
+    """As curation writes it: with entities for quotes and ampersands."""
+    from headfield.curate.outcomes import SubjectOutcome, write_outcome
+    from headfield.curate.report import REPORT, write_report
+
+    subject = "O'Hara & Co-b"
+    write_outcome(place, SubjectOutcome(subject, "done", "", (), ()))
+    write_report(place, ())
+    assert (place / REPORT).exists()
+    remove_person(place, subject)
+    assert not (place / REPORT).exists()

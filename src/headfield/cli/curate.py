@@ -18,9 +18,6 @@ from headfield.curate.gather import Layout
 from headfield.curate.options import CurateOptions
 from headfield.errors import ConfigError
 
-WORKER_BYTES = 3 * 2**30
-"""Memory that a worker may take."""
-
 
 @dataclass(frozen=True)
 class CurateCommand:
@@ -76,8 +73,8 @@ class CurateCommand:
                 progress=tell,
             )
             fresh = sum(outcome.fresh for outcome in outcomes)
-            if fresh or not (self.out / REPORT).exists():
-                write_report(self.out, found.skipped, self.config.limits)
+            gone = _withdrawn(self.out, found.refused)
+            write_report(self.out, found.skipped, self.config.limits)
         kinds = Counter(outcome.outcome for outcome in outcomes)
         scans = Counter(scan.outcome for outcome in outcomes for scan in outcome.scans)
         rows = {
@@ -89,12 +86,23 @@ class CurateCommand:
         }
         if found.skipped:
             rows["skipped"] = f"{len(found.skipped):,} files or people, listed in the report"
-        notes = [f"{item.what} {item.reason}" for item in found.skipped[:5]]
+        notes = [f"{name} does not consent (any more): all that the store held of them was deleted." for name in gone]
+        notes += [f"{item.what} {item.reason}" for item in found.skipped[:5]]
         for outcome in outcomes:
             if outcome.outcome != DONE and len(notes) < 15:
                 notes.append(f"{outcome.id} {outcome.outcome}: {outcome.reason}")
         summary(f"store {self.out}", rows, tuple(notes))
         return 1 if kinds[FAILED] or not kinds[DONE] else 0
+
+
+def _withdrawn(out: Path, refused: tuple[str, ...]) -> list[str]:
+    """Delete what the store holds of people who do not consent; returns their names."""
+    from headfield.io.store_remove import known_people, remove_person
+
+    gone = sorted(set(refused) & set(known_people(out)))
+    for name in gone:
+        remove_person(out, name)
+    return gone
 
 
 def _local_workers() -> int:
@@ -103,6 +111,8 @@ def _local_workers() -> int:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # not POSIX
         return os.cpu_count() or 1
+    from headfield.curate.engines import WORKER_BYTES
+
     return max(1, min(os.cpu_count() or 1, int(0.75 * memory / WORKER_BYTES)))
 
 

@@ -66,7 +66,7 @@ class CheckCommand:
         from headfield.io.store import Store
         from headfield.io.store_check import check_store
 
-        store = Store(self.store)
+        store = Store(self.store, empty=True)
         with working("checking") as tell:
             found = check_store(store, lambda done, total: tell(f"checking {done:,} of {total:,}"))
         notes = [f"{item.identity}: {item.file} {item.problem}." for item in found.damaged]
@@ -104,7 +104,7 @@ class StatsCommand:
         from headfield.io.store import Store
         from headfield.io.store_check import balance
 
-        records = Store(self.store).records
+        records = Store(self.store, empty=True).records
         heads = sum(record.expressions for record in records)
         summary(f"store {self.store}", {"identities": f"{len(records):,}", "heads with expressions": f"{heads:,}"})
         rows = []

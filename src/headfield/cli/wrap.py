@@ -81,8 +81,11 @@ class WrapCommand:
         from headfield.io.mesh import check_mesh_suffix
 
         check_mesh_suffix(self.out)
-        if self.out.resolve() == self.template.resolve() or self.out.resolve() == self.scan.resolve():
-            raise ConfigError(f"--out {self.out} is one of the files that are read; choose another name.")
+        given = (self.template, self.scan, self.landmarks, self.template_landmarks)
+        read = {path.resolve() for path in map(Path, filter(None, given))}
+        for place in (self.out, self.out.with_suffix(".png"), self.out.with_suffix(".json")):
+            if place.resolve() in read:
+                raise ConfigError(f"--out {self.out}: {place} is one of the files that are read; choose another name.")
         if self.aligned and (self.landmarks is not None or self.template_landmarks is not None):
             raise ConfigError("--aligned takes the template where it lies; landmarks would place it. Give one of them.")
 

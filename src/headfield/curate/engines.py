@@ -15,8 +15,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
-from headfield.errors import need
+from headfield.errors import ConfigError, need
 from headfield.workers import one_thread
+
+WORKER_BYTES = 3 * 2**30
+"""Memory that a worker may take."""
 
 ATTEMPTS = 2
 """A job whose worker died this often is given up."""
@@ -80,16 +83,25 @@ def run_ray(work: Callable, jobs: Sequence[tuple], workers: int) -> Iterator[tup
 
     Args:
         work, jobs: As in `run_local`.
-        workers: Jobs under way at once at most; 0 = as many as the cluster has cores.
+        workers: Jobs under way at once at most; 0 = one per core of the cluster, as far as its memory goes.
     Yields:
         As `run_local`.
     Raises:
         MissingExtra: Ray is not installed.
+        ConfigError: No cluster answers.
     """
     ray = need("ray", "cluster", "The engine ray")
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, include_dashboard=False, logging_level="error")
-    limit = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        try:
+            ray.init(log_to_driver=False, include_dashboard=False, logging_level="error")
+        except ConnectionError as error:
+            raise ConfigError(
+                f"no Ray cluster answers at RAY_ADDRESS={os.environ.get('RAY_ADDRESS', '')} ({error}). Start it, or "
+                "unset RAY_ADDRESS to start one here."
+            ) from error
+    have = ray.cluster_resources()
+    fitting = int(have.get("memory", float("inf")) // WORKER_BYTES) if "memory" in have else int(have.get("CPU", 1))
+    limit = workers or max(1, min(int(have.get("CPU", 1)), fitting))
     # Ray starts a worker that died again: the number of attempts is the same as here
     remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(_in_ray)
     waiting, busy = deque(range(len(jobs))), {}
@@ -106,6 +118,8 @@ def run_ray(work: Callable, jobs: Sequence[tuple], workers: int) -> Iterator[tup
                     yield number, WorkerDied(f"the worker died {ATTEMPTS} times: {error}")
                 except ray.exceptions.RayTaskError as error:
                     raise (error.cause if isinstance(error.cause, Exception) else error) from error
+                except ray.exceptions.RayError as error:  # a node is gone
+                    yield number, WorkerDied(f"its node was lost: {type(error).__name__}: {error}")
     finally:
         for reference in busy:
             ray.cancel(reference, force=True)

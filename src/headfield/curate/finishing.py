@@ -8,8 +8,9 @@ from headfield.curate.measures import measure
 from headfield.curate.nicp import register
 from headfield.curate.options import CurateOptions
 from headfield.curate.pictures import error_picture, mesh_picture
-from headfield.curate.records import Made
+from headfield.curate.records import Made, RejectedError
 from headfield.curate.stages import Arrays, placement_of
+from headfield.errors import HeadfieldError
 from headfield.fit.placement import millimetres_per_unit
 from headfield.types import Mesh, Scan
 
@@ -23,14 +24,18 @@ def complete_scan(
     """A closed head that keeps what the scanner saw; what it missed comes from the implicit model."""
     from headfield.curate.complete import complete
     from headfield.fit.normal_equations import codes_of
+    from headfield.fit.run import surface_points
     from headfield.models.release import load
 
     model, expression = load(options.model), model_fit["expressions"][which]
     codes = codes_of(model, model_fit["identity"], expression if expression.any() else None)
     own = placement_of(model_fit, which)
     millimetres = millimetres_per_unit(own.scale, units)
-    points = own.apply(scan.points)
-    done = complete(model, codes, points, mm_per_unit=millimetres, resolution=options.resolution)
+    points = own.apply(surface_points(scan, seed=options.seed))
+    try:
+        done = complete(model, codes, points, mm_per_unit=millimetres, resolution=options.resolution)
+    except HeadfieldError as error:
+        raise RejectedError(f"the head cannot be completed: {error}") from error
     mesh = done.mesh.transformed(placement_of(fitted, which).after(own.inverse()))
     arrays = {
         "vertices": mesh.vertices.astype(np.float32),

@@ -12,7 +12,7 @@ from headfield.curate.records import Made
 from headfield.curate.stages import Arrays, placement_arrays, placement_of
 from headfield.curate.subjects import NEUTRAL
 from headfield.fit.placement import Placement, size_log_of
-from headfield.types import ARKIT, Scan
+from headfield.types import Scan
 
 
 def fit_template(
@@ -44,7 +44,7 @@ def fit_template(
         ScanTarget(scan, placement, marks.get("points"), marks.get("confidence"), name == NEUTRAL)
         for scan, name, placement, marks in zip(scans, names, placements, landmarks)
     ]
-    arkit = head.n_expression == len(ARKIT)  # the others have joints of their own, FLAME opens its mouth by one
+    arkit = options.family in ("ict", "anny")  # the others have joints of their own, FLAME opens its mouth by one
     fit = fit_parametric(head, targets, ParametricOptions(pose=not arkit, seed=options.seed))
     expressions = {"expressions": np.stack([one.expression for one in fit.scans])} if arkit else {}
     corners, weights = corner_weights(head.landmark_rows)

@@ -65,7 +65,7 @@ def people_in_list(path: Path) -> Gathering:
     """
     if not is_scan_list(path):
         raise DataError(
-            f"{path}: has no column 'scan', 'file' or 'path'. A table of people goes to --metadata; give the folder of "
+            f"{path}: has no column 'scan', 'file' or 'path'. A table of people goes to --csv; give the folder of "
             "their scans here."
         )
     skipped: list[Skipped] = []

@@ -6,6 +6,7 @@ one folder per scan. What an earlier run finished from the same scans and option
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -33,7 +34,12 @@ from headfield.types import Mesh, Scan
 
 
 def curate_subject(
-    subject: Subject, out: str, options: CurateOptions, work: Stages, force: bool = False
+    subject: Subject,
+    out: str,
+    options: CurateOptions,
+    work: Stages,
+    force: bool = False,
+    made_with: list[str] | None = None,
 ) -> SubjectOutcome:
     """All stages of one person; what earlier runs finished is kept.
 
@@ -43,10 +49,11 @@ def curate_subject(
         options: See :class:`headfield.curate.options.CurateOptions`.
         work: What is done in each stage.
         force: Do all stages again.
+        made_with: Hashes of the files of model and family, see :func:`headfield.curate.content.inputs_of`.
     Raises:
         OutputError: The disk is full, or the folder cannot be written.
     """
-    run = _Person(subject, Path(out), options, work, force)
+    run = _Person(subject, Path(out), options, work, force, made_with or [])
     outcome = run.curate()
     write_outcome(Path(out), outcome)
     return outcome
@@ -94,8 +101,9 @@ class _Ended(Exception):
 class _Person:
     """One person's way through the stages."""
 
-    def __init__(self, subject: Subject, out: Path, options: CurateOptions, work: Stages, force: bool):
+    def __init__(self, subject: Subject, out: Path, options: CurateOptions, work: Stages, force: bool, made_with: list):
         self.subject, self.out, self.options, self.work, self.force = subject, out, options, work, force
+        self.made_with = made_with
         self.folder = out / WORK / subject.id
         self.fresh = 0
         self.notes: list[str] = []
@@ -107,6 +115,9 @@ class _Person:
         """The whole way."""
         for scan in self.scans:
             self._place(scan)
+        unread = [scan for scan in self.scans if scan.outcome == FAILED and not scan.records]
+        if unread:  # a disk that is away for a moment: a fit without these scans would be made again
+            return self._told(FAILED, unread[0].reason)
         found = self._alive()
         if not found:
             return self._nobody("no scan of this person could be placed")
@@ -144,14 +155,15 @@ class _Person:
             content = content_hash(raw.path)
             marks = None if raw.landmarks is None else content_hash(raw.landmarks)
         except OSError as error:
-            scan.outcome, scan.reason = FAILED, f"{raw.path.name}: cannot be read ({error.strerror})"
+            name = Path(error.filename or raw.path).name
+            scan.outcome, scan.reason = FAILED, f"{name}: cannot be read ({error.strerror})"
             return
         key = self._key("landmarks", content, marks, raw.scale, options.landmarks)
         found = self._do(scan, "landmarks", key, lambda: self.work.landmarks(scan.read(options), raw, options))
         if not found.done:
             return
         told = [raw.units or options.units, raw.up, raw.expression]
-        key = self._key("align", key, told, options.model, options.seed)
+        key = self._key("align", key, told, options.model, options.seed, self.made_with)
         self._do(scan, "align", key, lambda: self.work.align(scan.read(options), raw, found.arrays(), options))
 
     def _fits(self, found: list[_Scan]) -> _Fitted:
@@ -168,9 +180,8 @@ class _Person:
             names = [scan.raw.expression for scan in found]
             return self.work.parametric([scan.read(options) for scan in found], names, marks, placements, options)
 
-        own = [] if options.family_file is None else [content_hash(options.family_file)]
         aligned = [scan.records["align"].key for scan in found]
-        key = self._key("parametric", aligned, options.family, options.seed, *own)
+        key = self._key("parametric", aligned, options.family, options.seed)
         first = self._do_own("parametric", key, template)
         units = first.facts.get("units", [])
         arrays = first.arrays()
@@ -318,10 +329,16 @@ class _Person:
 
 
 def scan_folders(subject: Subject) -> list[str]:
-    """A folder name for each scan of a person: its stem, with the hash of its path where two stems are the same."""
+    """A folder name for each scan of a person: its stem, with the hash of its path (below the folder that all of them
+    share) where two stems are the same."""
     stems = [scan.path.stem.casefold() for scan in subject.scans]
+    shared = os.path.commonpath([scan.path.absolute().parent for scan in subject.scans])
+
+    def told(path: Path) -> str:
+        return key_of("scan", 1, Path(os.path.relpath(path.absolute(), shared)).as_posix())[:8]
+
     return [
-        scan.path.stem if stems.count(stem) == 1 else f"{scan.path.stem}-{key_of('scan', 1, str(scan.path))[:8]}"
+        scan.path.stem if stems.count(stem) == 1 else f"{scan.path.stem}-{told(scan.path)}"
         for stem, scan in zip(stems, subject.scans)
     ]
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from headfield.curate.content import inputs_of
 from headfield.curate.engines import WorkerDied, run_local, run_ray
 from headfield.curate.options import CurateOptions
 from headfield.curate.outcomes import SubjectOutcome, write_outcome
@@ -64,13 +66,15 @@ def curate(
     if options.family_file is not None and not options.family_file.exists():
         raise ConfigError(f"--family-file {options.family_file} does not exist.")
     out = Path(out)
+    options = _absolute_options(options)
+    made_with = [] if work is not None else inputs_of(options)
     try:
-        return _run(subjects, out, options, engines[engine], workers, force, progress, work or stages())
+        return _run(subjects, out, options, engines[engine], workers, force, progress, work or stages(), made_with)
     except OSError as error:
         refuse_place(out, error)
 
 
-def _run(subjects, out: Path, options, engine, workers, force, progress, work) -> list[SubjectOutcome]:
+def _run(subjects, out: Path, options, engine, workers, force, progress, work, made_with) -> list[SubjectOutcome]:
     writer = StoreWriter(
         out,
         {"made_by": "curate", "layout": 1},
@@ -79,7 +83,8 @@ def _run(subjects, out: Path, options, engine, workers, force, progress, work) -
         samples=options.samples,
         families=[options.family],
     )
-    jobs = [(subject, str(out.resolve()), options, work, force) for subject in subjects]
+    subjects = [_absolute(subject) for subject in subjects]
+    jobs = [(subject, str(out.resolve()), options, work, force, made_with) for subject in subjects]
     outcomes: dict[int, SubjectOutcome] = {}
     for number, outcome in engine(curate_subject, jobs, workers):
         if isinstance(outcome, WorkerDied):
@@ -93,8 +98,29 @@ def _run(subjects, out: Path, options, engine, workers, force, progress, work) -
     return [outcomes[number] for number in range(len(jobs))]
 
 
+def _absolute(subject: Subject) -> Subject:
+    """A person with absolute paths: workers elsewhere have a folder of their own."""
+
+    def whole(path: Path | None) -> Path | None:
+        return None if path is None else Path(path).absolute()
+
+    scans = [
+        replace(scan, path=whole(scan.path), landmarks=whole(scan.landmarks), registration=whole(scan.registration))
+        for scan in subject.scans
+    ]
+    return replace(subject, scans=tuple(scans))
+
+
+def _absolute_options(options: CurateOptions) -> CurateOptions:
+    if options.family_file is not None:
+        options = replace(options, family_file=options.family_file.absolute())
+    return replace(options, model=str(Path(options.model).absolute())) if Path(options.model).is_dir() else options
+
+
 def _index(writer: StoreWriter, outcome: SubjectOutcome) -> None:
     """Make the store's index agree with what came of a person; who is no longer in it leaves no samples behind."""
+    if outcome.outcome == FAILED:  # an error, which the next run may not meet: what is there stays
+        return
     known = writer.finished.get(outcome.id)
     record = None if outcome.record is None else Record(**outcome.record)
     if known == record:

@@ -11,7 +11,7 @@ from headfield.curate.pictures import SIZE, scan_picture, tried_picture
 from headfield.curate.records import Made, RejectedError
 from headfield.curate.stages import Arrays, placement_arrays, placement_of
 from headfield.curate.subjects import RawScan
-from headfield.errors import ScanError
+from headfield.errors import ConfigError, ScanError
 from headfield.types import Scan
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def align_scan(scan: Scan, raw: RawScan, landmarks: Arrays, options: CurateOptio
         RejectedError: There is no head in the scan, or hardly any points; carries a picture of the scan.
     """
     from headfield.curate.align import align
+    from headfield.fit.landmarks import read_landmarks
     from headfield.fit.options import FitOptions
     from headfield.fit.run import find_head, fit_placed
     from headfield.models.release import load
@@ -56,6 +57,11 @@ def align_scan(scan: Scan, raw: RawScan, landmarks: Arrays, options: CurateOptio
     up = None if raw.up is None else raw.up.lstrip("+")
     known = FitOptions(units=scan.units, up=up, landmarks=raw.landmarks, seed=options.seed)
     model, notes = load(options.model), tuple(scan.notes)
+    if raw.landmarks is not None:
+        try:
+            read_landmarks(raw.landmarks)
+        except ConfigError as error:  # one bad file among thousands is that scan's
+            raise RejectedError(str(error), tried_picture(scan)) from error
     try:
         if landmarks:
             placement = align(scan, _face(landmarks), model, known)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -99,13 +100,22 @@ def key_of(stage: str, version: int, *parts) -> str:
 
 
 def content_hash(path: Path) -> str:
-    """Hash (32 digits) of a file's bytes.
+    """Hash (32 digits) of a file's bytes, of a glTF with those of the files that it names.
 
     Raises:
         OSError: It cannot be read.
     """
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        found = hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    if Path(path).suffix.lower() != ".gltf":
+        return found
+    try:
+        buffers = json.loads(Path(path).read_bytes()).get("buffers", [])
+        names = [buffer["uri"] for buffer in buffers if not buffer.get("uri", "data:").startswith("data:")]
+    except (ValueError, AttributeError, TypeError):
+        return found  # no glTF: reading it will say so
+    named = [Path(path).parent / unquote(name) for name in names]
+    return key_of("gltf", 1, found, [content_hash(file) for file in named if file.is_file()])
 
 
 def read_record(folder: Path, stage: str) -> Recorded | None:

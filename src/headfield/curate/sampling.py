@@ -103,8 +103,8 @@ def sample_person(
         )
     except StoreError as error:
         raise RejectedError(
-            "a completed head leaves less than 15 mm to the box that holds all training heads: hair or a hat that is too "
-            f"large for it, or a back of the head that was completed too far out ({error})"
+            "a completed head leaves less than 15 mm to the box that holds all training heads: hair or a hat too"
+            f" large for it, or a back of the head that was completed too far out ({error})"
         ) from error
     number = heads[0][0]
     return arrays, size_log_of(place.after(placement_of(fitted, number)).scale, units[number])

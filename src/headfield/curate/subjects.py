@@ -14,8 +14,12 @@ from headfield.types import Mesh, Scan
 NEUTRAL = "neutral"
 """Expression name of a face at rest with its mouth closed."""
 
+GIVEN = frozenset({"yes", "y", "true", "1", "given", "granted"})
 REFUSED = frozenset({"no", "n", "false", "0", "none", "refused", "withdrawn", "revoked"})
-"""Values of the column ``consent`` that keep a person out."""
+"""Values of the column ``consent``: only the first let a person in, and any other word is an error."""
+
+SPLITS = ("train", "dev", "test")
+"""Values of the column ``split``."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Subject:
     @property
     def consents(self) -> bool:
         """False when the table says that this person does not agree to the use of their data."""
-        return self.metadata.get("consent", "").strip().casefold() not in REFUSED
+        return "consent" not in self.metadata or self.metadata["consent"].strip().casefold() in GIVEN
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,13 @@ class Gathering:
         subjects: Ordered by id.
         skipped: Files that are no scans, people without consent, lines of tables that match nobody.
         notes: What the user should know, one sentence each: the data set's licence, what had to be assumed.
+        refused: Ids of those who do not consent: what a store holds of them has to go.
     """
 
     subjects: tuple[Subject, ...]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 def checked_id(identity: str, where: str) -> str:
@@ -174,18 +180,52 @@ def with_metadata(gathering: Gathering, table: dict[str, dict[str, str]], name: 
         gathering: The people.
         table: Columns by id, see :func:`headfield.curate.table.read_metadata`.
         name: The table's name, for the list of what was skipped.
+    Raises:
+        DataError: A word for consent or split that is not known, or somebody refuses who matches no scans.
     """
+    for identity, row in table.items():
+        _check_row(identity, row, name)
     known = {same_person(subject.id) for subject in gathering.subjects}
     rows = {same_person(identity): row for identity, row in table.items()}
     skipped = list(gathering.skipped)
-    skipped += [
-        Skipped(identity, f"is in {name} but has no scans") for identity in table if same_person(identity) not in known
-    ]
-    kept = []
+    absent = [identity for identity in table if same_person(identity) not in known]
+    near = {_plainest(subject.id): subject.id for subject in gathering.subjects}
+    for identity in absent:
+        like = near.get(_plainest(identity))
+        if like is not None and table[identity].get("consent", "yes").strip().casefold() in REFUSED:
+            raise DataError(
+                f"{name}: {identity!r} does not consent and has no scans, but there are scans of {like!r}. If they are "
+                "one person, write the id as the scans have it; else rename one."
+            )
+    skipped += [Skipped(identity, f"is in {name} but has no scans") for identity in absent]
+    said_no = [identity for identity in absent if table[identity].get("consent", "yes").strip().casefold() in REFUSED]
+    kept, refused = [], said_no
+    asked = any("consent" in row for row in table.values())
     for subject in gathering.subjects:
         subject = replace(subject, metadata=subject.metadata | rows.get(same_person(subject.id), {}))
-        if subject.consents:
+        silent = asked and same_person(subject.id) in rows and "consent" not in subject.metadata
+        if subject.consents and not silent:
             kept.append(subject)
         else:
-            skipped.append(Skipped(subject.id, f"has no consent ({subject.metadata['consent']!r} in {name})"))
-    return replace(gathering, subjects=tuple(kept), skipped=tuple(skipped))
+            said = "no word" if silent else repr(subject.metadata["consent"])
+            skipped.append(Skipped(subject.id, f"has no consent ({said} in {name})"))
+            refused.append(subject.id)
+    return replace(gathering, subjects=tuple(kept), skipped=tuple(skipped), refused=tuple(refused))
+
+
+def _check_row(identity: str, row: dict[str, str], name: str) -> None:
+    consent, split = row.get("consent", "yes").strip().casefold(), row.get("split", "train").strip().casefold()
+    if consent not in GIVEN | REFUSED:
+        raise DataError(
+            f"{name}: consent of {identity!r} is {row['consent']!r}; expected one of {', '.join(sorted(GIVEN))} or "
+            f"{', '.join(sorted(REFUSED))}."
+        )
+    if split not in SPLITS:
+        raise DataError(f"{name}: split of {identity!r} is {row['split']!r}; expected {', '.join(SPLITS)}.")
+    if "split" in row:
+        row["split"] = split
+
+
+def _plainest(identity: str) -> str:
+    """An id without what tables lose: case, leading zeros, white space."""
+    return same_person(identity).strip().lstrip("0")

@@ -110,6 +110,8 @@ def _parsed(name: str, content: bytes) -> ObjFile:
     corners, corner_normals, polygons, textured, materials = [], [], 0, False, []
     pending, start = b"", 0
     for number, line in enumerate(lines):
+        if not pending and line.lstrip().startswith(b"#"):  # also one that ends in a backslash
+            continue
         start = number if not pending else start
         words = (pending + line.strip()).split()
         if words and words[-1].endswith(b"\\"):  # goes on in the next line
@@ -119,6 +121,8 @@ def _parsed(name: str, content: bytes) -> ObjFile:
         if not words or words[0].startswith(b"#"):
             continue
         try:
+            if start != number and words[0] in (b"v", b"vn"):
+                raise ValueError("a vertex that goes on in the next line; write it on one line")
             if words[0] == b"v":
                 vertices.append([float(word) for word in words[1:4]])
                 vertex_lines.append(number)

@@ -144,8 +144,11 @@ def write_identity(
             np.savez_compressed(temporary / "truth.npz", **truth)
         hashes = {file.name: sha256(file) for file in sorted(temporary.iterdir())}
         (temporary / HASHES).write_text(json.dumps(hashes, indent=1))
-        shutil.rmtree(target, ignore_errors=True)  # a folder without an index line: left by a killed writer
+        aside = target.with_name(f".{target.name}.{os.getpid()}.old.tmp")
+        if target.exists():  # made anew, or left by a killed writer: moved away in one step, deleted afterwards
+            os.replace(target, aside)
         os.replace(temporary, target)
+        shutil.rmtree(aside, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -214,8 +217,8 @@ class StoreWriter:
             with open(self.path / "index.jsonl", "r+b") as index:
                 index.truncate(complete_bytes)  # a line that was cut off by a kill
         self.finished: dict[str, Record] = {record.id: record for record in records}
-        for leftover in self.path.glob("*/.*.tmp"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in [*self.path.glob("*/.*.tmp"), *self.path.glob(".*.tmp")]:
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
     def __contains__(self, identity_id: str) -> bool:
         return identity_id in self.finished

@@ -7,6 +7,7 @@ next: each step can be repeated, and the index forgets the person first, so noth
 from __future__ import annotations
 
 import difflib
+import html
 import json
 import os
 import re
@@ -139,9 +140,16 @@ def _sweep(path: Path, subject: str, *, delete: bool) -> list[Trace]:
         found.append(Trace(folder.relative_to(path).as_posix(), f"folder with {files} files deleted", size))
         if delete:
             # renamed first: nobody ever finds it half empty under its own name
+            folder = folder.resolve()
             gone = folder.with_name(f".{uuid.uuid4().hex[:12]}.gone")
             os.replace(folder, gone)
             shutil.rmtree(gone)
+    for leftover in _leftovers(path):
+        files = leftover.rglob("*") if leftover.is_dir() else [leftover]
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        found.append(Trace(leftover.relative_to(path).as_posix(), "left by an interrupted write, deleted", size))
+        if delete:
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     for file in _files(path, set(others) | {subject}):
         trace = _of_file(path, file, subject, others, delete)
         if trace is not None:
@@ -157,7 +165,8 @@ def _index_lines(path: Path, subject: str, delete: bool) -> Iterator[Trace]:
     if not index.exists():
         return
     lines = index.read_bytes().splitlines(keepends=True)
-    keep = [line for line in lines if not _names_subject(line, subject)]
+    # a line that was cut off names nobody for sure; the writer would drop it, too
+    keep = [line for line in lines if line.endswith(b"\n") and not _names_subject(line, subject)]
     if len(keep) < len(lines):
         yield Trace("index.jsonl", "index line deleted", sum(map(len, lines)) - sum(map(len, keep)))
         if delete:
@@ -168,30 +177,43 @@ def _names_subject(line: bytes, subject: str) -> bool:
     try:
         return json.loads(line).get("id") == subject
     except (ValueError, AttributeError):
-        return False  # a line that was cut off names nobody; the writer drops it
+        return False
 
 
 def _folders(path: Path, subject: str, others: set[str]) -> list[Path]:
     """Folders named as the person, outside of other people's."""
-    found, queue = [], [path]
+    found, queue, seen = [], [path], set()
     while queue:
-        for entry in sorted(queue.pop().iterdir()):
-            if not entry.is_dir() or entry.is_symlink():
+        folder = queue.pop()
+        for entry in sorted(folder.iterdir()):
+            if not entry.is_dir() or entry.resolve() in seen:  # links are followed: arrays may lie on another disk
                 continue
-            if entry.name == subject:
+            seen.add(entry.resolve())
+            # the store's own folders (families, curation) may be called as a person is
+            if entry.name == subject and folder != path:
                 found.append(entry)
-            elif entry.name not in others:
+            elif entry.name not in others or folder == path:
                 queue.append(entry)
     return found
 
 
-def _files(path: Path, people: set[str]) -> Iterator[Path]:
+def _leftovers(path: Path) -> list[Path]:
+    """What writers that were killed left behind under hidden names; it may be anybody's."""
+    found = []
+    for folder, folders, files in os.walk(path, followlinks=True):
+        left = [name for name in (*folders, *files) if name.startswith(".") and name.endswith((".tmp", ".part"))]
+        folders[:] = [name for name in folders if name not in left]
+        found += [Path(folder) / name for name in left]
+    return sorted(found)
+
+
+def _files(path: Path, people: set[str], top: bool = True) -> Iterator[Path]:
     """Files that are nobody's own."""
     for entry in sorted(path.iterdir()):
         if entry.is_dir() and not entry.is_symlink():
-            if entry.name not in people:
-                yield from _files(entry, people)
-        elif entry.name not in (JOURNAL, "index.jsonl"):
+            if entry.name not in people or top:
+                yield from _files(entry, people, top=False)
+        elif entry.is_file() and not (top and entry.name in (JOURNAL, "index.jsonl", "store.json")):
             yield entry
 
 
@@ -215,7 +237,7 @@ def _of_file(path: Path, file: Path, subject: str, others: list[str], delete: bo
             file.unlink()
         return Trace(relative, "report that showed the person deleted; curation writes it anew", _length(text))
     if suffix == ".json":
-        return _of_json(file, relative, text, subject, delete)
+        return _of_json(file, relative, text, subject, told, delete)
     lines = text.splitlines(keepends=True)
     keep = [line for line in lines if not told(line)]
     left = "".join(keep)
@@ -225,12 +247,12 @@ def _of_file(path: Path, file: Path, subject: str, others: list[str], delete: bo
     return Trace(relative, f"{count} line{'s' * (count != 1)} deleted", _length(text) - _length(left))
 
 
-def _of_json(file: Path, relative: str, text: str, subject: str, delete: bool) -> Trace | None:
+def _of_json(file: Path, relative: str, text: str, subject: str, told, delete: bool) -> Trace | None:
     try:
         content = json.loads(text)
     except ValueError:
         return None
-    left, count = _without(content, subject)
+    left, count = _without(content, subject, told)
     if not count:
         return None
     if left is None:
@@ -245,7 +267,7 @@ def _of_json(file: Path, relative: str, text: str, subject: str, delete: bool) -
     )
 
 
-def _without(content, subject: str):
+def _without(content, subject: str, told: Callable[[str], bool]):
     """JSON content without what is about a person (None: all of it is), and how many entries went."""
     if isinstance(content, dict):
         if any(content.get(key) == subject for key in _NAMES):
@@ -255,7 +277,7 @@ def _without(content, subject: str):
             if key == subject:
                 gone += 1
                 continue
-            left, count = _without(value, subject)
+            left, count = _without(value, subject, told)
             gone += count
             if not (left is None and count):
                 kept[key] = left
@@ -263,19 +285,20 @@ def _without(content, subject: str):
     if isinstance(content, list):
         kept, gone = [], 0
         for value in content:
-            left, count = _without(value, subject)
+            left, count = _without(value, subject, told)
             gone += count
             if not (left is None and count):
                 kept.append(left)
         return kept, gone
-    return (None, 1) if content == subject else (content, 0)
+    return (None, 1) if content == subject or (isinstance(content, str) and told(content)) else (content, 0)
 
 
 def _mention(subject: str, others: list[str]) -> Callable[[str], bool]:
     """Whether a text names the person: where the id is no part of a longer word, nor of another person's id."""
 
     def forms(name: str) -> set[str]:
-        return {name, json.dumps(name)[1:-1]}  # JSON may write letters beyond ASCII as \\u escapes
+        # JSON may write letters beyond ASCII as \\u escapes, and pages write & and quotes as entities
+        return {name, json.dumps(name)[1:-1], html.escape(name, quote=True)}
 
     longer = sorted({form for name in others if subject in name for form in forms(name)}, key=len, reverse=True)
     mask = re.compile("|".join(rf"(?<![\w-]){re.escape(form)}(?![\w-])" for form in longer)) if longer else None

@@ -44,7 +44,7 @@ def load(name: str | Path = DEFAULT) -> ImHead:
         WeightsError: Not found (the message lists where it was looked for), corrupt, of another architecture, or a
             pickle, which is never opened.
     """
-    folder = _find(str(name))
+    folder = find(str(name))
     stamp = (folder / WEIGHTS).stat().st_mtime_ns if (folder / WEIGHTS).exists() else 0
     return _load_folder(folder.resolve(), stamp)
 
@@ -127,7 +127,7 @@ def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def _find(name: str) -> Path:
+def find(name: str) -> Path:
     if name.endswith((".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")):
         raise WeightsError(f"{name} looks like a pickle, which is never opened: give a folder with {WEIGHTS}.")
     places = searched_places(name)

@@ -6,7 +6,9 @@ will be; the reader asks for certain arrays of certain kinds and sizes, and gets
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +60,7 @@ def read_npz(path: Path | str, wanted: Mapping[str, Wanted]) -> dict[str, np.nda
                 found[name] = _read(archive, entries[name], wanted[name], f"{path}: {name}")
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, EOFError, RuntimeError) as error:
         raise DataError(f"{path} is no readable npz ({error}).") from error
     return found
 

@@ -72,7 +72,7 @@ def loads(content: bytes, name: str = "pickle") -> dict:
             values[key] = _plain(value)
         except _NothingInside:
             continue
-        except (DataError, ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # as above
             raise DataError(f"{name}: entry {key!r} is damaged ({error}).") from error
     return values
 

@@ -32,7 +32,9 @@ def people_in_folder(folder: str | Path) -> Gathering:
     skipped: list[Skipped] = []
     found: list[tuple[str, str, list[RawScan]]] = []
     for entry in visible(folder):
-        if entry.is_dir():
+        if is_store(entry):
+            skipped.append(Skipped(entry.name, "is a training store"))
+        elif entry.is_dir():
             files = [file for file in walk(entry) if is_scan(file, folder, skipped)]
             if files:
                 found.append((entry.name, str(entry), [_scan(file, entry.name) for file in files]))
@@ -107,8 +109,20 @@ _NOTHING = {"", "scan", "mesh", "head", "face", "raw", "model", "points", "cloud
 
 
 def visible(folder: Path) -> list[Path]:
-    """Entries of a folder in order, without hidden ones."""
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    """Entries of a folder in order, without hidden ones.
+
+    Raises:
+        DataError: It may not be read.
+    """
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror}); allow it, or take the folder away.") from error
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder is a training store, such as an earlier run made among the scans."""
+    return folder.is_dir() and (folder / "store.json").is_file()
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -116,7 +130,7 @@ def walk(folder: Path) -> Iterator[Path]:
     for entry in visible(folder):
         if entry.is_file():
             yield entry
-        elif entry.is_dir() and not entry.is_symlink():
+        elif entry.is_dir() and not entry.is_symlink() and not is_store(entry):
             yield from walk(entry)
 
 
