@@ -153,6 +153,7 @@ def test_a_head_is_found_and_wrapped(headfield, save_fit, baked, tmp_path):
         (("egg.ply", "--template", "far.obj", "--aligned"), "do not overlap"),
         (("missing.ply", "--template", "template.obj"), "cannot be opened"),
         (("egg.ply", "--template", "template.obj", "-o", "template.obj", "--force"), "files that are read"),
+        (("egg.ply", "--template", "template.obj", "--landmarks", "a.json", "-o", "a.obj", "--force"), "that are read"),
         (("egg.ply", "--template", "template.obj", "-o", "new.fbx"), "meshes are written as"),
         (("egg.ply", "--template", "template.obj", "--aligned", "--landmarks", "a.json"), "Give one of them"),
         (("egg.ply", "--template", "template.obj", "--landmarks", "a.json"), "does not exist"),

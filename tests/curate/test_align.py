@@ -83,3 +83,17 @@ def test_without_mediapipe_there_is_no_finder_and_fits_go_on(monkeypatch):
     monkeypatch.setattr("headfield.curate.align.find_spec", lambda name: None)
     assert face_finder() is None
     assert face_finder(FakeDetector(random_pose(1, 1.0))) is not None
+
+
+def test_one_bad_file_of_landmarks_rejects_its_scan_only(tmp_path):
+    from headfield.curate.options import CurateOptions
+    from headfield.curate.placing import align_scan
+    from headfield.curate.records import REJECTED, recorded
+    from headfield.curate.subjects import RawScan
+
+    marks = tmp_path / "a.landmarks.json"
+    marks.write_text("{}")
+    raw = RawScan(tmp_path / "a.ply", landmarks=marks)
+    scan = head_scan(random_pose(20, 250.0))
+    done = recorded(tmp_path, "align", "key", lambda: align_scan(scan, raw, {}, CurateOptions()))
+    assert done.outcome == REJECTED and "a.landmarks.json" in done.reason

@@ -101,3 +101,15 @@ def test_wrong_and_damaged_files_say_so(tmp_path):
         read_npz(path, WANTED)
     with pytest.raises(DataError, match="cannot be read"):
         read_npz(tmp_path / "none.npz", WANTED)
+
+
+def test_any_flipped_byte_is_refused_or_harmless(tmp_path):
+    file = tmp_path / "a.npz"
+    np.savez_compressed(file, x=np.arange(30.0).reshape(10, 3))
+    whole = file.read_bytes()
+    for position in range(0, len(whole), 3):
+        file.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
+        try:
+            read_npz(file, {"x": Wanted("f", 2, 100)})
+        except DataError:
+            pass

@@ -179,3 +179,11 @@ def test_damaged_files_say_so(tmp_path):
         loads(pickle.dumps([1]))
     with pytest.raises(DataError, match="nowhere.pkl cannot be read"):
         read_pickle(tmp_path / "nowhere.pkl")
+
+
+def test_objects_that_hold_themselves_or_nothing_are_refused(chumpy, tmp_path):
+    loop = chumpy(None)
+    loop.x = loop
+    for content in (pickle.dumps({"v_template": loop}), b"\x80\x02}U\x01xcnumpy\nndarray\n)\x81s."):
+        with pytest.raises(DataError):
+            loads(content)
