@@ -178,8 +178,8 @@ def perfect_store(out: Path, split: str, people: int, expressions: int, options:
                           person.log_size, 1 + expressions, {}, f"{person.key.family}/{person.key.id}"), arrays)
 
 
-def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str, split: str) -> list[float]:
-    """Train on a store, then fit held-out scans of full heads: Chamfer distances in millimetres."""
+def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str, split: str) -> np.ndarray:
+    """Train on a store, then fit held-out scans of full heads: Chamfer distances (n, 2) of head and face, mm."""
     from headfield.evaluate.metrics import evaluate_pair
     from headfield.fit.run import fit
     from headfield.models.release import load
@@ -199,9 +199,10 @@ def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str
         truth = truth_of(raw.person, raw.person.neutral)
         to_truth: Similarity = raw.truth.model_from_scan.after(got.placement.inverse())
         mesh = got.mesh(160, model_frame=True).transformed(to_truth)
-        scores = evaluate_pair(mesh, truth.mesh, mm_per_unit=raw.truth.metres_per_unit * 1000)
-        found.append(scores.whole.chamfer_l1_mm)
-    return found
+        scores = evaluate_pair(mesh, truth.mesh, truth.face, truth.cap, truth_visible=truth.visible,
+                               mm_per_unit=raw.truth.metres_per_unit * 1000)
+        found.append((scores.whole.chamfer_l1_mm, scores.face.chamfer_l1_mm))
+    return np.array(found)
 
 
 def main() -> None:
@@ -252,8 +253,9 @@ def main() -> None:
         for name in ("store", "perfect"):
             run = args.out / f"run_{name}_{args.preset}_{args.train}"
             values = held_out_chamfer(args.out / name, run, args.train, args.held_out, args.preset, held)
-            print(f"trained {args.train} steps ({args.preset}) on {name}: held-out Chamfer mean {np.mean(values):.3f}, "
-                  f"median {np.median(values):.3f} mm, n = {len(values)}", flush=True)
+            (head, face), (head50, face50) = values.mean(0), np.median(values, axis=0)
+            print(f"trained {args.train} steps ({args.preset}) on {name}: held-out Chamfer, mean / median: whole head "
+                  f"{head:.3f} / {head50:.3f} mm, face {face:.3f} / {face50:.3f} mm, n = {len(values)}", flush=True)
 
 
 if __name__ == "__main__":
