@@ -214,7 +214,7 @@ def test_cleaning_keeps_exactly_the_good_points(seed, share):
     points = rng.normal(size=(400, 3)) + 5
     normals = rng.normal(size=(400, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    bad = rng.random(400) < share
+    bad = rng.permutation(400) < 400 * share
     spoilt = points.copy()
     spoilt[bad, rng.integers(0, 3)] = rng.choice([np.nan, np.inf, -np.inf, 1e30])
     scan = clean(RawGeometry(spoilt, normals), "law")

@@ -129,7 +129,7 @@ class _Slot:
     """One worker process."""
 
     def __init__(self) -> None:
-        self.free, self._pool, self._pid, self._job = True, None, None, None
+        self.free, self._pool, self._process, self._job = True, None, None, None
 
     def submit(self, work: Callable, job: tuple) -> Future:
         """Begin a job."""
@@ -137,10 +137,14 @@ class _Slot:
             import multiprocessing
 
             # spawn: a fork would copy the parent's threads (torch, rich) in the middle of whatever they do
+            before = set(multiprocessing.active_children())
             self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin_worker)
-            self._pid = self._pool.submit(os.getpid)
+            self._job = self._pool.submit(work, *job)
+            # known at once, also while it still imports what it needs, so that it can be stopped then
+            self._process = next(iter(set(multiprocessing.active_children()) - before), None)
+        else:
+            self._job = self._pool.submit(work, *job)
         self.free = False
-        self._job = self._pool.submit(work, *job)
         return self._job
 
     def renew(self) -> None:
@@ -153,14 +157,10 @@ class _Slot:
         if self._pool is None:
             return
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if not self.free:
-            try:
-                pid = self._pid.result(timeout=5)
-                os.kill(pid, signal.SIGTERM)
-                if wait([self._job], timeout=5).not_done:  # the exception was swallowed by whatever was going on
-                    os.kill(pid, signal.SIGKILL)
-            except (BrokenProcessPool, TimeoutError, ProcessLookupError):
-                pass
+        if not self.free and self._process is not None:
+            self._process.terminate()
+            if wait([self._job], timeout=5).not_done:  # the exception was swallowed by whatever was going on
+                self._process.kill()
 
 
 def _begin_worker() -> None:

@@ -21,7 +21,11 @@ SURE = 0.3
 def complete_scan(
     scan: Scan, fitted: Arrays, model_fit: Arrays, which: int, units: str, options: CurateOptions
 ) -> Made:
-    """A closed head that keeps what the scanner saw; what it missed comes from the implicit model."""
+    """A closed head that keeps what the scanner saw; what it missed comes from the implicit model.
+
+    Raises:
+        RejectedError: The model has no surface for the head.
+    """
     from headfield.curate.complete import complete
     from headfield.fit.normal_equations import codes_of
     from headfield.fit.run import surface_points

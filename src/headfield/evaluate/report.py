@@ -85,9 +85,9 @@ def _cell(column: Column, row: dict[str, float]) -> str:
 
 def fingerprint(model: str) -> str:
     """The first 16 digits of the SHA-256 of a model's weights file."""
-    from headfield.models.release import WEIGHTS, _find
+    from headfield.models.release import WEIGHTS, find
 
-    return hashlib.sha256((_find(model) / WEIGHTS).read_bytes()).hexdigest()[:16]
+    return hashlib.sha256((find(model) / WEIGHTS).read_bytes()).hexdigest()[:16]
 
 
 def machine() -> str:

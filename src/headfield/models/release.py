@@ -128,6 +128,11 @@ def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
 
 
 def find(name: str) -> Path:
+    """The folder of a model's weights: a released name, a folder, or a hub id, which is fetched.
+
+    Raises:
+        WeightsError: Not found, or a file that is no folder of weights.
+    """
     if name.endswith((".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")):
         raise WeightsError(f"{name} looks like a pickle, which is never opened: give a folder with {WEIGHTS}.")
     places = searched_places(name)
