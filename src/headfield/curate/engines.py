@@ -159,7 +159,8 @@ class _Slot:
         self._pool.shutdown(wait=False, cancel_futures=True)
         if not self.free and self._process is not None:
             self._process.terminate()
-            if wait([self._job], timeout=5).not_done:  # the exception was swallowed by whatever was going on
+            self._process.join(5)
+            if self._process.is_alive():  # the exception was swallowed by whatever was going on, or it hangs at its end
                 self._process.kill()
 
 
