@@ -16,8 +16,9 @@ from scipy.spatial import cKDTree
 
 from headfield.fit.empty_space import SeenAir
 from headfield.fit.gate import BEARD_PARTS, BEARD_REACH, HAIR_PARTS, HAIR_REACH
-from headfield.fit.mean_field import neck_plane
+from headfield.fit.mean_field import mean_field_of, neck_plane
 from headfield.fit.normal_equations import EARLY_RIM, RIM, model_anchors
+from headfield.fit.shoulders import on_body
 from headfield.fit.spline import Spline, SplineOptions, fit_spline
 from headfield.types import Codes
 
@@ -167,7 +168,8 @@ def believed_points(model, codes: Codes, points: np.ndarray, options: DetailOpti
     anchors = model_anchors(model, codes.identity[0].detach().cpu().numpy())
     cut = neck_plane(anchors)
     height = points @ cut[:3] + cut[3]
-    index = np.flatnonzero(((points > lower) & (points < upper)).all(1) & (height > RIM))
+    index = np.flatnonzero(((points > lower) & (points < upper)).all(1))
+    index = index[~on_body(points[index], mean_field_of(model)) & (height[index] > RIM)]
     if len(index) < 50:
         return Believed(index[:0], points[:0], np.zeros(0), points[:0])
     tree = cKDTree(points[index])

@@ -28,6 +28,7 @@ from headfield.fit.placement import (
 from headfield.fit.problem import View
 from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
 from headfield.fit.search import place
+from headfield.fit.shoulders import on_body
 from headfield.fit.solver import Solution, solve
 from headfield.frames import UNITS_IN_METRES, length_text, reference_anchors
 from headfield.models.prior import BARE
@@ -298,7 +299,7 @@ def _without_growths(
 
 
 def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: FitOptions, tell) -> Fit:
-    box = np.asarray(model.box, dtype=float)
+    box, mean = np.asarray(model.box, dtype=float), mean_field_of(model)
     views, around = [], []
     for scan, item in zip(scans, placed):
         index = _around_head(item.surface, item.placement, box)
@@ -306,7 +307,8 @@ def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: 
             raise ScanError(f"{scan.name}: only {len(index)} points lie around the head that was found.")
         near = item.surface[index]
         around.append(near)
-        cloud = Cloud.of(near[thin(near, options.points, options.seed)], options.seed)
+        head = near[~on_body(item.placement.similarity.apply(near), mean)]
+        cloud = Cloud.of(head[thin(head, options.points, options.seed)], options.seed)
         if options.solver.hair:
             cloud = replace(cloud, empty=empty_places(near, item.placement.similarity))
         views.append(view_of(model, cloud, item.placement))
