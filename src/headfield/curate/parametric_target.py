@@ -11,6 +11,7 @@ from headfield.errors import ScanError
 from headfield.fit.clean import thin
 from headfield.fit.placement import Placement
 from headfield.fit.run import surface_points
+from headfield.surface.cloud_normals import estimated_normals
 from headfield.surface.topology import vertex_normals
 from headfield.types import Scan
 
@@ -96,14 +97,6 @@ def view_of(target: ScanTarget, mean: np.ndarray, normals: np.ndarray, count: in
     if own is None:
         own = estimated_normals(dense.points[finite], points)
     return View(scan.name, points, own, signed, *_landmarks(target), target.placement, target.at_rest)
-
-
-def estimated_normals(cloud: np.ndarray, points: np.ndarray, k: int = 12) -> np.ndarray:
-    """Unit normals (N, 3) of either sign at points (N, 3) of a cloud (M, 3): least spread of the k nearest points."""
-    _, index = cKDTree(cloud).query(points, k=min(k, len(cloud)))
-    around = cloud[index]
-    around = around - around.mean(1, keepdims=True)
-    return np.linalg.eigh(np.einsum("nkc,nkd->ncd", around, around))[1][:, :, 0]
 
 
 def _with_normals(scan: Scan, seed: int) -> Scan:

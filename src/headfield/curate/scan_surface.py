@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.errors import ScanError
+from headfield.surface.cloud_normals import estimated_normals
 from headfield.surface.nearest import Target, sample_surface
 from headfield.surface.topology import face_vectors, vertex_normals
 from headfield.types import Mesh
@@ -155,13 +156,6 @@ def surface_of(mesh: Mesh, outward_like: Mesh) -> MeshSurface | CloudSurface:
     close = distance <= np.median(distance)
     agreement = (facing[near[close]] * outward_like.normals[close]).sum(1)
     return surface.flipped() if agreement.mean() < 0 else surface
-
-
-def estimated_normals(points: np.ndarray, neighbours: int = 12) -> np.ndarray:
-    """Normals (N, 3) of points (N, 3), up to sign: the thinnest direction of each one's neighbours."""
-    near = cKDTree(points).query(points, k=min(neighbours, len(points)))[1]
-    offsets = points[near] - points[near].mean(axis=1, keepdims=True)
-    return np.linalg.eigh(np.einsum("nki,nkj->nij", offsets, offsets))[1][:, :, 0]
 
 
 def border_vertices(triangles: np.ndarray, count: int) -> np.ndarray:

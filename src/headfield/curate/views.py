@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from headfield.fit.clean import clean, thin
+from headfield.surface.cloud_normals import thinnest
 from headfield.surface.rays import RayScene
 from headfield.surface.snapshot import Camera
 from headfield.surface.topology import vertex_normals
@@ -187,9 +188,7 @@ def _surface(points: np.ndarray, normals: np.ndarray | None, neighbours: int = 1
     # n neighbours lie within a disc of radius r, so the area of one is pi r^2 / n
     spacing = np.maximum(distance[kept, -1] * np.sqrt(np.pi / index.shape[1]), 1e-12)
     if normals is None:
-        around = points[index[kept]]
-        around = around - around.mean(1, keepdims=True)
-        return kept, np.linalg.eigh(np.einsum("nkc,nkd->ncd", around, around))[1][:, :, 0], spacing
+        return kept, thinnest(points[index[kept]]), spacing
     near = normals[index[kept]]
     sign = np.where(np.einsum("nkc,nc->nk", near, normals[kept]) < 0, -1.0, 1.0)
     mean = (near * sign[..., None]).sum(1)

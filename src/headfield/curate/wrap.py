@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.curate.nicp import Landmarks, NicpOptions, Registration, register
-from headfield.curate.scan_surface import NEIGHBOURS, estimated_normals
+from headfield.curate.scan_surface import NEIGHBOURS
 from headfield.curate.template_parts import prepare
 from headfield.errors import ConfigError, NotAHeadError
 from headfield.fit.landmarks import place_by_landmarks, read_landmarks
@@ -23,6 +23,7 @@ from headfield.fit.placement import millimetres_per_unit
 from headfield.fit.result import HEAD_REACH_MM, Fit
 from headfield.fit.run import fit
 from headfield.frames import MM_PER_UNIT, REGIONS, UNITS_IN_METRES, anchor_indices
+from headfield.surface.cloud_normals import estimated_normals
 from headfield.surface.nearest import Target
 from headfield.types import Mesh, Scan, Similarity
 

@@ -20,6 +20,7 @@ from headfield.fit.mean_field import mean_field_of, neck_plane
 from headfield.fit.normal_equations import EARLY_RIM, RIM, model_anchors
 from headfield.fit.shoulders import on_body
 from headfield.fit.spline import Spline, SplineOptions, fit_spline
+from headfield.surface.cloud_normals import estimated_normals
 from headfield.types import Codes
 
 SLACK = 2.0
@@ -183,7 +184,7 @@ def believed_points(model, codes: Codes, points: np.ndarray, options: DetailOpti
     keep = (value < reach) & (value > -options.inside)
     low &= keep
     if low.any():
-        side = np.einsum("nc,nc->n", _surface_normals(points[index], points[index[low]]), normal[low])
+        side = np.einsum("nc,nc->n", estimated_normals(points[index], points[index[low]], 16), normal[low])
         keep[np.flatnonzero(low)[np.abs(side) < options.neck_slope]] = False
     return Believed(index[keep], points[index[keep]], value[keep], normal[keep])
 
@@ -199,10 +200,3 @@ def _field(model, codes: Codes, points: np.ndarray) -> tuple[np.ndarray, np.ndar
         value = torch.cat([pair[0][0] for pair in pairs]).double().cpu().numpy()
         gradient = torch.cat([pair[1][0] for pair in pairs]).double().cpu().numpy()
     return value, gradient / np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 1e-6)
-
-
-def _surface_normals(points: np.ndarray, at: np.ndarray, neighbours: int = 16) -> np.ndarray:
-    """Normals (M, 3), of either sign, of the plane through the points (N, 3) around places (M, 3)."""
-    around = points[cKDTree(points).query(at, k=min(neighbours, len(points)))[1]]
-    around = around - around.mean(1, keepdims=True)
-    return np.linalg.eigh(np.einsum("nki,nkj->nij", around, around))[1][:, :, 0]

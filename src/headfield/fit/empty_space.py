@@ -11,6 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.frames import ANCHOR_NAMES, reference_anchors
+from headfield.surface.cloud_normals import thinnest
 from headfield.types import Similarity
 
 SCALP_PARTS = np.array(
@@ -87,8 +88,7 @@ def outermost(points: np.ndarray, apart: float) -> tuple[np.ndarray, np.ndarray]
     base = points[scalp[np.sort(first)]]
     tree = cKDTree(points)
     distance, near = tree.query(base, k=_NEIGHBOURS)
-    offsets = points[near] - points[near].mean(axis=1, keepdims=True)
-    out = np.linalg.eigh(np.einsum("nki,nkj->nij", offsets, offsets))[1][:, :, 0]
+    out = thinnest(points[near])
     radial = base - _CENTRE
     side = (out * radial).sum(1)
     out = np.where(side[:, None] < 0, -out, out)

@@ -13,6 +13,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from headfield.fit.mean_field import MeanField
+from headfield.surface.cloud_normals import thinnest
 
 TOP = 0.27
 """Shoulders are looked for up to this height over the mean head's neck cut (model units, 68 mm)."""
@@ -52,8 +53,7 @@ def on_body(points: np.ndarray, field: MeanField) -> np.ndarray:
     if len(low) <= _NEIGHBOURS:
         return body
     band = placed[low]
-    tree = cKDTree(band)
-    near = tree.query(band, k=_NEIGHBOURS)[1]
+    near = cKDTree(band).query(band, k=_NEIGHBOURS)[1]
     leans = _lean(band, near, field) > LEAN
     far = (height[low] < -BELOW) | (np.abs(band[:, 0]) > WIDE)
     if (leans & far).mean() < SHARE:
@@ -80,8 +80,7 @@ def _fold(band: np.ndarray, height: np.ndarray, leans: np.ndarray, field: MeanFi
 
 def _lean(band: np.ndarray, near: np.ndarray, field: MeanField) -> np.ndarray:
     """How much the surface through the neighbours (N, K) of points (N, 3) looks up: the cosine (N,)."""
-    offsets = band[near] - band[near].mean(1, keepdims=True)
-    normal = np.linalg.eigh(np.einsum("nki,nkj->nij", offsets, offsets))[1][:, :, 0]
+    normal = thinnest(band[near])
     value, gradient = field.lookup(torch.from_numpy(band.astype(np.float32)))
     up = normal @ field.cut[:3]
     side = np.sign((normal * gradient.numpy()).sum(1))

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..types import Mesh
+from .cloud_normals import estimated_normals
 from .rays import RayScene
 from .sheet import contact_sheet, error_colours, error_legend, write_png
 from .topology import vertex_normals
@@ -252,13 +253,6 @@ def _occlusion(scene: RayScene, points: np.ndarray, normals: np.ndarray, camera:
     return open_sky, lit
 
 
-def _estimated_normals(points: np.ndarray, k: int = 12) -> np.ndarray:
-    _, index = cKDTree(points).query(points, k=min(k, len(points)))
-    around = points[np.atleast_2d(index)]
-    around = around - around.mean(1, keepdims=True)
-    return np.linalg.eigh(np.einsum("nkc,nkd->ncd", around, around))[1][:, :, 0]
-
-
 def _covered(pixels: np.ndarray, depth: np.ndarray, radius: float, reach: float) -> np.ndarray:
     """How much each point (N,) belongs to a far side seen between near points, 0..1; single strays cover nothing."""
     count = min(12, len(pixels))
@@ -308,7 +302,7 @@ def render_points(
     keep = np.isfinite(points).all(1)
     points = points[keep]
     if normals is None:
-        normals = _estimated_normals(points) if len(points) else points
+        normals = estimated_normals(points) if len(points) else points
     else:
         normals = np.asarray(normals, dtype=float)[keep]
     albedo = np.broadcast_to(CLAY, points.shape) if colours is None else _from_srgb(np.asarray(colours)[keep, :3])
