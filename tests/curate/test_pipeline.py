@@ -205,7 +205,9 @@ def test_interrupt_stops_workers_and_a_rerun_goes_on(place, tmp_path):
     )
     # when these tests run in a shell's background they ignore Ctrl-C, and what they start would inherit that
     heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-    run = subprocess.Popen([sys.executable, str(script)], start_new_session=True, stderr=subprocess.PIPE, preexec_fn=heed)
+    run = subprocess.Popen(
+        [sys.executable, str(script)], start_new_session=True, stderr=subprocess.PIPE, preexec_fn=heed
+    )
     for _ in range(300):
         if place.log.exists() and "complete slow neutral.npz" in place.done:
             break
