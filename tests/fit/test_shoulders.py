@@ -1,5 +1,7 @@
 """Shoulders are told from the head by how their surface lies."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -7,26 +9,52 @@ from headfield.evaluate.truth import frozen_person
 from headfield.fit.mean_field import mean_field_of, neck_plane
 from headfield.fit.shoulders import on_body
 from headfield.models.release import load
-from headfield.synth.scanner import SHOULDERS, HeadTruth, ScanOptions, scan_head
+from headfield.synth.person import dress
+from headfield.synth.scanner import HAIR, SHOULDERS, HeadTruth, ScanOptions, scan_head
+
+
+@cache
+def mean_field():
+    return mean_field_of(load("imhead-open-small"))
+
+
+def scanned(hair="bald", beard="none", variant="full", shoulders=True):
+    """Points in the model frame (N, 3), their labels, and their height over the true cut of the neck."""
+    person = frozen_person("anny", "dev", 2, "bald")
+    person = dress(person, hair, beard, np.random.default_rng(5))
+    assert (person.hair_class, person.beard_class) == (hair, beard)
+    options = ScanOptions(points=30_000, shoulders=shoulders, strays=0.0, loose_hair=0.0)
+    scan, truth = scan_head(HeadTruth.of_person(person), variant, np.random.default_rng(3), options)
+    placed, cut = truth.model_from_scan.apply(scan.points), neck_plane(person.anchors)
+    return placed, truth.labels, placed @ cut[:3] + cut[3]
 
 
 @pytest.mark.parametrize("variant", ["full", "frontal"])
 @pytest.mark.parametrize("shoulders", [True, False])
-def test_shoulders_are_found_and_heads_left_alone(variant, shoulders):
-    person = frozen_person("anny", "dev", 2, "bald")
-    options = ScanOptions(points=30_000, shoulders=shoulders, strays=0.0)
-    scan, truth = scan_head(HeadTruth.of_person(person), variant, np.random.default_rng(3), options)
-    placed = truth.model_from_scan.apply(scan.points)
-    found = on_body(placed, mean_field_of(load("imhead-open-small")))
+@pytest.mark.parametrize(("hair", "beard"), [("bald", "none"), ("neck", "none"), ("bald", "full")])
+def test_shoulders_are_found_and_heads_left_alone(variant, shoulders, hair, beard):
+    placed, labels, height = scanned(hair, beard, variant, shoulders)
+    found, body, above = on_body(placed, mean_field()), labels == SHOULDERS, height > 0
     if not shoulders:
         assert not found.any()
         return
-    cut = neck_plane(person.anchors)
-    body = truth.labels == SHOULDERS
-    above = body & (placed @ cut[:3] + cut[3] > 0)
-    assert found[above].mean() > 0.85
-    assert found[~body].mean() < 0.05
+    assert found[body & above].mean() > 0.95
+    assert found[~body & above].mean() < 0.05, "the fold between neck and shoulder goes with them"
+    if hair != "bald":
+        assert found[labels == HAIR].mean() < 0.02, "hair hangs down to the shoulders and stays"
+
+
+@pytest.mark.parametrize("raised_mm", [-5.0, 10.0])
+def test_a_table_round_the_neck_is_found(raised_mm):
+    placed, _, height = scanned(shoulders=False)
+    rng = np.random.default_rng(0)
+    table = rng.uniform(-1.0, 1.0, (15_000, 3))
+    table[:, 1] = placed[:, 1].min() + raised_mm / 250.0
+    table = table[np.hypot(table[:, 0], table[:, 2] + 0.1) > 0.3]
+    found = on_body(np.concatenate([placed, table]), mean_field())
+    assert found[len(placed) :].mean() > 0.99
+    assert found[: len(placed)][height > 0].mean() < 0.1, "a rim of the neck goes with it"
 
 
 def test_hardly_any_points_are_no_shoulders():
-    assert not on_body(np.zeros((3, 3)), mean_field_of(load("imhead-open-small"))).any()
+    assert not on_body(np.zeros((3, 3)), mean_field()).any()

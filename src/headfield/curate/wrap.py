@@ -18,10 +18,12 @@ from headfield.curate.scan_surface import NEIGHBOURS
 from headfield.curate.template_parts import prepare
 from headfield.errors import ConfigError, NotAHeadError
 from headfield.fit.landmarks import place_by_landmarks, read_landmarks
+from headfield.fit.mean_field import MeanField, mean_field_of
 from headfield.fit.options import FitOptions
 from headfield.fit.placement import millimetres_per_unit
 from headfield.fit.result import HEAD_REACH_MM, Fit
 from headfield.fit.run import fit
+from headfield.fit.shoulders import on_body
 from headfield.frames import MM_PER_UNIT, REGIONS, UNITS_IN_METRES, anchor_indices
 from headfield.surface.cloud_normals import estimated_normals
 from headfield.surface.nearest import Target
@@ -181,11 +183,7 @@ def _fitted(target: Scan | Fit, template: Mesh, model, options: WrapOptions, say
     seen = found.scans[0]
     say("Making the head under the scan", 0.0)
     support = found.mesh(options.resolution, model_frame=True)
-    near = _around(surface, seen, support)
     notes = list(found.notes)
-    if near is None:
-        near, support = support, None
-        notes.append("The fit keeps no points of its scan near the head: its own surface was wrapped.")
     if options.template_landmarks is not None:
         prior = found.model.prior
         placement = place_by_landmarks(
@@ -199,24 +197,35 @@ def _fitted(target: Scan | Fit, template: Mesh, model, options: WrapOptions, say
         other = _fit_template(template, found.model, options, say)
         placed = other.placement.apply(template.vertices)
         landmarks = _anchor_landmarks(other, found, Mesh(placed, template.triangles))
+    bust = on_body(placed, mean_field_of(found.model)).any()
+    near = _around(surface, seen, support, None if bust else mean_field_of(found.model))
+    if near is None:
+        near, support = support, None
+        notes.append("The fit keeps no points of its scan near the head: its own surface was wrapped.")
     mm = millimetres_per_unit(seen.placement.scale, seen.units)
     return _Found(placed, near, support, landmarks, seen.placement, seen.units, mm, tuple(dict.fromkeys(notes)))
 
 
-def _around(surface: Mesh | None, seen, support: Mesh) -> Mesh | None:
+def _around(surface: Mesh | None, seen, support: Mesh, mean: MeanField | None) -> Mesh | None:
     """The scan around the fitted head, in the model frame, without strays, its normals turned outwards; None if there
-    is nothing of it."""
+    is nothing of it. With a mean head, without the shoulders either: a template that has none would climb them."""
     reach = HEAD_REACH_MM / MM_PER_UNIT
+
+    def on_head(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        distance, nearest = cKDTree(support.vertices).query(points)
+        close = distance < reach
+        if mean is not None:
+            close &= ~on_body(points, mean)
+        return close, nearest
+
     if surface is not None and len(surface.triangles):
         placed = surface.transformed(seen.placement)
-        close = cKDTree(support.vertices).query(placed.vertices, distance_upper_bound=reach)[0] < reach
-        kept = placed.triangles[close[placed.triangles].all(1)]
+        kept = placed.triangles[on_head(placed.vertices)[0][placed.triangles].all(1)]
         if len(kept):
             return Mesh(placed.vertices, kept)
     points = seen.placement.apply(seen.all_points if surface is None else surface.vertices)
     normals = None if surface is None or surface.normals is None else seen.placement.rotate(surface.normals)
-    distance, nearest = cKDTree(support.vertices).query(points)
-    keep = distance < reach
+    keep, nearest = on_head(points)
     if keep.sum() <= NEIGHBOURS:
         return None
     spacing = cKDTree(points[keep]).query(points[keep], k=NEIGHBOURS)[0][:, -1]
