@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -70,3 +73,17 @@ def test_keys_tell_apart_what_differs():
     different = [("a", 1, "x"), ("a", 2, "x"), ("b", 1, "x"), ("a", 1, "y"), ("a", 1, "x", None)]
     keys = {key_of(*parts) for parts in different}
     assert len(keys) == 5 and key_of("a", 1, {"p": 1, "q": 2}) == key_of("a", 1, {"q": 2, "p": 1})
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only there a process inherits its parent's peak")
+def test_a_worker_is_not_charged_with_the_memory_of_its_parent():
+    child = "from headfield.curate.records import _peak_mb; print(_peak_mb())"
+    parent = f"""
+import numpy, subprocess, sys
+held = numpy.ones(60_000_000)
+{child}
+subprocess.run([sys.executable, "-c", {child!r}], check=True)
+"""
+    done = subprocess.run([sys.executable, "-uc", parent], capture_output=True, text=True, check=True)
+    of_parent, of_child = map(float, done.stdout.split())
+    assert of_parent > 450 and 10 < of_child < of_parent - 300

@@ -53,7 +53,7 @@ class SubjectOutcome:
         record: The store's record, or None.
         fresh: Stages that were done in this run.
         seconds: Processor seconds by stage of the person.
-        peak_mb: Most memory that a worker had used by the end of any of the stages, megabytes.
+        peak_mb: Most memory that a worker had used by the end of any of the stages, MiB.
     """
 
     id: str

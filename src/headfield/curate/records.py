@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -63,7 +64,7 @@ class Recorded:
         facts: See :class:`Made`.
         seconds: It took.
         cpu: Processor seconds that it took, which busy neighbours disturb less.
-        peak_mb: The most memory that the worker had used by its end, megabytes.
+        peak_mb: The most memory that the worker had used by its end, MiB.
         folder: Where its files are.
         fresh: Whether this run made it.
     """
@@ -193,12 +194,17 @@ def _outcome(work: Callable[[], Made]) -> tuple[Made, str, str]:
 
 
 def _peak_mb() -> float:
+    """The most memory that this process had used, MiB; 0 where the system does not say."""
+    # Linux hands ru_maxrss on to the processes that one starts: a worker would be charged with its parent's memory
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return round(int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024, 1)
     try:
         import resource
     except ImportError:  # not POSIX
         return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
 
 
 def is_full(error: BaseException | None) -> bool:
