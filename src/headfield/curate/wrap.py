@@ -197,8 +197,9 @@ def _fitted(target: Scan | Fit, template: Mesh, model, options: WrapOptions, say
         other = _fit_template(template, found.model, options, say)
         placed = other.placement.apply(template.vertices)
         landmarks = _anchor_landmarks(other, found, Mesh(placed, template.triangles))
-    bust = on_body(placed, mean_field_of(found.model)).any()
-    near = _around(surface, seen, support, None if bust else mean_field_of(found.model))
+    mean = mean_field_of(found.model)
+    bust = on_body(placed, mean).any()
+    near = _around(surface, seen, support, None if bust else mean)
     if near is None:
         near, support = support, None
         notes.append("The fit keeps no points of its scan near the head: its own surface was wrapped.")
@@ -212,7 +213,7 @@ def _around(surface: Mesh | None, seen, support: Mesh, mean: MeanField | None) -
     reach = HEAD_REACH_MM / MM_PER_UNIT
 
     def on_head(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        distance, nearest = cKDTree(support.vertices).query(points)
+        distance, nearest = cKDTree(support.vertices).query(points, distance_upper_bound=reach)
         close = distance < reach
         if mean is not None:
             close &= ~on_body(points, mean)
@@ -230,7 +231,7 @@ def _around(surface: Mesh | None, seen, support: Mesh, mean: MeanField | None) -
         return None
     spacing = cKDTree(points[keep]).query(points[keep], k=NEIGHBOURS)[0][:, -1]
     keep[keep] = spacing < STRAY * np.median(spacing)
-    points, outward = points[keep], support.normals[nearest[keep]]
+    points, outward = points[keep], support.normals[nearest[keep]]  # of points out of reach there is no nearest
     if normals is None:
         normals = estimated_normals(points)
         normals = np.where(((normals * outward).sum(1) < 0)[:, None], -normals, normals)
