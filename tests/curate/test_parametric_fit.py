@@ -92,11 +92,9 @@ def test_slope_of_the_equations_is_that_of_the_cost(ict, person):
     identity = 0.5 * rng.standard_normal(ict.n_identity)
     states = [ScanState(start, 0.3 * ict.expression_mask, 0.05 * rng.standard_normal(3)) for start in problem.start]
     problem.look(identity, states)
-    lines = problem.lines(identity, states)
-    held = problem.weigh(lines, states, 0.5)  # so wide that no residual is near its flat end
-    _, slope = problem.equations(identity, states, lines, held)
+    some = [0, 1, 5, 30, *range(100, 107), 108, *range(110, 117), 120 + ARKIT.index("jawOpen"), 172 + 1]
 
-    def cost(which: int, change: float) -> float:
+    def changed(which: int, change: float):
         moved, new = identity.copy(), list(states)
         at = which - problem.n_shared
         if at < 0:
@@ -111,13 +109,36 @@ def test_slope_of_the_equations_is_that_of_the_cost(ict, person):
         else:
             view, k = divmod(at - 2 * problem.n_view, 52)
             new[view] = replace(states[view], expression=states[view].expression + change * np.eye(52)[k])
-        return problem.cost(moved, new, problem.lines(moved, new), held)
+        return moved, new
 
-    some = [0, 1, 5, 30, *range(100, 107), 108, *range(110, 117), 120 + ARKIT.index("jawOpen"), 172 + 1]
+    # a point whose closest triangle or gate changes within a difference has no slope there, and one far beside its
+    # plane is drawn to the plane while its cost is the distance: those are left out
+    here = problem.lines(identity, states)
+    steady = [np.ones(len(line.residual), dtype=bool) for line in here]
+    for which in some:
+        for change in (1e-4, -1e-4):
+            at = changed(which, change)
+            for keep, before, after, state in zip(steady, here, problem.lines(*at), at[1]):
+                foot = (after.barycentric[..., None] * problem.vertices(at[0], state)[after.corners]).sum(1)
+                off_plane = np.abs(((after.placed - foot) * after.direction).sum(1) - after.residual)
+                keep &= (after.corners == before.corners).all(1) & (after.passed == before.passed) & (off_plane < 1e-9)
+    assert min(keep.mean() for keep in steady) > 0.8
+    problem.views = [
+        replace(view, points=view.points[keep], normals=view.normals[keep])
+        for view, keep in zip(problem.views, steady)
+    ]
+    lines = problem.lines(identity, states)
+    held = problem.weigh(lines, states, 0.5)  # so wide that no residual is near its flat end
+    _, slope = problem.equations(identity, states, lines, held)
+
+    def cost(which: int, change: float) -> float:
+        at = changed(which, change)
+        return problem.cost(*at, problem.lines(*at), held)
+
     expected = np.array([(cost(k, 1e-4) - cost(k, -1e-4)) / 2e-4 for k in some])
-    # now and then a closest place jumps over the edge of the cut, and its point is lost within the difference
-    close = np.abs(slope[some] - expected) < 0.01 * np.abs(expected) + 2e-6 * np.abs(expected).max()
-    assert close.mean() > 0.9, np.column_stack([slope[some], expected])
+    assert np.allclose(slope[some], expected, rtol=0.01, atol=2e-6 * np.abs(expected).max()), np.column_stack(
+        [slope[some], expected]
+    )
 
 
 def test_a_head_that_the_family_can_say_is_found(ict, person):
