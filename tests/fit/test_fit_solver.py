@@ -253,6 +253,28 @@ def test_hair_grows_only_where_it_is_seen(stub):
     assert label == "bald" and np.abs(solution.identity[scalp]).max() < 0.3
 
 
+def test_a_misfit_of_the_face_grows_no_hair(stub):
+    """A face that a bald class hardly allows, under a scalp that it explains: the class with hair is free enough for
+    the face and has the better evidence, but no hair is seen."""
+    size = stub.config.identity
+    scalp = stub._bumps.numpy()[:, 2] < -0.05
+    hairy = np.where(scalp, 4.0, 0.0)
+    spreads = np.stack([np.eye(size), np.diag(np.where(scalp, 0.1, 0.2)), np.diag(np.full(size, 3.0))])
+    prior = Prior(
+        ("all", "bald", "long"),
+        torch.from_numpy(np.stack([np.zeros(size), np.zeros(size), hairy])).float(),
+        (0.5, 0.5),
+        spreads=torch.from_numpy(spreads).float(),
+    )
+    model = StubHead()
+    model.prior = prior
+    code = _code(stub, 15)
+    points, _ = surface_of(stub, _codes(np.where(scalp, 0.05, 2.0) * code), 5000)
+    assert best_component(model, [_view(points)], SolverOptions())[0] == "bald"
+    points, _ = surface_of(stub, _codes(np.where(scalp, hairy, 2.0 * code)), 5000)
+    assert best_component(model, [_view(points)], SolverOptions())[0] == "long"
+
+
 def test_observations_count_surface_not_points(stub):
     """Ten times the points on the same surface tell hardly more; half the surface tells half."""
     points, _ = surface_of(stub, _codes(_code(stub, 14)), 20_000)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from headfield.fit.cholesky import Cholesky
 from headfield.fit.clean import thin
-from headfield.fit.gate import Gate
+from headfield.fit.gate import HAIR_PARTS, Gate
 from headfield.fit.mean_field import MeanField, class_fields, neck_plane
 from headfield.fit.normal_equations import RIM, Cloud, model_anchors
 from headfield.fit.options import FitOptions
@@ -16,7 +17,7 @@ from headfield.fit.placement import Placement, look_back, similarity_of_size, si
 from headfield.fit.problem import Problem, SolverOptions, View
 from headfield.fit.solver import Solution, solve
 from headfield.frames import UNITS_IN_METRES
-from headfield.models.prior import BARE, Gaussian
+from headfield.models.prior import BARE, BEARD, Gaussian
 from headfield.types import Scan, Similarity
 
 _SHORT = SolverOptions(iterations=6, gate=Gate(0.06, 0.02, 5), expression="neutral", early_iterations=0, hair=False)
@@ -31,6 +32,9 @@ _SHOULDERS = 0.2
 _CLEARLY = 20.0
 """Evidence (nats) by which a class with hair must win: the short fits are good to some ten, and hair that is seen wins
 by far more."""
+
+_SCALP_SHARE, _SCALP_POINTS = 0.8, 50
+"""So much of the scalp, of at least so many points, must a bare head explain for hair to be out of the question."""
 
 _CLEAR = 0.15
 """A placement that leads the next by this much in the search needs no short fit."""
@@ -114,7 +118,9 @@ def best_component(model, views: list[View], options: SolverOptions) -> tuple[st
     """The component of the prior (hair class) with the best evidence, by short fits from each mean.
 
     The evidence counts, beside how well a class explains the points, how much of what it could be they rule out: a
-    class that explains the same points with less freedom wins, so hair grows only where the scan shows it.
+    class that explains the same points with less freedom wins, so hair grows only where the scan shows it. Where a bare
+    head explains the scalp that was seen, classes that grow hair there do not stand: the points of two expressions
+    under one code make a misfit in the face that any freedom would explain.
 
     Returns:
         Its name and distribution.
@@ -132,14 +138,30 @@ def best_component(model, views: list[View], options: SolverOptions) -> tuple[st
         solve(model, some, prior.component(index), replace(short, hair=prior.names[index] != BARE))
         for index in prior.classes
     ]
+    names = [prior.names[index] for index in prior.classes]
     sigma = min(solution.sigma for solution in solutions)  # one noise for all, or a bad fit excuses itself
-    found = [
-        log_evidence(model, some, prior.component(index), solution, replace(short, hair=False), sigma)
-        for index, solution in zip(prior.classes, solutions)
-    ]
-    bare = [0.0 if prior.names[index] == BARE else _CLEARLY for index in prior.classes]
-    best = prior.classes[int(np.argmax(np.array(found) - bare))]
+    found = np.array(
+        [
+            log_evidence(model, some, prior.component(index), solution, replace(short, hair=False), sigma)
+            for index, solution in zip(prior.classes, solutions)
+        ]
+    )
+    found -= [0.0 if name == BARE else _CLEARLY for name in names]
+    if BARE in names and _scalp_explained(model, some, solutions[names.index(BARE)], 2.0 * options.sigma):
+        found[[name not in (BARE, BEARD) for name in names]] = -np.inf
+    best = prior.classes[int(np.argmax(found))]
     return prior.names[best], prior.component(best)
+
+
+def _scalp_explained(model, views: list[View], solution: Solution, within: float) -> bool:
+    """Whether a bare head leaves most of the scalp's points within a distance (model units)."""
+    tree = cKDTree(model_anchors(model, solution.identity))
+    scalp = []
+    for view, state, residual in zip(views, solution.views, solution.residuals):
+        placed = state.similarity.apply(view.cloud.points)
+        scalp.append(np.abs(residual[HAIR_PARTS[tree.query(placed)[1]]]))
+    away = np.concatenate(scalp)
+    return len(away) >= _SCALP_POINTS and float(np.quantile(away, _SCALP_SHARE)) < within
 
 
 def _well_above(view: View, cut: np.ndarray) -> np.ndarray:

@@ -49,6 +49,9 @@ def secants(
     sign = np.where(now + STRIDE <= 1.0, 1.0, -1.0)
     rows = now + STRIDE * np.diag(sign)
     lively = np.flatnonzero(~HAIR_PARTS[cKDTree(anchors).query(line.placed)[1]])
+    found = np.zeros((len(points), len(now)))
+    if not len(lively):
+        return found
     placed = model_points(model, np.clip(line.placed[lively], *np.asarray(model.box, dtype=float)))
     here = codes_of(model, identity, now)
     with torch.no_grad():
@@ -59,7 +62,6 @@ def secants(
             for part in weights.split(8)
         ]
         change = (torch.cat(moved) - base).double().cpu().numpy()
-    found = np.zeros((len(points), len(now)))
     found[lively] = (change * (sign / STRIDE)[:, None]).T / line.slope[lively, None]
     return found
 

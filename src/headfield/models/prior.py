@@ -11,6 +11,9 @@ from scipy.linalg import solve_triangular
 BARE = "bald"
 """Name of the class without hair: its heads are fitted without looking for any."""
 
+BEARD = "beard"
+"""Name of the class of full beards, whatever the scalp wears."""
+
 
 @dataclass(frozen=True)
 class Gaussian:

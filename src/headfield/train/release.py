@@ -12,6 +12,7 @@ from headfield.io.store import Store
 from headfield.models import release
 from headfield.models.config import ImHeadConfig
 from headfield.models.imhead import ImHead
+from headfield.models.prior import BARE, BEARD
 from headfield.models.whiten import whiten
 from headfield.train import checkpoint
 from headfield.train.card import model_card
@@ -21,8 +22,8 @@ from headfield.train.loop import CHECKPOINT
 def hair_class(hair: str, beard: str) -> str:
     """Component of the prior that a head belongs to: bald (no hair at all), short, long or beard."""
     if beard == "full":
-        return "beard"
-    return {"bald": "bald", "receding": "short", "short": "short"}.get(hair, "long")
+        return BEARD
+    return {"bald": BARE, "receding": "short", "short": "short"}.get(hair, "long")
 
 
 def load_run(run: Path) -> tuple[ImHead, torch.Tensor, dict]:
