@@ -92,6 +92,17 @@ def test_second_run_does_nothing_and_a_change_redoes_what_follows(place):
     assert len(Store(place.out).records) == 2
 
 
+def test_a_scan_that_is_taken_away_leaves_nothing_behind(place):
+    place.run()
+    work = place.out / "curation"
+    assert (work / "bob" / "jaw open" / "complete.npz").exists()
+    (place.scans / "bob" / "jaw open.npz").unlink()
+    outcomes = place.run()
+    assert [scan.name for scan in outcomes["bob"].scans] == ["neutral.npz"]
+    assert sorted(folder.name for folder in (work / "bob").iterdir() if folder.is_dir()) == ["neutral"]
+    assert (work / "Zoë Müller 2" / "jaw open" / "complete.npz").exists()
+
+
 def test_limits_judge_without_any_stage(place):
     write_scan(place.scans / "bob" / "poor smile.npz", 2.0, jaw=0.3)
     outcomes = place.run()

@@ -6,7 +6,6 @@ one folder per scan. What an earlier run finished from the same scans and option
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -24,11 +23,12 @@ from headfield.curate.records import (
     Made,
     Recorded,
     content_hash,
+    forget_others,
     key_of,
     recorded,
 )
 from headfield.curate.stages import Stages, placement_of
-from headfield.curate.subjects import NEUTRAL, RawScan, Subject
+from headfield.curate.subjects import NEUTRAL, RawScan, Subject, scan_folders
 from headfield.io.store import Record, write_identity
 from headfield.types import Mesh, Scan
 
@@ -144,6 +144,7 @@ class _Person:
         made = self._sample(kept, rest, fitted)
         if not made.done:
             return self._told(made.outcome, made.reason)
+        forget_others(self.folder, {scan.folder.name for scan in self.scans})
         return self._told(DONE, "", made.facts["record"])
 
     # ---- stages
@@ -326,21 +327,6 @@ class _Person:
             {stage: done.cpu for stage, done in self.own.items()},
             max((done.peak_mb for done in everything), default=0.0),
         )
-
-
-def scan_folders(subject: Subject) -> list[str]:
-    """A folder name for each scan of a person: its stem, with the hash of its path (below the folder that all of them
-    share) where two stems are the same."""
-    stems = [scan.path.stem.casefold() for scan in subject.scans]
-    shared = os.path.commonpath([scan.path.absolute().parent for scan in subject.scans])
-
-    def told(path: Path) -> str:
-        return key_of("scan", 1, Path(os.path.relpath(path.absolute(), shared)).as_posix())[:8]
-
-    return [
-        scan.path.stem if stems.count(stem) == 1 else f"{scan.path.stem}-{told(scan.path)}"
-        for stem, scan in zip(stems, subject.scans)
-    ]
 
 
 def placed(record: Recorded):

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -117,6 +118,14 @@ def content_hash(path: Path) -> str:
         return found  # no glTF: reading it will say so
     named = [Path(path).parent / unquote(name) for name in names]
     return key_of("gltf", 1, found, [content_hash(file) for file in named if file.is_file()])
+
+
+def forget_others(folder: Path, names: set[str]) -> None:
+    """Delete what the stages left of scans that a person's folder no longer holds, so that a scan that was taken away
+    leaves no picture or mesh behind."""
+    for other in folder.iterdir():
+        if other.is_dir() and other.name not in names and (other / "landmarks.json").exists():
+            shutil.rmtree(other)
 
 
 def read_record(folder: Path, stage: str) -> Recorded | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from headfield.curate.records import key_of
 from headfield.errors import DataError
 from headfield.io.scan import read_scan
 from headfield.types import Mesh, Scan
@@ -229,3 +231,18 @@ def _check_row(identity: str, row: dict[str, str], name: str) -> None:
 def _plainest(identity: str) -> str:
     """An id without what tables lose: case, leading zeros, white space."""
     return same_person(identity).strip().lstrip("0")
+
+
+def scan_folders(subject: Subject) -> list[str]:
+    """A folder name for each scan of a person: its stem, with the hash of its path (below the folder that all of them
+    share) where two stems are the same."""
+    stems = [scan.path.stem.casefold() for scan in subject.scans]
+    shared = os.path.commonpath([scan.path.absolute().parent for scan in subject.scans])
+
+    def told(path: Path) -> str:
+        return key_of("scan", 1, Path(os.path.relpath(path.absolute(), shared)).as_posix())[:8]
+
+    return [
+        scan.path.stem if stems.count(stem) == 1 else f"{scan.path.stem}-{told(scan.path)}"
+        for stem, scan in zip(stems, subject.scans)
+    ]
