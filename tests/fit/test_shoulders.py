@@ -5,9 +5,11 @@ from functools import cache
 import numpy as np
 import pytest
 
+from headfield.errors import DataError
 from headfield.evaluate.truth import frozen_person
 from headfield.fit.mean_field import mean_field_of, neck_plane
 from headfield.fit.shoulders import on_body
+from headfield.frames import ANCHOR_NAMES
 from headfield.models.release import load
 from headfield.synth.person import dress
 from headfield.synth.scanner import HAIR, SHOULDERS, HeadTruth, ScanOptions, scan_head
@@ -42,6 +44,21 @@ def test_shoulders_are_found_and_heads_left_alone(variant, shoulders, hair, bear
     assert found[~body & above].mean() < 0.05, "the fold between neck and shoulder goes with them"
     if hair != "bald":
         assert found[labels == HAIR].mean() < 0.02, "hair hangs down to the shoulders and stays"
+
+
+@pytest.mark.parametrize("index", [2, 4])
+def test_the_upper_side_of_a_chin_is_no_shoulder(index):
+    """It leans as shoulders do, most of all under a beard, but does not hang together with them."""
+    try:
+        person = frozen_person("ict", "dev", index, "all")
+    except DataError as error:
+        pytest.skip(str(error))
+    scan, truth = scan_head(HeadTruth.of_person(person), "frontal", np.random.default_rng([5, index]))
+    placed = truth.model_from_scan.apply(scan.points)
+    chin = np.linalg.norm(placed - person.anchors[ANCHOR_NAMES.index("chin")], axis=1) < 0.1
+    found = on_body(placed, mean_field())
+    assert chin.sum() > 200 and not found[chin].any()
+    assert found[truth.labels == SHOULDERS].mean() > 0.5
 
 
 @pytest.mark.parametrize("raised_mm", [-5.0, 10.0])

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from headfield.fit.mean_field import MeanField
@@ -30,6 +32,10 @@ side (15 mm, 113 mm): of heads that were cut it is less than a hundredth, with s
 
 BESIDE = 0.024
 """Whatever lies within this distance of the body (6 mm) is of the fold between it and the neck."""
+
+LINK = 0.04
+"""What leans is the body's only if it hangs together, over gaps of up to this length (10 mm), with what lies far below
+the cut or far to a side: the upper side of a chin, or of a beard, leans as well."""
 
 SECTORS = 24
 """The fold's height is found in so many directions round the neck."""
@@ -59,10 +65,25 @@ def on_body(points: np.ndarray, field: MeanField) -> np.ndarray:
     if (leans & far).mean() < SHARE:
         return body
     leans = leans[near].mean(1) > 0.5  # one fold of cloth, or one wrinkle of skin, counts for nothing
+    leans[leans] = _linked(band[leans], far[leans])
     if leans.any():
         close = cKDTree(band[leans]).query(band)[0] < BESIDE
         body[low] = close | (height[low] < _fold(band, height[low], leans, field))
     return body
+
+
+def _linked(points: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """Which points (N,) hang together with some that are far."""
+    if not far.any():
+        return far
+    _, cell = np.unique(np.floor(points / (0.5 * LINK)).astype(np.int64), axis=0, return_inverse=True)
+    cell = cell.ravel()
+    count = np.bincount(cell)
+    centres = np.stack([np.bincount(cell, points[:, axis]) / count for axis in range(3)], axis=1)
+    pairs = cKDTree(centres).query_pairs(LINK, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(count), len(count)))
+    piece = connected_components(graph, directed=False)[1][cell]
+    return np.isin(piece, np.unique(piece[far]))
 
 
 def _fold(band: np.ndarray, height: np.ndarray, leans: np.ndarray, field: MeanField) -> np.ndarray:
