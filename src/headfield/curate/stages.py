@@ -59,7 +59,7 @@ def stages() -> Stages:
     from headfield.curate.placing import align_scan, face_of
 
     work = (face_of, align_scan, fit_template, fit_model, complete_scan, register_scan)
-    return Stages(*work, versions={"parametric": 2, "model": 3, "complete": 4, "register": 2})
+    return Stages(*work, versions={"parametric": 2, "model": 4, "complete": 5, "register": 2})
 
 
 def placement_arrays(*similarities: Similarity) -> Arrays:
