@@ -1,6 +1,7 @@
 """The solver's laws: Jacobians, recovery, robustness, bounds, determinism."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -273,6 +274,18 @@ def test_a_misfit_of_the_face_grows_no_hair(stub):
     assert best_component(model, [_view(points)], SolverOptions())[0] == "bald"
     points, _ = surface_of(stub, _codes(np.where(scalp, hairy, 2.0 * code)), 5000)
     assert best_component(model, [_view(points)], SolverOptions())[0] == "long"
+
+
+def test_a_scalp_alone_has_no_expression(stub):
+    """No muscle moves a skull; a deep network would not even take an empty list of points."""
+    z = np.zeros(stub.config.identity)
+    anchors = model_anchors(stub, z)
+    points = anchors[HAIR_PARTS] + 0.01
+    state = ViewState(Similarity(), None)
+    line = linearise(stub, z, state, points)
+    with patch.object(stub, "signed_distance", side_effect=AssertionError("nothing is evaluated there")):
+        found = secants(stub, z, state, line, points, anchors)
+    assert found.shape == (len(points), stub.config.expression) and not found.any()
 
 
 def test_observations_count_surface_not_points(stub):
