@@ -166,7 +166,7 @@ class Problem:
             weights.append(weight)
             costs.append(cost)
             if line.inside is not None:
-                costs.append(weigh_inside(line.inside, strength.max())[1])
+                costs.append(weigh_inside(line.inside, strength.min())[1])
         held = {
             "identity": identity,
             "states": states,
@@ -194,7 +194,7 @@ class Problem:
             rows = [(line.jacobian[used], weight[used], line.residual[used])]
             if line.inside is not None:
                 inside = line.inside
-                rows.append((inside.jacobian, weigh_inside(inside, strengths[index].max())[0], inside.residual))
+                rows.append((inside.jacobian, weigh_inside(inside, strengths[index].min())[0], inside.residual))
             for row in rows:
                 block, pull = normal_products(*row)
                 hessian[np.ix_(where, where)] += block
@@ -213,7 +213,7 @@ class Problem:
         for line, scales, strength, trust in zip(lines, held["scales"], held["strengths"], self.trusts(lines)):
             cost += robust_cost(line.residual, scales, strength, trust)
             if line.inside is not None:
-                cost += weigh_inside(line.inside, strength.max())[1]
+                cost += weigh_inside(line.inside, strength.min())[1]
         return cost
 
     def _prior_cost(self, identity: np.ndarray, states: list[ViewState]) -> float:
@@ -276,14 +276,14 @@ def on_face(view: View, anchors: np.ndarray) -> np.ndarray:
 
 
 def trust_in(view: View, options: SolverOptions, face: np.ndarray) -> np.ndarray:
-    """Observations (N,) that each point of a view counts for: its patch's one, shared with the others in the patch.
+    """Observations (N,) that each point of a view counts for: as many in all as there are patches of surface.
 
-    Patches are cubes of a side, smaller on the `face` (N,) than elsewhere.
+    Patches are the cubes of a side that points touch, smaller on the `face` (N,) than elsewhere; all points of either
+    count alike, since a patch with few points holds strays more often than surface.
     """
     placed = view.similarity.apply(view.cloud.points)
     trust = np.zeros(len(placed))
     for which, side in ((face, options.face_patch), (~face, options.patch)):
-        cells = np.floor(placed[which] / side).astype(np.int64)
-        _, index, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
-        trust[which] = 1.0 / counts[index.ravel()]
+        cells = np.unique(np.floor(placed[which] / side).astype(np.int64), axis=0)
+        trust[which] = len(cells) / max(1, int(which.sum()))
     return trust
