@@ -2,9 +2,9 @@
 
 A flexible head hugs balls, vases and upside-down faces to a millimetre or two. What tells a face in its place is the
 detail that no smooth surface explains: sockets, lids, nostrils, lips. Both sides are high-passed by one linear
-smoother (a local quadratic of the scan's own points, some 12 mm wide): the scan's detail is its height over that, and
-the residual's is what the head leaves of it. A head in its place leaves a tenth; a faceless head, which has no detail
-of its own, leaves all; an upside-down one adds its own and leaves more than there was.
+smoother (a local quadratic of the scan's own points, some 16 mm wide): the scan's detail is its height over that, and
+the residual's is what the head leaves of it. A head in its place leaves a few hundredths of its square; a faceless head
+leaves all of it, and one that is upside down adds its own.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-WIDE_MM, NARROW_MM = 12.0, 3.0
-"""Widths (standard deviations) of the smoother and of the average that takes the noise off the points."""
+WIDE_MM, NARROW_MM = 16.0, 3.0
+"""Widths (standard deviations) of the smoother, and of the average that takes the noise off the points."""
 
-NEIGHBOURS = 48
-"""Most neighbours of a probe."""
+NEIGHBOURS, PROBES = 100, 600
+"""Most neighbours of a probe, and most probes."""
 
-PROBES = 1200
-"""Most places at which the detail is taken."""
+FEWEST = 60
+"""Points below which nothing is said."""
+
+LIMIT_MM = 6.0
+"""Points farther than this from the head are not explained at all: the inside of a mouth, strays, another head."""
 
 
 @dataclass(frozen=True)
@@ -29,50 +32,66 @@ class FaceDetail:
     """Detail of a scan's face and what a fit leaves of it.
 
     Attributes:
-        scan_mm: Root mean square of the scan's detail.
-        left_mm: Of what the fit leaves of it.
-        explained: Share of the detail (of its square) that the fit explains; below zero when it adds its own.
-        probes: How many places were asked.
+        scan_mm: Root mean square of the scan's detail, without noise; a face has about 1 mm, a ball none.
+        left_mm: Of what the fit leaves of it, noise and all.
+        explained: Share of the detail (of its square) that the fit explains, times the share of points that are near
+            the head at all; at most 1, below zero when the fit adds detail of its own.
+        rejected: Share of the points that are farther from the head than 6 mm.
+        points: How many points were asked.
     """
 
-    scan_mm: float
-    left_mm: float
-    explained: float
-    probes: int
+    scan_mm: float = 0.0
+    left_mm: float = 0.0
+    explained: float = 0.0
+    rejected: float = 0.0
+    points: int = 0
 
 
-def face_detail(points_mm: np.ndarray, normals: np.ndarray, residual_mm: np.ndarray, limit_mm: float = 6.0) -> FaceDetail:
+def face_detail(points_mm: np.ndarray, residual_mm: np.ndarray) -> FaceDetail:
     """Compare the detail of a scan with that of what a fit leaves.
 
     Args:
         points_mm: (N, 3) scan points on the face, millimetres in any frame.
-        normals: (N, 3) outward unit normals of the fitted head there.
-        residual_mm: (N,) signed distances to the fitted head, positive outside.
-        limit_mm: Heights and residuals beyond this count as much: strays must not decide.
+        residual_mm: (N,) their signed distances to the fitted head.
+    Returns:
+        What was found; zeros for fewer than 60 points near the head.
     """
-    if len(points_mm) < 60:
-        return FaceDetail(0.0, 0.0, 0.0, len(points_mm))
-    probes = np.random.default_rng(0).permutation(len(points_mm))[:PROBES]
-    count = min(NEIGHBOURS, len(points_mm))
-    distance, near = cKDTree(points_mm).query(points_mm[probes], k=count)
-    offset = points_mm[near] - points_mm[probes][:, None]
-    normal = normals[probes]
-    first = np.cross(normal, np.where(np.abs(normal[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]]))
-    first /= np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-12)
-    second = np.cross(normal, first)
-    u, v, height = (np.einsum("nkc,nc->nk", offset, axis) for axis in (first, second, normal))
-    terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=2) / np.array([1, 10, 10, 100, 100, 100.0])
+    count = len(points_mm)
+    kept = np.abs(residual_mm) <= LIMIT_MM
+    rejected = float(1.0 - kept.mean()) if count else 0.0
+    points, residual = points_mm[kept], residual_mm[kept]
+    if len(points) < FEWEST:
+        return FaceDetail(rejected=rejected, points=count)
+    probes = np.random.default_rng(0).permutation(len(points))[:PROBES]
+    distance, near = cKDTree(points).query(points[probes], k=min(NEIGHBOURS, len(points)))
+    offset = points[near] - points[probes][:, None]
+    band = _band(distance, offset)
+    height = np.einsum("nkc,nc->nk", offset, _axes(distance, offset)[:, :, 0])
+    before = float(np.square((band * height).sum(1)).mean())
+    after = float(np.square((band * residual[near]).sum(1)).mean())
+    # white noise is in both: neighbours' residuals differ by it, and by what they truly differ
+    differ = residual[near[:, 0]] - residual[near[:, 1:5]].mean(1)
+    noise = float(np.median(np.square(differ))) / 0.455 / 1.25 * float(np.square(band).sum(1).mean())
+    truly = max(before - min(noise, 0.5 * before), 1e-12)
+    explained = max(-1.0, (before - after) / truly)
+    return FaceDetail(truly**0.5, after**0.5, explained * (1.0 - rejected if explained > 0 else 1.0), rejected, count)
+
+
+def _axes(distance: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """The surface's own axes (P, 3, 3) about probes, columns, the one of the height first."""
     wide = np.exp(-0.5 * (distance / WIDE_MM) ** 2)
+    return np.linalg.eigh(np.einsum("nk,nki,nkj->nij", wide, offset, offset))[1]
+
+
+def _band(distance: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Weights (P, K) of neighbours: the average close by, less that of the quadratic that fits all of them."""
+    wide = np.exp(-0.5 * (distance / WIDE_MM) ** 2)
+    axes = _axes(distance, offset)
+    u, v = np.einsum("nkc,nca->ank", offset, axes[:, :, 1:]) / WIDE_MM
+    terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=2)
+    weighted = terms * wide[..., None]
     narrow = np.exp(-0.5 * (distance / NARROW_MM) ** 2)
     narrow /= narrow.sum(1, keepdims=True)
-    weighted = terms * wide[..., None]
-    normal_matrix = np.einsum("nki,nkj->nij", terms, weighted) + 1e-3 * np.eye(6)
-    # the local quadratic's value, averaged as the points are: rows of the band-pass that both sides share
-    hat = np.einsum("nki,nk->ni", terms, narrow)
-    smoother = np.einsum("ni,nki->nk", np.linalg.solve(normal_matrix, hat[..., None])[..., 0], weighted)
-    band = narrow - smoother
-    scan = (band * height).sum(1)
-    left = (band * np.clip(residual_mm, -limit_mm, limit_mm)[near]).sum(1)
-    scan, left = np.clip(scan, -limit_mm, limit_mm), np.clip(left, -limit_mm, limit_mm)
-    before, after = float((scan**2).mean()), float((left**2).mean())
-    return FaceDetail(before**0.5, after**0.5, 1.0 - after / max(before, 1e-12), len(probes))
+    there = np.einsum("nki,nk->ni", terms, narrow)[..., None]
+    quadric = np.einsum("nki,nkj->nij", terms, weighted) + 1e-6 * wide.sum(1)[:, None, None] * np.eye(6)
+    return narrow - np.einsum("ni,nki->nk", np.linalg.solve(quadric, there)[..., 0], weighted)
