@@ -7,6 +7,7 @@ from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
 from headfield.errors import NotAHeadError
+from headfield.fit.face_detail import face_detail
 from headfield.fit.mean_field import neck_plane
 from headfield.fit.normal_equations import RIM
 from headfield.frames import ANCHOR_NAMES
@@ -50,7 +51,9 @@ def evidence_of(
         ``explained``: share of all points within 5 mm; ``covered_anchors``: share of the 39 anchors with a scan point
         within 15 mm; ``covered_face``: the same of the face's; ``deviation``: rms of the code, standard deviations;
         ``relief_mm``: 90th percentile of those points' distances to the quadric that fits them best;
-        ``face_relief_mm``: the same of the points around the face, where a closed tube has no caps.
+        ``face_relief_mm``: the same of the points around the face, where a closed tube has no caps;
+        ``face_mm``: median distance of the points around the face; ``face_detail_mm``, ``face_explained`` and
+        ``face_rejected``: see :class:`headfield.fit.face_detail.FaceDetail`.
     """
     cut = neck_plane(anchors, above=RIM)
     above = placed @ cut[:3] + cut[3] > 0
@@ -58,6 +61,7 @@ def evidence_of(
     face = FACE_PARTS[cKDTree(anchors).query(placed)[1]] if len(placed) else above
     size = np.abs(residual) * mm_per_unit
     gap = cKDTree(placed).query(anchors)[0] * mm_per_unit if len(placed) else np.full(len(anchors), np.inf)
+    detail = face_detail(placed[above & face] * mm_per_unit, residual[above & face] * mm_per_unit)
     return {
         "median_mm": float(np.median(size[near])) if near.any() else float("inf"),
         "inliers": float((size[near] <= 5.0).mean()) if near.any() else 0.0,
@@ -67,6 +71,10 @@ def evidence_of(
         "deviation": float(np.sqrt(np.mean(np.square(identity)))),
         "relief_mm": quadric_relief(placed[near]) * mm_per_unit,
         "face_relief_mm": quadric_relief(placed[near & face]) * mm_per_unit,
+        "face_mm": float(np.median(size[near & face])) if (near & face).any() else float("inf"),
+        "face_detail_mm": detail.scan_mm,
+        "face_explained": detail.explained,
+        "face_rejected": detail.rejected,
     }
 
 

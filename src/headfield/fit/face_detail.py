@@ -14,14 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-WIDE_MM, NARROW_MM = 16.0, 3.0
-"""Widths (standard deviations) of the smoother, and of the average that takes the noise off the points."""
+WIDE_MM = 16.0
+"""Width (standard deviation) of the smoother."""
+
+CELL_MM = 5.0
+"""Points are averaged in cells of this side: the noise goes down, and any scan is as dense as another."""
 
 NEIGHBOURS, PROBES = 100, 600
-"""Most neighbours of a probe, and most probes."""
+"""Most neighbours of a probe (as many cells lie within two widths), and most probes."""
 
 FEWEST = 60
-"""Points below which nothing is said."""
+"""Cells below which nothing is said."""
 
 LIMIT_MM = 6.0
 """Points farther than this from the head are not explained at all: the inside of a mouth, strays, another head."""
@@ -37,14 +40,14 @@ class FaceDetail:
         explained: Share of the detail (of its square) that the fit explains, times the share of points that are near
             the head at all; at most 1, below zero when the fit adds detail of its own.
         rejected: Share of the points that are farther from the head than 6 mm.
-        points: How many points were asked.
+        cells: How many cells of the scan were asked.
     """
 
     scan_mm: float = 0.0
     left_mm: float = 0.0
     explained: float = 0.0
     rejected: float = 0.0
-    points: int = 0
+    cells: int = 0
 
 
 def face_detail(points_mm: np.ndarray, residual_mm: np.ndarray) -> FaceDetail:
@@ -54,14 +57,14 @@ def face_detail(points_mm: np.ndarray, residual_mm: np.ndarray) -> FaceDetail:
         points_mm: (N, 3) scan points on the face, millimetres in any frame.
         residual_mm: (N,) their signed distances to the fitted head.
     Returns:
-        What was found; zeros for fewer than 60 points near the head.
+        What was found; zeros for fewer than 60 cells near the head.
     """
     count = len(points_mm)
     kept = np.abs(residual_mm) <= LIMIT_MM
     rejected = float(1.0 - kept.mean()) if count else 0.0
-    points, residual = points_mm[kept], residual_mm[kept]
+    points, residual = _cell_means(points_mm[kept], residual_mm[kept])
     if len(points) < FEWEST:
-        return FaceDetail(rejected=rejected, points=count)
+        return FaceDetail(rejected=rejected, cells=len(points))
     probes = np.random.default_rng(0).permutation(len(points))[:PROBES]
     distance, near = cKDTree(points).query(points[probes], k=min(NEIGHBOURS, len(points)))
     offset = points[near] - points[probes][:, None]
@@ -74,7 +77,20 @@ def face_detail(points_mm: np.ndarray, residual_mm: np.ndarray) -> FaceDetail:
     noise = float(np.median(np.square(differ))) / 0.455 / 1.25 * float(np.square(band).sum(1).mean())
     truly = max(before - min(noise, 0.5 * before), 1e-12)
     explained = max(-1.0, (before - after) / truly)
-    return FaceDetail(truly**0.5, after**0.5, explained * (1.0 - rejected if explained > 0 else 1.0), rejected, count)
+    if explained > 0:
+        explained *= 1.0 - rejected
+    return FaceDetail(truly**0.5, after**0.5, explained, rejected, len(points))
+
+
+def _cell_means(points: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means (M, 3), (M,) of points and residuals in the cells of a cubic lattice."""
+    if not len(points):
+        return points, residual
+    cells = np.floor((points - points.min(0)) / CELL_MM).astype(np.int64)
+    _, cell, count = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(cell.ravel(), values) for values in (*points.T, residual)], axis=1)
+    means = sums / count[:, None]
+    return means[:, :3], means[:, 3]
 
 
 def _axes(distance: np.ndarray, offset: np.ndarray) -> np.ndarray:
@@ -84,14 +100,12 @@ def _axes(distance: np.ndarray, offset: np.ndarray) -> np.ndarray:
 
 
 def _band(distance: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Weights (P, K) of neighbours: the average close by, less that of the quadratic that fits all of them."""
+    """Weights (P, K) of neighbours: the probe itself, less the quadratic that fits all of them."""
     wide = np.exp(-0.5 * (distance / WIDE_MM) ** 2)
     axes = _axes(distance, offset)
     u, v = np.einsum("nkc,nca->ank", offset, axes[:, :, 1:]) / WIDE_MM
     terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=2)
     weighted = terms * wide[..., None]
-    narrow = np.exp(-0.5 * (distance / NARROW_MM) ** 2)
-    narrow /= narrow.sum(1, keepdims=True)
-    there = np.einsum("nki,nk->ni", terms, narrow)[..., None]
     quadric = np.einsum("nki,nkj->nij", terms, weighted) + 1e-6 * wide.sum(1)[:, None, None] * np.eye(6)
-    return narrow - np.einsum("ni,nki->nk", np.linalg.solve(quadric, there)[..., 0], weighted)
+    quadratic = np.einsum("ni,nki->nk", np.linalg.solve(quadric, terms[:, 0, :, None])[..., 0], weighted)
+    return np.eye(1, quadratic.shape[1]) - quadratic  # the nearest neighbour of a probe is itself

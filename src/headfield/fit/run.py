@@ -25,6 +25,7 @@ from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
 from headfield.fit.shoulders import on_body
 from headfield.fit.solver import Solution, solve
 from headfield.fit.trial import view_of
+from headfield.fit.verdict import facts_of_size, verdict_of, worst
 from headfield.models.prior import BARE
 from headfield.types import Scan
 
@@ -206,16 +207,18 @@ def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: F
             solution = solve(model, views, prior, solver)
     tell(1.0)
     anchors = model_anchors(model, solution.identity)
-    fits, notes, evidence = [], [], {}
+    fits, notes, evidence, verdicts = [], [], {}, []
     for index, (scan, item, view, state) in enumerate(zip(scans, placed, views, solution.views)):
         similarity, units = state.similarity, item.placement.units
         mm = millimetres_per_unit(similarity.scale, units)
         residual = solution.residuals[index]
         facts = evidence_of(similarity.apply(view.cloud.points), residual, anchors, solution.identity, mm)
-        if index == 0:
-            evidence = facts | {f"search_{key}": value for key, value in item.placement.evidence.items()}
+        facts |= facts_of_size(similarity, units, model.prior)
+        facts |= {f"search_{key}": value for key, value in item.placement.evidence.items()}
+        evidence = evidence or facts
         if options.refuse:
             refuse_unless_head(facts, scan.name)
+        verdicts.append(verdict_of(facts))
         expression = np.zeros(int(model.config.expression)) if state.expression is None else state.expression
         near = around[index]
         keep = np.sort(np.random.default_rng(options.seed).permutation(len(near))[:_DETAIL_POINTS])
@@ -236,4 +239,4 @@ def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: F
         prefix = f"{scan.name}: " if len(scans) > 1 else ""
         notes += [prefix + note for note in item.notes]
     evidence |= {"iterations": float(solution.iterations), "sigma_mm": solution.sigma * fits[0].mm_per_unit}
-    return Fit(name, solution.identity, tuple(fits), {}, evidence, tuple(notes), label, model)
+    return Fit(name, solution.identity, tuple(fits), {}, evidence, tuple(notes), label, model, worst(verdicts))

@@ -46,6 +46,9 @@ CONFIRMED, SEEN, LIKELY_SIZE = 0.75, 0.5, 2.5
 farther (standard deviations) from what heads have, settles the question. Wrong placements explain 0.5 at most, and that
 by lying within 10 degrees of the right one; right ones 0.8 and more."""
 
+_ELSEWHERE = 0.16
+"""A rival is one that moves the head's middle, front or top by more than this (model units, 40 mm)."""
+
 FACE_MM = 0.45
 """Detail that a face has at least (root mean square)."""
 
@@ -97,21 +100,32 @@ def best_trial(
         options: Seed and number of candidates.
         most: Candidates that are tried; default the options'.
     """
-    best, first = None, None
-    for count, placement in enumerate(placements):
-        if count >= (most or options.candidates) or (first is not None and placement.score > first + _CLEAR):
+    trials: list[Trial] = []
+    worst = np.inf
+    for placement in placements:
+        if len(trials) >= (most or options.candidates) or placement.score > worst:
             break
-        first = placement.score if first is None else first
-        trial = tried(model, field_, scan, placement, options.seed)
-        if best is None or trial.merit > best.merit:
-            rival = -1.0 if best is None else best.merit
-            best = trial
-        else:
-            rival = max(rival, trial.merit)
-        if trial.confirmed:
+        worst = min(worst, placement.score + _CLEAR)
+        trials.append(tried(model, field_, scan, placement, options.seed))
+        if trials[-1].confirmed:
             break
-    facts = {"rival": rival, "tried": float(count + 1)}
+    best = max(trials, key=lambda trial: trial.merit)
+    facts = {"tried": float(len(trials)), "rivalry": _rivalry(best, trials)}
     return replace(best, placement=replace(best.placement, evidence=best.placement.evidence | facts))
+
+
+def _rivalry(best: Trial, trials: list[Trial]) -> float:
+    """Merit of the best rival that puts the head elsewhere, as a share of the best one's; 0 when that is confirmed."""
+    if best.confirmed:
+        return 0.0
+    here = best.placement.similarity
+    probe = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.4], [0.0, 0.4, 0.0]])
+    apart = [
+        np.linalg.norm(here.apply(other.placement.similarity.inverse().apply(probe)) - probe, axis=1).max()
+        for other in trials
+    ]
+    rivals = [trial.merit for trial, far in zip(trials, apart) if far > _ELSEWHERE]
+    return float(np.clip(max(rivals, default=0.0) / max(best.merit, 1e-6), 0.0, 1.0))
 
 
 def trial_of_face(
