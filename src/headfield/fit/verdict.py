@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from headfield.fit.evidence import NO_FACE
 from headfield.fit.placement import size_log_of
 from headfield.frames import UNITS_IN_METRES
 from headfield.models.prior import Prior
@@ -35,6 +36,16 @@ class Verdict:
 
     def __str__(self) -> str:
         return self.level + (f": {'; '.join(self.reasons)}" if self.reasons else "")
+
+    @property
+    def headline(self) -> str:
+        """The level and the first reason, for a picture's title."""
+        return f"verdict: {self.level}" + (f" ({self.reasons[0]})" if self.reasons else "")
+
+    @property
+    def in_full(self) -> str:
+        """Level, reasons and advice, for a table."""
+        return " ".join([f"{self}." if self.reasons else self.level, *self.advice])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain strings and lists, as in ``fit.json``."""
@@ -87,9 +98,6 @@ class _Doubt:
         usual = self.fair if self.fair is not None else self.poor
         return self.words.format(value=self.scale * evidence[self.key], usual=self.scale * usual)
 
-
-NO_FACE = 0.3
-"""Below this share of the face's places seen there is no face in the scan."""
 
 _PLACE = "Say where the head is: --landmarks file.json, --up or --units; or crop the scan to the head."
 _SCAN = "Scan again with the whole face in view, or give a second scan of the same person."
