@@ -87,6 +87,8 @@ class _Doubt:
         value = evidence.get(self.key)
         if value is None or (self.face and evidence.get("covered_face", 1.0) < NO_FACE):
             return 0
+        if self.key == "face_explained" and evidence["face_detail_mm"] < SMOOTH_MM:
+            return 0  # there is none: said already
         beyond = [limit is not None and (value > limit if self.above else value < limit) for limit in self.limits]
         return 2 if beyond[1] else int(beyond[0])
 
@@ -96,8 +98,11 @@ class _Doubt:
 
     def reason(self, evidence: Mapping[str, float]) -> str:
         usual = self.fair if self.fair is not None else self.poor
-        return self.words.format(value=self.scale * evidence[self.key], usual=self.scale * usual)
+        return self.words.format(value=self.scale * max(0.0, evidence[self.key]), usual=self.scale * usual)
 
+
+SMOOTH_MM = 0.4
+"""Below this detail (root mean square) there is no face where it should be."""
 
 _PLACE = "Say where the head is: --landmarks file.json, --up or --units; or crop the scan to the head."
 _SCAN = "Scan again with the whole face in view, or give a second scan of the same person."
@@ -108,7 +113,7 @@ DOUBTS = (
         _SCAN, above=False, scale=100.0,
     ),
     _Doubt(
-        "face_detail_mm", None, 0.4,
+        "face_detail_mm", None, SMOOTH_MM,
         "no face: where it should be the scan is smooth, detail {value:.2f} mm (faces: above {usual:.1f} mm)",
         "Check that the scan shows a face and that it was not smoothed away.", above=False, face=True,
     ),
