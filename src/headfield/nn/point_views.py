@@ -1,8 +1,8 @@
 """Small pictures of point clouds: depth, normals and mask as seen along many directions, without any mesh.
 
 A view is given by points in its *window frame*: x to the right, y up, z towards the camera, the window from -1 to 1.
-Nearby points hide those behind them; gaps between points are filled from coarser levels of a pyramid (push-pull, Grossman
-and Dally 1998), so that 1,200 points and 100,000 give alike pictures.
+Nearby points hide those behind them; gaps between points are filled from coarser levels of a pyramid (push-pull,
+Grossman and Dally 1998), so that 1,200 points and 100,000 give alike pictures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scans for the face finder's training: clouds of heads cut, holed, warped, sparse, dirty, and of things without a face.
+"""Scans for the face finder's training: clouds of heads cut, holed, warped, sparse, dirty, and of faceless things.
 
 Everything is drawn from points alone, in a few milliseconds: whole heads, masks with ragged rims, depth maps, heads
 whose scalp or back is missing, shoulders, caps, tables, holes, noise, strays; heads without a face; other things.
@@ -125,19 +125,23 @@ def _without_face(points, normals, face, rng: np.random.Generator):
     return points + share * (smooth / radius - 1)[:, None] * offset, normals, face
 
 
+def ragged_rim(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which points (N,) of a head in the model frame lie on a face-only mask with a random, ragged rim."""
+    offset = points - _CENTRE
+    radius = np.linalg.norm(offset, axis=1)
+    around = np.arctan2(offset[:, 1], offset[:, 0])
+    waves = np.arange(1, 9)
+    cosines, sines = rng.normal(0, rng.uniform(1.0, 5.0), (2, 8)) / np.sqrt(waves)
+    rim = rng.uniform(55, 92) + np.cos(around[:, None] * waves) @ cosines + np.sin(around[:, None] * waves) @ sines
+    rim = rim + rng.uniform(-12, 8) * np.abs(np.sin(around))
+    return (np.degrees(np.arccos(np.clip(offset[:, 2] / radius, -1, 1))) < rim) & (radius < 0.75)
+
+
 def _covered(points, normals, anchors, kind: str, rng: np.random.Generator) -> np.ndarray:
     """Which points (N,) the scanner covered."""
     keep = np.ones(len(points), dtype=bool)
     if kind == "mask":
-        offset = points - _CENTRE
-        radius = np.linalg.norm(offset, axis=1)
-        around = np.arctan2(offset[:, 1], offset[:, 0])
-        waves = np.arange(1, 9)
-        size = rng.normal(0, rng.uniform(1.0, 5.0), (2, 8)) / np.sqrt(waves)
-        rim = rng.uniform(55, 92) + (np.cos(around[:, None] * waves) @ size[0] + np.sin(around[:, None] * waves) @ size[1])
-        rim = rim + rng.uniform(-12, 8) * np.abs(np.sin(around))
-        keep &= np.degrees(np.arccos(np.clip(offset[:, 2] / radius, -1, 1))) < rim
-        keep &= radius < 0.75
+        keep &= ragged_rim(points, rng)
     elif kind == "depth":
         keep &= _seen_from(points, normals, _camera(55.0, 40.0, rng), rng)
     elif rng.random() < 0.6:

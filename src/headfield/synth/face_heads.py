@@ -85,7 +85,7 @@ def make_face_heads(people: int, seed: int, report=lambda done, total: None) -> 
 
 
 def face_expression(person: Person, rng: np.random.Generator) -> np.ndarray:
-    """An expression (52,) as captures show them: a third at rest, sums of two random ones, closed eyes in two fifths."""
+    """An expression (52,) as captures show them: a third at rest, eyes closed in two fifths."""
     weights = np.zeros(len(ARKIT))
     if rng.random() > 0.33:
         drawn = person.expressions(12)[1:]

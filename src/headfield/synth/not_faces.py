@@ -1,4 +1,4 @@
-"""Clouds of things that are no face, made of simple solids: balls, boxes, vases, limbs, heaps of them, terrain, noise."""
+"""Clouds of things that are no face, made of simple solids: balls, boxes, vases, heaps of them, terrain, noise."""
 
 from __future__ import annotations
 

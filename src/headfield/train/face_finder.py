@@ -91,7 +91,7 @@ def train(config: FaceFinderConfig) -> Path:
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
         for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + float(value)
+            sums[name] = sums.get(name, 0.0) + value.item()
         if (step + 1 - begin) % _AFTER == 0 or step + 1 - begin == 20:
             passed, done = time.perf_counter() - started, step + 1 - begin
             left = passed / done * (config.steps - step - 1)
@@ -112,7 +112,9 @@ def write_weights(net: FaceNet, config: FaceFinderConfig, step: int) -> Path:
     """The network's weights in half precision, with what made them."""
     told = {"people": config.people, "steps": config.steps, "step": step, "batch": config.batch, "seed": config.seed}
     state = {
-        name: value.detach().half().contiguous() for name, value in net.state_dict().items() if value.is_floating_point()
+        name: value.detach().half().contiguous()
+        for name, value in net.state_dict().items()
+        if value.is_floating_point()
     }
     path = config.out / "face_finder.safetensors"
     save_file(state, path.with_suffix(".new"), {"training": json.dumps(told)})
@@ -171,7 +173,9 @@ def losses(maps: FaceMaps, views: PointViews, angles: torch.Tensor) -> dict[str,
 def _heads(config: FaceFinderConfig) -> FaceHeads:
     path = config.out / "heads.npz"
     if not path.exists():
-        made = make_face_heads(config.people, config.seed, lambda done, total: print(f"head {done} of {total}", end="\r"))
+        made = make_face_heads(
+            config.people, config.seed, lambda done, total: print(f"head {done} of {total}", end="\r")
+        )
         made.save(path.with_suffix(".new.npz"))
         path.with_suffix(".new.npz").replace(path)
     return FaceHeads.load(path)
