@@ -49,3 +49,13 @@ def test_the_window_leaves_strays_out():
     middle, half = window_of(points)
     assert float((middle - 50.0).abs().max()) < 0.5
     assert 2.7 < half < 4.0
+
+
+def test_a_quarter_turn_of_a_picture_is_a_picture_of_the_turned_cloud():
+    cloud = ball(40_000) * torch.tensor([0.5, 1.0, 0.7]) + torch.tensor([0.1, 0.05, 0.0])
+    quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    turned = view_points(cloud[None], 64).quarter_turns()
+    assert len(turned.pictures) == 4
+    again = view_points((cloud @ quarter.T)[None], 64)
+    assert float((turned.pictures[1] - again.pictures[0]).abs().mean()) < 0.01
+    assert float((turned.places[1] - again.places[0]).abs()[:, again.surface[0]].mean()) < 0.01

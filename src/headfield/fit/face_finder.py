@@ -18,8 +18,8 @@ import torch
 from headfield.fit.clean import clean
 from headfield.fit.evidence import FACE_PARTS
 from headfield.frames import reference_anchors
-from headfield.nn.face_net import FACE_MIDDLE, FACE_REACH, SIZE, FaceNet
-from headfield.nn.point_views import view_points, window_of
+from headfield.nn.face_net import FACE_MIDDLE, FACE_REACH, SIZE, FaceMaps, FaceNet
+from headfield.nn.point_views import PointViews, view_points, window_of
 from headfield.types import Similarity
 
 _POINTS = 7000
@@ -30,6 +30,15 @@ _FEWEST = 200
 
 _VIEWS = 42
 """Directions from which the whole cloud is looked at, about 30 degrees apart."""
+
+_QUARTERS = torch.tensor(
+    [[[1.0, 0, 0], [0, 1, 0], [0, 0, 1]], [[0, -1, 0], [1, 0, 0], [0, 0, 1]], [[-1, 0, 0], [0, -1, 0], [0, 0, 1]],
+     [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]]
+)  # fmt: skip
+"""What `PointViews.quarter_turns` does to what is seen: the network knows faces that are rolled by 45 degrees."""
+
+_LOOKS = 32
+"""Pictures of which every cell is looked at: those that look most like a face as a whole."""
 
 _GUESSES = 6
 """Guesses that are looked at again."""
@@ -141,16 +150,17 @@ def _guesses(cloud: torch.Tensor, bodies: list[torch.Tensor]) -> list[Proposal]:
             windows.append(window)
     guesses = []
     for middle, half in windows:
-        rotations = _directions()
-        seen = ((cloud - middle) / half) @ rotations.transpose(1, 2)
-        places, wanted, weights, shown = _looked_at(seen)
+        views = view_points(((cloud - middle) / half) @ _directions().mT, SIZE).quarter_turns()
+        rotations = (_QUARTERS[:, None] @ _directions()).flatten(0, 1)
+        glance = _network().glance(views.pictures.to(memory_format=torch.channels_last))
+        best = torch.topk(glance.shown, _LOOKS).indices
+        places, wanted, weights = _correspondences(views.take(best), _network().maps(glance.take(best)))
         inner, agreement = _similarities(places, wanted, weights)
-        likely = torch.sigmoid(shown) * agreement
-        for view in torch.nonzero(likely > _LEAST)[:, 0].tolist():
-            window = Similarity(
-                rotations[view].double().numpy(), -(rotations[view] @ middle).double().numpy() / half, 1.0 / half
-            )
-            guesses.append(Proposal(_after(inner, view, window), float(likely[view])))
+        likely = torch.sigmoid(glance.shown[best]) * agreement
+        for row in torch.nonzero(likely > _LEAST)[:, 0].tolist():
+            rotation = rotations[best[row]].double()
+            window = Similarity(rotation.numpy(), -(rotation @ middle.double()).numpy() / half, 1.0 / half)
+            guesses.append(Proposal(_after(inner, row, window), float(likely[row])))
     return guesses
 
 
@@ -162,13 +172,15 @@ def _seen_again(cloud: torch.Tensor, guesses: list[Proposal]) -> list[Proposal]:
     placed = torch.from_numpy(np.stack([guess.similarity.apply(cloud.numpy()) for guess in guesses])).float()
     around = (placed - torch.from_numpy(FACE_MIDDLE).float()) / FACE_REACH
     seen = (around[None] @ turns.transpose(2, 3)).flatten(0, 1)
-    places, wanted, weights, shown = _looked_at(seen)
+    pictures = view_points(seen, SIZE)
+    maps = _network()(pictures.pictures.to(memory_format=torch.channels_last))
+    places, wanted, weights = _correspondences(pictures, maps)
     views, found = len(_AGAIN), len(guesses)
     places = places.view(views, found, -1, 3) @ turns  # back to the guess' own frame: what was turned by R, by R^T
     together = [part.reshape(views, found, *part.shape[1:]).transpose(0, 1) for part in (wanted, weights)]
     places = (places * FACE_REACH + torch.from_numpy(FACE_MIDDLE).float()).transpose(0, 1)
     inner, agreement = _similarities(places.flatten(1, 2), together[0].flatten(1, 2), together[1].flatten(1, 2))
-    likely = torch.sigmoid(shown.view(views, found)).mean(0) * agreement
+    likely = torch.sigmoid(maps.shown.view(views, found)).mean(0) * agreement
     return [
         Proposal(_after(inner, row, guess.similarity), float(likely[row]))
         for row, guess in enumerate(guesses)
@@ -176,17 +188,11 @@ def _seen_again(cloud: torch.Tensor, guesses: list[Proposal]) -> list[Proposal]:
     ]
 
 
-def _looked_at(seen: torch.Tensor):
-    """What the network makes of clouds (V, P, 3) in their windows.
-
-    Returns:
-        Places (V, C, 3) of the cells in the window, where they lie in the model frame (V, C, 3), how much each counts
-        (V, C), and the logit (V,) that a face is shown.
-    """
-    views = view_points(seen, SIZE)
-    maps = _network()(views.pictures.to(memory_format=torch.channels_last))
+def _correspondences(views: PointViews, maps: FaceMaps) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Where V pictures' cells lie in the window (V, C, 3) and in the model frame (V, C, 3), and how much each counts
+    (V, C)."""
     weights = torch.sigmoid(maps.face) * views.surface / (0.02 + maps.spread)
-    return views.places.flatten(2).mT, maps.places.flatten(2).mT, weights.flatten(1), maps.shown
+    return views.places.flatten(2).mT, maps.places.flatten(2).mT, weights.flatten(1)
 
 
 def _similarities(source: torch.Tensor, target: torch.Tensor, weights: torch.Tensor):

@@ -2,8 +2,8 @@
 
 A picture of 64 x 64 pixels (:mod:`headfield.nn.point_views`) goes in; every cell of 2 x 2 pixels gets its place in the
 model frame (dense correspondence, as in NOCS, Wang et al. 2019) with an uncertainty, and how surely it is face; the
-whole picture gets how surely it shows a face from within about 65 degrees of the front. A small U-net without any
-knowledge of which way is up: rotations are learned.
+whole picture gets how surely it shows a face from within about 60 degrees of the front, rolled by at most 55: four
+quarter turns of a picture cover all rolls, and a network that need not know upside-down faces learns much sooner.
 """
 
 from __future__ import annotations
@@ -36,13 +36,28 @@ class FaceMaps:
         places: (V, 3, S/2, S/2) model frame.
         spread: (V, S/2, S/2) expected error of a place, model units.
         face: (V, S/2, S/2) logit that a cell is face.
-        shown: (V,) logit that the picture shows a face from the front.
+        shown: (V,) logit that the picture shows an upright face from the front.
     """
 
     places: torch.Tensor
     spread: torch.Tensor
     face: torch.Tensor
     shown: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Features of V pictures on the four levels, and the logit (V,) that an upright face is shown."""
+
+    fine: torch.Tensor
+    middle: torch.Tensor
+    coarse: torch.Tensor
+    deep: torch.Tensor
+    shown: torch.Tensor
+
+    def take(self, index: torch.Tensor) -> Glance:
+        """The pictures at an index."""
+        return Glance(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
 class FaceNet(nn.Module):
@@ -69,18 +84,26 @@ class FaceNet(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> FaceMaps:
         """What pictures (V, 6, S, S) show."""
+        return self.maps(self.glance(pictures))
+
+    def glance(self, pictures: torch.Tensor) -> Glance:
+        """What pictures (V, 6, S, S) show as a whole; half of the work, enough to see which are worth the rest."""
         fine = self.stem(pictures)
         middle = self.down1(fine)
         coarse = self.down2(middle)
         deep = self.down3(coarse)
         whole = functional.relu(self.context(deep.mean((2, 3))))
-        deep = deep + whole[:, :, None, None]
+        return Glance(fine, middle, coarse, deep + whole[:, :, None, None], self.shown(whole).float()[:, 0])
+
+    def maps(self, glance: Glance) -> FaceMaps:
+        """What every cell of the pictures shows."""
+        fine, middle, coarse, deep = glance.fine, glance.middle, glance.coarse, glance.deep
         coarse = self.up2(torch.cat([_twice(deep), coarse], 1))
         middle = self.up1(torch.cat([_twice(coarse), middle], 1))
         fine = self.up0(torch.cat([_twice(self.narrow(middle)), fine], 1))
         out = self.head(fine).float()
         spread = 0.005 + functional.softplus(out[:, 3] - 2.0)
-        return FaceMaps(out[:, :3], spread, out[:, 4], self.shown(whole).float()[:, 0])
+        return FaceMaps(out[:, :3], spread, out[:, 4], glance.shown)
 
 
 def _convolution(inner: int, outer: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:

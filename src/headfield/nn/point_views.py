@@ -51,6 +51,27 @@ class PointViews:
     attributes: torch.Tensor
     seen: torch.Tensor
 
+    def take(self, index: torch.Tensor) -> PointViews:
+        """The views at an index."""
+        return PointViews(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    def quarter_turns(self) -> PointViews:
+        """The views (4 V: all unturned, then all turned by 90, 180, 270 degrees counter-clockwise in the picture)."""
+        turned = [self]
+        for _ in range(3):
+            turned.append(turned[-1]._quarter_turn())
+        return PointViews(*(torch.cat([getattr(one, name) for one in turned]) for name in self.__dataclass_fields__))
+
+    def _quarter_turn(self) -> PointViews:
+        pictures, places = (torch.rot90(maps, 1, (2, 3)) for maps in (self.pictures, self.places))
+        return PointViews(
+            torch.cat([-pictures[:, 1:2], pictures[:, :1], pictures[:, 2:]], 1),
+            torch.cat([-places[:, 1:2], places[:, :1], places[:, 2:]], 1),
+            torch.rot90(self.surface, 1, (1, 2)),
+            torch.rot90(self.attributes, 1, (2, 3)),
+            torch.rot90(self.seen, 1, (1, 2)),
+        )
+
 
 def view_points(points: torch.Tensor, size: int, attributes: torch.Tensor | None = None) -> PointViews:
     """Pictures of clouds in their window frames.

@@ -123,15 +123,16 @@ def write_weights(net: FaceNet, config: FaceFinderConfig, step: int) -> Path:
 
 
 def pictures(pool, count: int, rng: np.random.Generator) -> tuple[PointViews, torch.Tensor]:
-    """Pictures of random scans, and how far (count,) each camera stands from the face's front, degrees.
+    """Pictures of random scans, and how the faces in them stand.
 
-    Attributes of the views: places (3), face, head. Without a face the angle is 180 degrees.
+    Attributes of the views: places (3), face, head. Standings (count, 2), degrees: how far the camera stands from the
+    face's front, and how far the face is rolled in the picture; both 180 without a face.
     """
     chosen = rng.integers(0, len(pool), count)
     most = max(len(pool[index].points) for index in chosen)
     points = torch.full((count, most, 3), 9.0)
     carried = torch.zeros(count, most, 5)
-    angles = np.zeros(count)
+    standings = np.full((count, 2), 180.0)
     for row, index in enumerate(chosen):
         cloud = pool[index]
         rotation, middle, half = _camera(cloud, rng)
@@ -139,30 +140,33 @@ def pictures(pool, count: int, rng: np.random.Generator) -> tuple[PointViews, to
         points[row, : len(seen)] = seen
         labels = np.c_[cloud.places, cloud.face, cloud.head].astype(np.float32)
         carried[row, : len(seen)] = torch.from_numpy(labels)
-        faced = cloud.head.any()
-        angles[row] = np.degrees(np.arccos(np.clip(rotation[2, 2], -1, 1))) if faced else 180.0
-    return view_points(points, SIZE, carried), torch.from_numpy(angles)
+        if cloud.head.any():
+            roll = np.arctan2(rotation[1, 0] - rotation[0, 1], rotation[0, 0] + rotation[1, 1])
+            standings[row] = np.degrees([np.arccos(np.clip(rotation[2, 2], -1, 1)), abs(roll)])
+    return view_points(points, SIZE, carried), torch.from_numpy(standings)
 
 
-def losses(maps: FaceMaps, views: PointViews, angles: torch.Tensor) -> dict[str, torch.Tensor]:
+def losses(maps: FaceMaps, views: PointViews, standings: torch.Tensor) -> dict[str, torch.Tensor]:
     """What is wrong with maps: places (with their expected error), face cells, whether a face is shown.
 
     Args:
         maps: The network's.
         views: With the attributes of `pictures`.
-        angles: (V,) degrees.
+        standings: (V, 2) of `pictures`.
     """
     places, face, head = views.attributes[:, :3], views.attributes[:, 3], views.attributes[:, 4]
     seen = views.seen.float()
-    ahead = (angles < 80).float()[:, None, None]
+    aside, roll = standings.T
+    ahead = ((aside < 80) & (roll < 65)).float()[:, None, None]
     error = (maps.places - places).norm(dim=1)
-    weight = seen * ((head > 0.5).float() * (0.1 + 0.2 * ahead) + 0.7 * ahead * (face > 0.5).float())
+    weight = seen * ((head > 0.5).float() * 0.3 * ahead + 0.7 * ahead * (face > 0.5).float())
     laplace = error / maps.spread + maps.spread.log()
     wanted = face * ahead
     cells = functional.binary_cross_entropy_with_logits(maps.face, wanted, reduction="none")
     shown = ((wanted > 0.5).float() * seen).sum((1, 2)) > 20
-    sure = ((angles < 62) & shown) | (angles > 80)
-    whole = functional.binary_cross_entropy_with_logits(maps.shown, (angles < 62).float(), reduction="none")
+    upright = (aside < 62) & (roll < 55)
+    sure = (upright & shown) | (aside > 80) | (roll > 75)
+    whole = functional.binary_cross_entropy_with_logits(maps.shown, upright.float(), reduction="none")
     return {
         "places": (laplace * weight).sum() / weight.sum().clamp(min=1.0),
         "cells": 2.0 * (cells * seen).sum() / seen.sum().clamp(min=1.0),
@@ -200,18 +204,19 @@ def _schedule(step: int, steps: int) -> float:
 def _camera(cloud: FaceCloud, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
     """Rotation model -> camera, middle and half width of a window.
 
-    As the finder looks: at the whole scan from anywhere with any roll, or, when it thinks that it knows where the face
-    is, at the face from about its front.
+    As the finder looks: at the whole scan from anywhere in four rolls, of which one lies within 45 degrees of
+    upright, or, when it thinks that it knows where the face is, at the face from about its front.
     """
     look = rng.random()
     if look < 0.35:
-        turn = Rotation.from_rotvec(np.radians(8) * rng.standard_normal(3))
+        turn = Rotation.from_rotvec(np.radians(9) * rng.standard_normal(3))
         turn = turn * Rotation.from_euler("yx", [rng.uniform(-45, 45), rng.uniform(-25, 25)], degrees=True)
-        half = FACE_REACH * np.exp(0.12 * rng.standard_normal())
-        return turn.as_matrix(), FACE_MIDDLE + 0.05 * rng.standard_normal(3), half
-    if look < 0.8:  # the front, within 70 degrees, any roll
-        aside = np.arccos(rng.uniform(np.cos(np.radians(70)), 1))
-        turn = Rotation.from_euler("zyz", [rng.uniform(0, 360), np.degrees(aside), rng.uniform(0, 360)], degrees=True)
+        half = FACE_REACH * np.exp(0.18 * rng.standard_normal())
+        return turn.as_matrix(), FACE_MIDDLE + 0.06 * rng.standard_normal(3), half
+    if look < 0.85:  # the front, within 70 degrees
+        aside, towards = np.degrees(np.arccos(rng.uniform(np.cos(np.radians(70)), 1))), rng.uniform(0, 360)
+        roll = rng.uniform(-58, 58) if rng.random() < 0.8 else rng.uniform(0, 360)
+        turn = Rotation.from_euler("zyz", [roll - towards, aside, towards], degrees=True)
     else:
         turn = Rotation.random(random_state=int(rng.integers(2**31)))
     middle, half = window_of(torch.from_numpy(cloud.points).float())
