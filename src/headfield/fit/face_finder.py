@@ -40,6 +40,12 @@ _QUARTERS = torch.tensor(
 _LOOKS = 32
 """Pictures of which every cell is looked at: those that look most like a face as a whole."""
 
+_DOUBT = 0.5
+"""When no proposal of the whole is this confident the cloud is looked at more closely, piece by piece."""
+
+_CLOSER, _SHARE = 6, 0.36
+"""Pieces, and the width of each as a share of the whole: a face on a whole body is a few pixels wide at first."""
+
 _GUESSES = 6
 """Guesses that are looked at again."""
 
@@ -57,6 +63,10 @@ _DEGREES, _APART = 15.0, 0.08
 
 _LEAST = 0.02
 """Guesses and proposals below this confidence are not worth a look."""
+
+
+Window = tuple[torch.Tensor, float]
+"""Middle (3,) and half width of what is looked at."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +101,9 @@ def propose(points: np.ndarray, count: int = 5, seed: int = 0) -> list[Proposal]
     if len(cloud) < _FEWEST or len(np.unique(cloud.numpy(), axis=0)) < _FEWEST:
         return []
     with torch.inference_mode():
-        guesses = _distinct(_guesses(cloud, bodies), _GUESSES, 25.0, 0.15)
-        for _ in range(_ROUNDS if guesses else 0):
-            guesses = _seen_again(cloud, guesses)
+        guesses = _guesses(cloud, _windows(cloud, bodies))
+        if not guesses or guesses[0].confidence < _DOUBT:
+            guesses += _guesses(cloud, _closer(cloud, seed))
     found = _distinct(guesses, count, _DEGREES, _APART)
     return [Proposal(guess.similarity.after(outer), guess.confidence) for guess in found]
 
@@ -140,14 +150,37 @@ def _directions() -> torch.Tensor:
     return torch.from_numpy(np.stack([aside, np.cross(ahead, aside), ahead], 1)).float()
 
 
-def _guesses(cloud: torch.Tensor, bodies: list[torch.Tensor]) -> list[Proposal]:
-    """One guess of every direction on the whole cloud and on every separate body that is clearly smaller."""
+def _windows(cloud: torch.Tensor, bodies: list[torch.Tensor]) -> list[Window]:
+    """The whole cloud, and every separate body that is clearly smaller."""
     whole = window_of(cloud)
-    windows = [whole]
-    for body in bodies:
-        window = window_of(cloud[body])
-        if window[1] < 0.75 * whole[1]:
-            windows.append(window)
+    return [whole] + [window for window in (window_of(cloud[body]) for body in bodies) if window[1] < 0.75 * whole[1]]
+
+
+def _closer(cloud: torch.Tensor, seed: int) -> list[Window]:
+    """Smaller windows all over the cloud, each about the point farthest from the others': heads on whole bodies."""
+    middle, half = window_of(cloud)
+    inside = cloud[(cloud - middle).norm(dim=1) < half]
+    chosen = [inside[(inside - middle).norm(dim=1).argmax()]]
+    for _ in range(_CLOSER - 1):
+        gap = torch.stack([(inside - other).norm(dim=1) for other in chosen]).min(0).values
+        chosen.append(inside[gap.argmax()])
+    windows = []
+    for place in chosen:  # about the middle of what lies around it, which holds more than the rim
+        around = cloud[(cloud - place).norm(dim=1) < _SHARE * half]
+        windows.append((around.mean(0), _SHARE * half))
+    return windows
+
+
+def _guesses(cloud: torch.Tensor, windows: list[Window]) -> list[Proposal]:
+    """The best guesses through some windows, looked at again, best first."""
+    guesses = _distinct(_first_guesses(cloud, windows), _GUESSES, 25.0, 0.15)
+    for _ in range(_ROUNDS):
+        guesses = _seen_again(cloud, guesses) if guesses else []
+    return sorted(guesses, key=lambda guess: -guess.confidence)
+
+
+def _first_guesses(cloud: torch.Tensor, windows: list[Window]) -> list[Proposal]:
+    """What the likeliest pictures of the cloud through some windows say."""
     guesses = []
     for middle, half in windows:
         views = view_points(((cloud - middle) / half) @ _directions().mT, SIZE).quarter_turns()
