@@ -20,7 +20,7 @@ from headfield.fit.options import FitOptions
 from headfield.fit.placement import Placement
 from headfield.fit.placing import surface_points
 from headfield.fit.run import find_head
-from headfield.fit.trial import trial_of_face
+from headfield.fit.trial import placement_of_face, tried
 from headfield.types import Scan, Similarity
 
 
@@ -47,7 +47,8 @@ def align(
     points = surface_points(scan, seed=options.seed)
     cloud = Scan(points[np.isfinite(points).all(axis=1)], name=scan.name)
     field = mean_field_of(model)
-    found = trial_of_face(model, field, cloud, landmarks.similarity, options.units or scan.units, options)
+    start = placement_of_face(model, landmarks.similarity, options.units or scan.units)
+    found = tried(model, field, cloud, start, options.seed)
     if found.trust < -0.5:
         raise ScanError(f"{scan.name}: hardly any points lie around the head whose face was found.")
     return found.placement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,12 +10,13 @@ import numpy as np
 from headfield.errors import ScanError
 from headfield.fit.clean import clean
 from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.face_finder import propose
 from headfield.fit.landmarks import place_by_landmarks
 from headfield.fit.mean_field import MeanField, class_fields
 from headfield.fit.options import FitOptions
 from headfield.fit.placement import Placement, PlacementOptions
 from headfield.fit.search import place
-from headfield.fit.trial import LIKELY_SIZE, Trial, best_trial, trial_of_face
+from headfield.fit.trial import LIKELY_SIZE, Trial, best_trial, placement_of_face, tried
 from headfield.frames import UNITS_IN_METRES, length_text, reference_anchors
 from headfield.types import Scan, Similarity
 
@@ -23,6 +25,9 @@ _CANDIDATES = 12
 
 _DOUBT, _CLEARLY = 0.5, 0.15
 """Below this share of the head explained an up axis that was given is doubted; a rival must explain so much more."""
+
+_SURE = 0.15
+"""Confidence above which a proposal of the face finder is tried; right ones have 0.85 and more."""
 
 _WEAK, _ELSEWHERE = 0.25, 0.08
 """Below this share of the head explained, and without a face confirmed, the search is in doubt. A face seen this far
@@ -64,7 +69,11 @@ def surface_points(scan: Scan, count: int = 40_000, seed: int = 0) -> np.ndarray
 
 
 def _search(model, field_: MeanField, scan: Scan, options: FitOptions, units: str | None) -> Trial:
-    """The best placement of a scan in a unit (None: any)."""
+    """The best placement of a scan in a unit (None: any): where the face finder sees a face, when a short fit confirms
+    it; else the best of that and of what the search finds."""
+    seen = best_trial(model, field_, scan, _seen_faces(model, scan, options, units), options)
+    if seen is not None and seen.confirmed:
+        return seen
     prior = model.prior
     wanted = PlacementOptions(
         units=units,
@@ -74,7 +83,23 @@ def _search(model, field_: MeanField, scan: Scan, options: FitOptions, units: st
         size_sd=float(prior.size_sd),
         seed=options.seed,
     )
-    return best_trial(model, field_, scan, place(scan, field_, wanted, class_fields(model)), options)
+    found = best_trial(model, field_, scan, place(scan, field_, wanted, class_fields(model)), options)
+    return found if seen is None or found.merit >= seen.merit else seen
+
+
+def _seen_faces(model, scan: Scan, options: FitOptions, units: str | None) -> Iterator[Placement]:
+    """Placements where the face finder sees a face, surest first, standing as the user says."""
+    for proposal in propose(scan.points, seed=options.seed):
+        if proposal.confidence < _SURE:
+            return
+        if options.up is None or _stands(proposal.similarity, options.up):
+            yield placement_of_face(model, proposal.similarity, units)
+
+
+def _stands(similarity: Similarity, up: str) -> bool:
+    """Whether a head stands along an axis of the scan, within 45 degrees."""
+    along = similarity.rotation[1]["xyz".index(up[-1].lower())]
+    return (-along if up.startswith("-") else along) > 0.7
 
 
 def place_head(model, field_: MeanField, scan: Scan, options: FitOptions, first: bool) -> Placed:
@@ -105,13 +130,13 @@ def place_head(model, field_: MeanField, scan: Scan, options: FitOptions, first:
         face = None  # the search is right
 
     if face is not None:
-        found = trial_of_face(model, field_, cloud, face, known, options)
+        found = tried(model, field_, cloud, placement_of_face(model, face, known), options.seed)
         notes.append("The head was placed by its face, which was seen elsewhere than the search had put it.")
     if known is not None and (abs(found.size_away) > LIKELY_SIZE or (face is None and _weak(found))):
         if face is None:
             other = _search(model, field_, replace(cloud, units=None), options, None)
         else:
-            other = trial_of_face(model, field_, cloud, face, None, options)
+            other = tried(model, field_, cloud, placement_of_face(model, face, None), options.seed)
         if other.placement.units not in (known, "free") and (
             face is not None or other.confirmed or other.trust > found.trust + 0.08
         ):

@@ -88,27 +88,30 @@ class Trial:
 
 
 def best_trial(
-    model, field_: MeanField, scan: Scan, placements: Iterable[Placement], options: FitOptions, most: int | None = None
-) -> Trial:
+    model, field_: MeanField, scan: Scan, placements: Iterable[Placement], options: FitOptions
+) -> Trial | None:
     """The placement whose short fit explains most of the head and of its face; one that is confirmed ends the search.
 
     Args:
         model: The head model.
         field_: Its mean head.
         scan: The scan.
-        placements: Candidates, best first; at least one.
+        placements: Candidates, best first.
         options: Seed and number of candidates.
-        most: Candidates that are tried; default the options'.
+    Returns:
+        The best; None when there are no candidates.
     """
     trials: list[Trial] = []
     worst = np.inf
     for placement in placements:
-        if len(trials) >= (most or options.candidates) or placement.score > worst:
+        if len(trials) >= options.candidates or placement.score > worst:
             break
         worst = min(worst, placement.score + _CLEAR)
         trials.append(tried(model, field_, scan, placement, options.seed))
         if trials[-1].confirmed:
             break
+    if not trials:
+        return None
     best = max(trials, key=lambda trial: trial.merit)
     facts = {"tried": float(len(trials)), "rivalry": _rivalry(best, trials)}
     return replace(best, placement=replace(best.placement, evidence=best.placement.evidence | facts))
@@ -128,22 +131,16 @@ def _rivalry(best: Trial, trials: list[Trial]) -> float:
     return float(np.clip(max(rivals, default=0.0) / max(best.merit, 1e-6), 0.0, 1.0))
 
 
-def trial_of_face(
-    model, field_: MeanField, scan: Scan, face: Similarity, units: str | None, options: FitOptions
-) -> Trial:
-    """The placement that a face's landmarks give, settled by a short fit.
+def placement_of_face(model, face: Similarity, units: str | None) -> Placement:
+    """The placement to try where a face was seen.
 
     Args:
-        model: The head model.
-        field_: Its mean head.
-        scan: The scan.
-        face: Scan frame and unit -> model frame, from the landmarks.
-        units: Unit of the scan when known.
-        options: Seed.
+        model: The head model, whose prior knows sizes.
+        face: Scan frame and unit -> model frame.
+        units: Unit of the scan; None takes the likeliest for this size.
     """
     units = units or unit_of(face.scale, float(model.prior.size_mean), float(model.prior.size_sd))
-    start = Placement(face, units, size_log_of(face.scale, units), 0.0, {"cost": 0.0})
-    return tried(model, field_, scan, start, options.seed)
+    return Placement(face, units, size_log_of(face.scale, units), 0.0, {"cost": 0.0})
 
 
 def view_of(model, cloud: Cloud, placement: Placement) -> View:
