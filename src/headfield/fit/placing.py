@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headfield.errors import ScanError
-from headfield.fit.clean import clean
+from headfield.fit.clean import clean, without_strays
 from headfield.fit.evidence import FACE_PARTS
 from headfield.fit.face_finder import propose
 from headfield.fit.landmarks import place_by_landmarks
@@ -32,6 +32,10 @@ _SURE = 0.15
 _WEAK, _ELSEWHERE = 0.25, 0.08
 """Below this share of the head explained, and without a face confirmed, the search is in doubt. A face seen this far
 (model units, 20 mm; mean over its anchors) from where the search puts it then says that it erred."""
+
+
+_MANY_STRAYS = 0.03
+"""Share of strays that is worth a note."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,11 @@ def place_head(model, field_: MeanField, scan: Scan, options: FitOptions, first:
         ScanError: There are too few points, or the scan contradicts the given unit or axis.
     """
     surface = surface_points(scan, seed=options.seed)
+    real = without_strays(surface)
     notes = list(scan.notes)
+    if real.mean() < 1.0 - _MANY_STRAYS:
+        notes.append(f"{1.0 - real.mean():.0%} of the points are strays, far from any surface; they were left out.")
+    surface = surface[real]
     cloud = replace(scan, points=surface, normals=None, triangles=None)
     if options.landmarks is not None and first:
         prior = model.prior
