@@ -9,7 +9,6 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-
 _SOME = 100_000
 """Points that the distance of neighbours is measured among."""
 
