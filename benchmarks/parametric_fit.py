@@ -33,12 +33,12 @@ from headfield.errors import HeadfieldError
 from headfield.evaluate.baselines import MEAN_GATE, training_pca
 from headfield.evaluate.metrics import evaluate_pair
 from headfield.evaluate.truth import Truth, millimetres, truth_of
-from headfield.fit.choose import best_placement
 from headfield.fit.gate import Gate
 from headfield.fit.mean_field import class_fields, mean_field_of
 from headfield.fit.options import FitOptions
 from headfield.fit.placement import Placement, PlacementOptions
 from headfield.fit.search import place
+from headfield.fit.trial import best_trial
 from headfield.models.release import load
 from headfield.surface.nearest import Target
 from headfield.surface.visibility import visible_triangles
@@ -81,7 +81,7 @@ def placed(raw: RawScan, model: str) -> Placement:
     field, prior, options = mean_field_of(net), net.prior, FitOptions()
     wanted = PlacementOptions(size_mean=float(prior.size_mean), size_sd=float(prior.size_sd))
     cloud = replace(raw.scan, normals=None)
-    return best_placement(net, field, cloud, place(cloud, field, wanted, class_fields(net)), options)[0]
+    return best_trial(net, field, cloud, place(cloud, field, wanted, class_fields(net)), options).placement
 
 
 def measured(fit: ParametricFit, raw: RawScan, truth: Truth, rest: Truth) -> dict[str, float]:

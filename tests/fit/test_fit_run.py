@@ -9,8 +9,9 @@ from stub_head import surface_of
 
 from headfield.errors import ConfigError, NotAHeadError, ScanError
 from headfield.fit.evidence import evidence_of, refuse_unless_head
+from headfield.fit.placing import surface_points
 from headfield.fit.result import Fit
-from headfield.fit.run import fit, surface_points
+from headfield.fit.run import fit
 from headfield.frames import reference_anchors
 from headfield.types import Codes, Scan, Similarity
 

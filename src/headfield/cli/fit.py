@@ -172,14 +172,16 @@ def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
         if command.neutral and found.expression.any():
             head = fit.mesh(min(command.resolution, 160), model_frame=True, scan=index)  # what the errors are about
         errors = np.where(found.on_head, found.residual_mm, np.nan)
-        picture = fit_preview(in_model, head, errors, error_points=found.placement.apply(found.points))
+        points = found.placement.apply(found.points)
+        picture = fit_preview(in_model, head, errors, error_points=points, title=fit.verdict.headline)
         write_png(picture, folder / f"preview{suffix}.png")
 
 
 def _print(command: FitCommand, paths: list[Path], fit, files: list[str], scan_notes) -> None:
     error = fit.errors
     distance = error["scan_to_head_mm"]
-    rows = {"unit": fit.units if fit.units != "free" else "none fits: the size is free"}
+    rows = {"verdict": fit.verdict.in_full}
+    rows["unit"] = fit.units if fit.units != "free" else "none fits: the size is free"
     if fit.units != "free":
         import math
 

@@ -15,11 +15,12 @@ import numpy as np
 from headfield.curate.detect import FaceDetector
 from headfield.curate.landmarks import FaceLandmarks, LandmarkOptions, NoFaceError, find_landmarks
 from headfield.errors import ScanError
-from headfield.fit.choose import placement_of_face
 from headfield.fit.mean_field import mean_field_of
 from headfield.fit.options import FitOptions
 from headfield.fit.placement import Placement
-from headfield.fit.run import find_head, surface_points
+from headfield.fit.placing import surface_points
+from headfield.fit.run import find_head
+from headfield.fit.trial import placement_of_face, tried
 from headfield.types import Scan, Similarity
 
 
@@ -46,12 +47,11 @@ def align(
     points = surface_points(scan, seed=options.seed)
     cloud = Scan(points[np.isfinite(points).all(axis=1)], name=scan.name)
     field = mean_field_of(model)
-    placement, trust = placement_of_face(
-        model, field, cloud, landmarks.similarity, options.units or scan.units, options
-    )
-    if trust < -0.5:
+    start = placement_of_face(model, landmarks.similarity, options.units or scan.units)
+    found = tried(model, field, cloud, start, options.seed)
+    if found.trust < -0.5:
         raise ScanError(f"{scan.name}: hardly any points lie around the head whose face was found.")
-    return placement
+    return found.placement
 
 
 def face_finder(detector: FaceDetector | None = None) -> Callable[[Scan], Similarity | None] | None:

@@ -28,7 +28,7 @@ def complete_scan(
     """
     from headfield.curate.complete import complete
     from headfield.fit.normal_equations import codes_of
-    from headfield.fit.run import surface_points
+    from headfield.fit.placing import surface_points
     from headfield.models.release import load
 
     model, expression = load(options.model), model_fit["expressions"][which]

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from headfield.errors import ScanError
 from headfield.fit.clean import thin
 from headfield.fit.placement import Placement
-from headfield.fit.run import surface_points
+from headfield.fit.placing import surface_points
 from headfield.surface.cloud_normals import estimated_normals
 from headfield.surface.topology import vertex_normals
 from headfield.types import Scan

@@ -16,7 +16,7 @@ from headfield.evaluate.outcome import Outcome, Values, fit_facts
 from headfield.evaluate.outsiders import run_outsider
 from headfield.evaluate.protocols import Protocol
 from headfield.evaluate.truth import Truth, frozen_person, millimetres, scalp_mask, truth_of
-from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.normal_equations import codes_of, model_anchors
 from headfield.fit.result import Fit
 from headfield.fit.run import fit

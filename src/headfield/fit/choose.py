@@ -1,4 +1,4 @@
-"""Choosing among placements and among the prior's components by short fits."""
+"""Choosing among the prior's components (hair classes) by short fits."""
 
 from __future__ import annotations
 
@@ -8,20 +8,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.fit.cholesky import Cholesky
-from headfield.fit.clean import thin
 from headfield.fit.gate import HAIR_PARTS, Gate
-from headfield.fit.mean_field import MeanField, class_fields, neck_plane
-from headfield.fit.normal_equations import RIM, Cloud, model_anchors
-from headfield.fit.options import FitOptions
-from headfield.fit.placement import Placement, look_back, similarity_of_size, size_log_of, unit_of
+from headfield.fit.mean_field import neck_plane
+from headfield.fit.normal_equations import Cloud, model_anchors
 from headfield.fit.problem import Problem, SolverOptions, View
 from headfield.fit.solver import Solution, solve
-from headfield.frames import UNITS_IN_METRES
 from headfield.models.prior import BARE, BEARD, Gaussian
-from headfield.types import Scan, Similarity
-
-_SHORT = SolverOptions(iterations=6, gate=Gate(0.06, 0.02, 5), expression="neutral", early_iterations=0, hair=False)
-"""A short neutral fit: six steps with a gate that goes from 15 to 5 mm."""
 
 _STEPS, _POINTS = 7, 600
 """Steps and points of the fits that choose a component."""
@@ -35,83 +27,6 @@ by far more."""
 
 _SCALP_SHARE, _SCALP_POINTS = 0.8, 50
 """So much of the scalp, of at least so many points, must a bare head explain for hair to be out of the question."""
-
-_CLEAR = 0.15
-"""A placement that leads the next by this much in the search needs no short fit."""
-
-
-def best_placement(
-    model, field_: MeanField, scan: Scan, placements: list[Placement], options: FitOptions
-) -> tuple[Placement, float]:
-    """The placement whose short fit explains most of the head, and how much that is (0 to 1).
-
-    Args:
-        model: The head model.
-        field_: Its mean head.
-        scan: The scan.
-        placements: From the search, best first.
-        options: Seed and number of candidates.
-    """
-    rivals = [p for p in placements[: options.candidates] if p.score < placements[0].score + _CLEAR]
-    tried = [_tried(model, field_, scan, placement, options.seed) for placement in rivals]
-    best = int(np.argmax([trust for _, trust in tried]))
-    return tried[best]
-
-
-def placement_of_face(
-    model, field_: MeanField, scan: Scan, face: Similarity, units: str | None, options: FitOptions
-) -> tuple[Placement, float]:
-    """The placement that a face's landmarks give, settled by a short fit, and how much of the head it explains.
-
-    Args:
-        model: The head model.
-        field_: Its mean head.
-        scan: The scan.
-        face: Scan frame and unit -> model frame, from the landmarks.
-        units: Unit of the scan when known.
-        options: Seed.
-    """
-    units = units or unit_of(face.scale, float(model.prior.size_mean), float(model.prior.size_sd))
-    start = Placement(face, units, size_log_of(face.scale, units), 0.0, {"cost": 0.0})
-    return _tried(model, field_, scan, start, options.seed)
-
-
-def view_of(model, cloud: Cloud, placement: Placement) -> View:
-    """A solver's view from a placement, its size expected by the unit and the model's prior."""
-    prior = model.prior
-    if placement.units in UNITS_IN_METRES:
-        expected = np.log(similarity_of_size(placement.units, float(prior.size_mean)))
-        return View(cloud, placement.similarity, float(expected), float(prior.size_sd))
-    return View(cloud, placement.similarity, float(np.log(placement.similarity.scale)), 0.3)
-
-
-def _tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int) -> tuple[Placement, float]:
-    box = np.asarray(model.box, dtype=float)
-    placed = placement.similarity.apply(scan.points)
-    near = scan.points[((placed > box[0]) & (placed < box[1])).all(axis=1)]
-    if len(near) < 30:
-        return placement, -1.0
-    near = near[thin(near, 1000, seed)]
-    view = view_of(model, Cloud.of(near, seed), placement)
-    solution = solve(model, [view], model.prior.component(placement.component), _SHORT)
-    similarity = solution.views[0].similarity
-    residual = solution.residuals[0]
-    cut = neck_plane(model_anchors(model, solution.identity), above=RIM)
-    above = similarity.apply(view.cloud.points) @ cut[:3] + cut[3] > 0
-    around = above & (np.abs(residual) < 0.12)
-    square = residual[around] ** 2
-    good = float((0.012**2 / (square + 0.012**2)).mean()) if around.sum() >= 30 else 0.0
-    everything = scan.points[thin(scan.points, 2000, seed)]
-    mean_head = field_ if placement.component == 0 else class_fields(model)[placement.component - 1]()
-    evidence = look_back(similarity, everything, mean_head)
-    inside = float((residual[above] < -0.03).mean()) if above.any() else 1.0
-    away = (np.log(similarity.scale) - view.log_scale) / view.log_scale_sd
-    trust = evidence["support"] * good - inside - 0.5 * evidence["contradiction"] - 0.01 * away**2
-    evidence |= {"cost": placement.evidence.get("cost", 0.0), "good": good, "trust": float(trust)}
-    settled = replace(
-        placement, similarity=similarity, size_log=size_log_of(similarity.scale, placement.units), evidence=evidence
-    )
-    return settled, float(trust)
 
 
 def best_component(model, views: list[View], options: SolverOptions) -> tuple[str, Gaussian]:

@@ -9,6 +9,12 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+_SOME = 100_000
+"""Points that the distance of neighbours is measured among."""
+
+_STRAY = 4.0
+"""A stray is so many times farther from its neighbours than points usually are."""
+
 
 @dataclass(frozen=True)
 class Cleaned:
@@ -72,6 +78,23 @@ def thin(points: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     return np.sort(order[chosen])
 
 
+def without_strays(points: np.ndarray) -> np.ndarray:
+    """Mask (N,) of the points that lie on some surface: strays are far from their neighbours, and up to a third of a
+    cloud may be strays. It must come before any even thinning, which keeps the strays and thins the surface.
+
+    Args:
+        points: (N, 3) finite, any unit.
+    """
+    count = len(points)
+    if count <= 7:
+        return np.ones(count, dtype=bool)
+    # of a huge cloud a part tells how far apart neighbours are
+    some = points if count <= _SOME else points[np.random.default_rng(0).permutation(count)[:_SOME]]
+    distance = cKDTree(some).query(points, k=7)[0][:, 1:].mean(1)
+    kept = distance <= _STRAY * np.median(distance)
+    return kept if kept.sum() >= 0.3 * count else np.ones(count, dtype=bool)
+
+
 def clean(points: np.ndarray, count: int = 3000, seed: int = 0) -> Cleaned:
     """Choose about `count` points of a cloud, without strays, and tell the separate bodies in it apart.
 
@@ -89,7 +112,7 @@ def clean(points: np.ndarray, count: int = 3000, seed: int = 0) -> Cleaned:
     distance, _ = cKDTree(cloud).query(cloud, k=neighbours)
     mean = distance[:, 1:].mean(1) if neighbours > 1 else np.zeros(len(cloud))
     typical = float(np.median(mean))
-    stray = mean > 4.0 * typical
+    stray = mean > _STRAY * typical
     if stray.any() and (~stray).sum() >= 10:
         dense, cloud = dense[~stray], cloud[~stray]
     labels, sizes = _clusters(cloud, 3.0 * typical)

@@ -7,6 +7,7 @@ from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
 from headfield.errors import NotAHeadError
+from headfield.fit.face_detail import face_detail
 from headfield.fit.gate import FACE_PARTS
 from headfield.fit.mean_field import neck_plane
 from headfield.fit.normal_equations import RIM
@@ -20,9 +21,13 @@ LIMITS = {
     "covered_anchors": 0.4,
     "deviation": 2.0,
     "relief_mm": 2.5,
-    "face_relief_mm": 3.0,
+    "face_detail_mm": 0.25,
+    "face_explained": 0.25,
 }
-"""Beyond these a fit is refused; set between scans of heads and of other things."""
+"""Beyond these a fit is refused; set between scans of heads and of other things (benchmarks/verdict.py)."""
+
+NO_FACE = 0.3
+"""Below this share of the face's places seen there is no face in the scan."""
 
 
 def evidence_of(
@@ -41,7 +46,8 @@ def evidence_of(
         ``explained``: share of all points within 5 mm; ``covered_anchors``: share of the 39 anchors with a scan point
         within 15 mm; ``covered_face``: the same of the face's; ``deviation``: rms of the code, standard deviations;
         ``relief_mm``: 90th percentile of those points' distances to the quadric that fits them best;
-        ``face_relief_mm``: the same of the points around the face, where a closed tube has no caps.
+        ``face_mm``: median distance of the points around the face; ``face_detail_mm``, ``face_explained`` and
+        ``face_rejected``: see :class:`headfield.fit.face_detail.FaceDetail`.
     """
     cut = neck_plane(anchors, above=RIM)
     above = placed @ cut[:3] + cut[3] > 0
@@ -49,6 +55,7 @@ def evidence_of(
     face = FACE_PARTS[cKDTree(anchors).query(placed)[1]] if len(placed) else above
     size = np.abs(residual) * mm_per_unit
     gap = cKDTree(placed).query(anchors)[0] * mm_per_unit if len(placed) else np.full(len(anchors), np.inf)
+    detail = face_detail(placed[above & face] * mm_per_unit, residual[above & face] * mm_per_unit)
     return {
         "median_mm": float(np.median(size[near])) if near.any() else float("inf"),
         "inliers": float((size[near] <= 5.0).mean()) if near.any() else 0.0,
@@ -57,7 +64,10 @@ def evidence_of(
         "covered_face": float((gap[FACE_PARTS] < 15.0).mean()),
         "deviation": float(np.sqrt(np.mean(np.square(identity)))),
         "relief_mm": quadric_relief(placed[near]) * mm_per_unit,
-        "face_relief_mm": quadric_relief(placed[near & face]) * mm_per_unit,
+        "face_mm": float(np.median(size[near & face])) if (near & face).any() else float("inf"),
+        "face_detail_mm": detail.scan_mm,
+        "face_explained": detail.explained,
+        "face_rejected": detail.rejected,
     }
 
 
@@ -120,14 +130,29 @@ def refuse_unless_head(evidence: dict[str, float], name: str) -> None:
             f"as smooth as a ball or an egg, relief {evidence['relief_mm']:.1f} mm (heads: above "
             f"{LIMITS['relief_mm']:g} mm)"
         )
-    elif evidence["face_relief_mm"] < LIMITS["face_relief_mm"]:
-        failed.append(
-            f"no face: where it should be the scan is as smooth as a ball, relief {evidence['face_relief_mm']:.1f} mm "
-            f"(heads: above {LIMITS['face_relief_mm']:g} mm)"
-        )
+    failed += _against_face(evidence)
     if failed:
         raise NotAHeadError(
             f"{name}: not a head, as far as can be seen. Best attempt: residual {evidence['median_mm']:.1f} mm, "
             f"inlier share {evidence['inliers']:.0%}. Against it: {'; '.join(failed)}. If it is one, say where: "
             "--landmarks file.json, --units, --up; or crop the scan to the head."
         )
+
+
+def _against_face(evidence: dict[str, float]) -> list[str]:
+    """What is said against the face; nothing when the scan does not show enough of the place."""
+    seen, detail, explained = (evidence[key] for key in ("covered_face", "face_detail_mm", "face_explained"))
+    few = evidence["covered_anchors"] < LIMITS["covered_anchors"]
+    if seen < NO_FACE:
+        return [f"no face is seen ({seen:.0%} of its places are in the scan)"] if few else []
+    if detail < LIMITS["face_detail_mm"]:
+        return [
+            f"no face: where it should be the scan is smooth, detail {detail:.2f} mm (faces: above "
+            f"{LIMITS['face_detail_mm']:g} mm)"
+        ]
+    if explained < LIMITS["face_explained"]:
+        return [
+            f"no face: of the detail where it should be {max(explained, 0.0):.0%} is a face's (heads: above "
+            f"{LIMITS['face_explained']:.0%})"
+        ]
+    return []

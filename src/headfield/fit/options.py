@@ -31,8 +31,8 @@ class FitOptions:
     """Scan points around the head that the solver uses."""
     seed: int = 0
     """Seed of the choice of points."""
-    candidates: int = 4
-    """Placements that are tried with a short fit before one is chosen."""
+    candidates: int = 10
+    """Most placements that are tried with a short fit; a face that is confirmed in its place ends the search."""
     refuse: bool = True
     """Raise NotAHeadError when the evidence says so; otherwise only note it."""
     method: str = "lm"

@@ -11,12 +11,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.mean_field import MeanField
 from headfield.fit.scan_field import ScanField
+from headfield.frames import reference_anchors
 from headfield.types import Similarity
 
 CENTRE = torch.tensor([0.0, 0.02, -0.12])
 """Fixed point of rotation and size steps, model frame: about the middle of the head."""
+
+FACE_CENTRE = tuple(reference_anchors()[FACE_PARTS].mean(0).tolist())
+"""Middle of the face's anchors, model frame."""
 
 INSIDE_PENALTY = 2.0
 """Weight of points inside the head against outside ones: cloth and hair lie outside, nothing real lies inside."""
@@ -117,10 +122,11 @@ def stepped(poses: Poses, step: torch.Tensor) -> Poses:
 def starts(
     points: torch.Tensor, rotations: torch.Tensor, log_scales: torch.Tensor, field: MeanField, spread: float
 ) -> Poses:
-    """Start poses: every rotation x size x three guesses of the translation.
+    """Start poses: every rotation x size x four guesses of the translation.
 
     The guesses: centroid on centroid (a whole head); crown on crown with the slab below it centred (a bust); the
-    same with the front of the slab on the face (the back of the head is missing).
+    same with the front of the slab on the face (the back of the head is missing); centred on the face with its front
+    on the face's (a mask, which has no crown).
 
     Args:
         points: (P, 3) scan points, scan unit.
@@ -135,7 +141,7 @@ def starts(
     rotation = rotations.repeat(count_s, 1, 1)
     log_scale = log_scales.repeat_interleave(count_r)
     unit = (torch.arange(count_s) // 2).repeat_interleave(count_r)
-    prior = expected.repeat_interleave(count_r).repeat(3)
+    prior = expected.repeat_interleave(count_r).repeat(4)
     turned = points @ rotation.transpose(1, 2) * log_scale.exp()[:, None, None]  # (H, P, 3)
     surface = torch.from_numpy(field.surface.astype(np.float32))
     crown = torch.quantile(surface[:, 1], 0.985)
@@ -153,8 +159,10 @@ def starts(
     by_crown[:, 1] = crown - top
     by_face = by_crown.clone()
     by_face[:, 2] = face - front
-    translation = torch.cat([by_centroid, by_crown, by_face])
-    return Poses(rotation.repeat(3, 1, 1), translation, log_scale.repeat(3), prior, unit.repeat(3))
+    by_mask = torch.tensor(FACE_CENTRE, dtype=torch.float32) - turned.mean(1)
+    by_mask[:, 2] = face - turned[..., 2].topk(max(2, turned.shape[1] // 40), dim=1).values[:, -1]
+    translation = torch.cat([by_centroid, by_crown, by_face, by_mask])
+    return Poses(rotation.repeat(4, 1, 1), translation, log_scale.repeat(4), prior, unit.repeat(4))
 
 
 def two_way_cost(

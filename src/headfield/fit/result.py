@@ -15,6 +15,7 @@ import numpy as np
 
 from headfield.errors import ScanError
 from headfield.fit.placement import millimetres_per_unit
+from headfield.fit.verdict import Verdict
 from headfield.types import Codes, Mesh, Similarity
 
 INLIER_MM = 5.0
@@ -88,6 +89,7 @@ class Fit:
         evidence: Why this was taken for a head: residual, inlier share, coverage, what the search scored.
         notes: What happened on the way, one sentence each.
         component: Name of the prior's component (hair class) that explained the scan best.
+        verdict: How far this can be believed, why not further, and what to try.
     """
 
     model_name: str
@@ -98,6 +100,7 @@ class Fit:
     notes: tuple[str, ...] = ()
     component: str = "all"
     _model: Any = None
+    verdict: Verdict = Verdict("unknown")
 
     # ---- the first scan, the usual case ------------------------------------------------------------------------
 
@@ -221,6 +224,7 @@ class Fit:
         first = self.scans[0]
         content: dict[str, Any] = {
             "model": self.model_name,
+            "verdict": self.verdict.to_dict(),
             "units": self.units,
             "placement": first.placement.matrix().tolist(),
             "size_relative_to_adult": float(np.exp(first.size_log)) if self.units != "free" else None,
@@ -258,6 +262,7 @@ class Fit:
             "seconds": self.seconds,
             "evidence": self.evidence,
             "notes": list(self.notes),
+            "verdict": self.verdict.to_dict(),
             "scans": [{"name": s.name, "units": s.units, "size_log": s.size_log} for s in self.scans],
         }
         arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps(header)), "identity": self.identity}
@@ -332,6 +337,7 @@ class Fit:
                     tuple(header["notes"]),
                     header["component"],
                     model,
+                    Verdict.of(header.get("verdict")),
                 )
         except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError) as error:
             reason = error.args[0] if error.args else type(error).__name__

@@ -4,52 +4,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.errors import ConfigError, ScanError
-from headfield.fit.choose import best_component, best_placement, placement_of_face, view_of
-from headfield.fit.clean import clean, thin
+from headfield.fit.choose import best_component
+from headfield.fit.clean import thin
 from headfield.fit.empty_space import empty_places
-from headfield.fit.evidence import FACE_PARTS, evidence_of, refuse_unless_head
-from headfield.fit.landmarks import place_by_landmarks
-from headfield.fit.mean_field import MeanField, class_fields, mean_field_of
+from headfield.fit.evidence import evidence_of, refuse_unless_head
+from headfield.fit.mean_field import mean_field_of
 from headfield.fit.normal_equations import Cloud, field_values, model_anchors
 from headfield.fit.options import FitOptions, checked
-from headfield.fit.placement import (
-    Placement,
-    PlacementOptions,
-    millimetres_per_unit,
-    size_log_of,
-)
+from headfield.fit.placement import Placement, millimetres_per_unit, size_log_of
+from headfield.fit.placing import Placed, place_head, surface_points
 from headfield.fit.problem import View
 from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
-from headfield.fit.search import place
 from headfield.fit.shoulders import on_body
 from headfield.fit.solver import Solution, solve
-from headfield.frames import UNITS_IN_METRES, length_text, reference_anchors
+from headfield.fit.trial import view_of
+from headfield.fit.verdict import facts_of_size, verdict_of, worst
 from headfield.models.prior import BARE
-from headfield.types import Scan, Similarity
+from headfield.types import Scan
 
 ScanLike = Scan | str | Path
 Progress = Callable[[str, float], None]
 
 _DETAIL_POINTS = 100_000
 
-_DOUBT, _CLEARLY = 0.5, 0.15
-"""Below this share of the head explained an up axis that was given is doubted; a rival must explain so much more."""
-
 _GROWN = 8
 """With more places than this, seen to be empty but inside the head, the solution has grown something there (a tuft of
 15 mm holds a dozen)."""
-
-_WEAK, _ELSEWHERE = 0.25, 0.08
-"""Below this share of the head explained the search is in doubt (so little is explained by a face without its head). A
-face seen this far (model units, 20 mm; mean over its anchors) from where the search puts it then says that it erred."""
-
 
 def fit(
     scan: ScanLike | Sequence[ScanLike],
@@ -90,7 +77,7 @@ def fit(
     field_ = mean_field_of(net)
     placed = []
     for index, item in enumerate(scans):
-        placed.append(_place(net, field_, item, options, first=index == 0))
+        placed.append(place_head(net, field_, item, options, first=index == 0))
         tell("align", (index + 1) / len(scans))
     aligned = time.perf_counter()
     result = _solve(net, name, scans, placed, options, lambda share: tell("solve", share))
@@ -116,7 +103,7 @@ def fit_placed(scans: Sequence[Scan], placements: Sequence[Placement], model, op
     """
     options = options or FitOptions()
     placed = [
-        _Placed(surface_points(scan, seed=options.seed), placement, tuple(scan.notes))
+        Placed(surface_points(scan, seed=options.seed), placement, tuple(scan.notes))
         for scan, placement in zip(scans, placements)
     ]
     name = str(getattr(model, "name", "model"))
@@ -133,20 +120,11 @@ def find_head(scan: Scan, model, options: FitOptions | None = None) -> tuple[Pla
     Raises:
         ScanError: There are too few points, or the scan contradicts the given unit or axis.
     """
-    placed = _place(model, mean_field_of(model), scan, options or FitOptions(), first=True)
+    placed = place_head(model, mean_field_of(model), scan, options or FitOptions(), first=True)
     return placed.placement, placed.notes
 
 
 # ---- stages --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """A scan, the points that stand for its surface, and where its head is."""
-
-    surface: np.ndarray
-    placement: Placement
-    notes: tuple[str, ...]
 
 
 def _read(item: ScanLike, units: str | None) -> Scan:
@@ -173,108 +151,11 @@ def _model(model):
     return load(model), str(model)
 
 
-def surface_points(scan: Scan, count: int = 40_000, seed: int = 0) -> np.ndarray:
-    """Points that stand for a scan's surface: its own, or samples of its triangles when those are few and uneven."""
-    points = np.asarray(scan.points, dtype=float)
-    if scan.triangles is None or len(scan.triangles) == 0 or len(points) >= count:
-        return points
-    corners = points[np.asarray(scan.triangles)]
-    double_area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    total = double_area.sum()
-    if not total > 0:
-        return points
-    rng = np.random.default_rng(seed)
-    face = rng.choice(len(corners), count, p=double_area / total)
-    u, v = rng.random((2, count))
-    flip = u + v > 1
-    u, v = np.where(flip, 1 - u, u), np.where(flip, 1 - v, v)
-    a, b, c = corners[face].transpose(1, 0, 2)
-    return a + u[:, None] * (b - a) + v[:, None] * (c - a)
-
-
 def _colours(scan: Scan, points: np.ndarray) -> np.ndarray | None:
     """Colours (N, 4) of points of a scan's surface: the nearest vertex's."""
     if scan.colours is None:
         return None
     return np.asarray(scan.colours, dtype=np.uint8)[cKDTree(scan.points).query(points)[1]]
-
-
-def _search(model, field_: MeanField, scan: Scan, options: FitOptions, units: str | None) -> tuple[Placement, float]:
-    """The best placement of a scan in a unit (None: any), and how much of the head it explains."""
-    prior = model.prior
-    wanted = PlacementOptions(
-        units=units,
-        up=options.up,
-        candidates=max(5, options.candidates),
-        size_mean=float(prior.size_mean),
-        size_sd=float(prior.size_sd),
-        seed=options.seed,
-    )
-    return best_placement(model, field_, scan, place(scan, field_, wanted, class_fields(model)), options)
-
-
-def _place(model, field_: MeanField, scan: Scan, options: FitOptions, first: bool) -> _Placed:
-    surface = surface_points(scan, seed=options.seed)
-    notes = list(scan.notes)
-    cloud = replace(scan, points=surface, normals=None, triangles=None)
-    if options.landmarks is not None and first:
-        prior = model.prior
-        placement = place_by_landmarks(options.landmarks, options.units or scan.units, prior.size_mean, prior.size_sd)
-        return _Placed(surface, placement, tuple(notes))
-    known = options.units or scan.units
-    placement, trust = _search(model, field_, cloud, options, known)
-    if options.up is not None and trust < _DOUBT:
-        _check_up(scan.name, options.up, trust, *_search(model, field_, cloud, replace(options, up=None), known))
-    face = options.face(scan) if options.face is not None and trust < _WEAK else None
-    if face is not None and _apart(face, placement.similarity) < _ELSEWHERE:
-        face = None  # the search is right
-
-    def by_face(units: str | None) -> tuple[Placement, float]:
-        return placement_of_face(model, field_, cloud, face, units, options)
-
-    if face is not None:
-        placement, trust = by_face(known)
-        notes.append("The head was placed by its face, which was seen elsewhere than the search had put it.")
-    size_away = abs(placement.size_log - model.prior.size_mean) / model.prior.size_sd
-    if known is not None and (size_away > 2.5 or (face is None and trust < _WEAK)):
-        if face is None:
-            other, other_trust = _search(model, field_, replace(cloud, units=None), options, None)
-        else:
-            other, other_trust = by_face(None)
-        if other.units not in (known, "free") and (face is not None or other_trust > trust + 0.08):
-            size = 230.0 * np.exp(other.size_log) * UNITS_IN_METRES[known] / UNITS_IN_METRES[other.units]
-            said = f"read as {known}, the head in it would be {length_text(size / 1000)} tall"
-            if options.units is not None:
-                raise ScanError(
-                    f"{scan.name}: --units {known} cannot be right: {said} (heads: 180 to 280 mm). "
-                    f"The likely unit is {other.units}; leave --units out or give --units {other.units}."
-                )
-            notes.append(f"The file says {known}, but {said}; {other.units} was used.")
-            placement = other
-    if placement.units == "free":
-        notes.append("No unit (mm, cm, m, inch) explains the head's size; it was left free and errors assume an adult.")
-    bodies = clean(surface, 3000, options.seed).bodies
-    if bodies > 1:
-        notes.append(f"{bodies} separate bodies in the file; the head was looked for in all, the best match was taken.")
-    return _Placed(surface, placement, tuple(notes))
-
-
-def _apart(face: Similarity, other: Similarity) -> float:
-    """Mean distance between where two similarities put the face's anchors, model units."""
-    anchors = reference_anchors()[FACE_PARTS]
-    return float(np.linalg.norm(other.apply(face.inverse().apply(anchors)) - anchors, axis=1).mean())
-
-
-def _check_up(name: str, up: str, trust: float, other: Placement, other_trust: float) -> None:
-    """Refuse an up axis when the head is found clearly better without it, standing another way."""
-    stands = other.similarity.rotation[1]
-    axis = int(np.argmax(np.abs(stands)))
-    likely = ("-" if stands[axis] < 0 else "") + "xyz"[axis]
-    if other_trust > trust + _CLEARLY and likely != up:
-        raise ScanError(
-            f"{name}: --up {up} cannot be right: the head that was found stands along {likely} "
-            f"({other_trust:.0%} of it explained against {max(trust, 0.0):.0%}). Leave --up out or give --up {likely}."
-        )
 
 
 def _around_head(surface: np.ndarray, placement: Placement, box: np.ndarray) -> np.ndarray:
@@ -298,7 +179,7 @@ def _without_growths(
     return found, grown > _GROWN
 
 
-def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: FitOptions, tell) -> Fit:
+def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: FitOptions, tell) -> Fit:
     box, mean = np.asarray(model.box, dtype=float), mean_field_of(model)
     views, around = [], []
     for scan, item in zip(scans, placed):
@@ -326,16 +207,18 @@ def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: 
             solution = solve(model, views, prior, solver)
     tell(1.0)
     anchors = model_anchors(model, solution.identity)
-    fits, notes, evidence = [], [], {}
+    fits, notes, evidence, verdicts = [], [], {}, []
     for index, (scan, item, view, state) in enumerate(zip(scans, placed, views, solution.views)):
         similarity, units = state.similarity, item.placement.units
         mm = millimetres_per_unit(similarity.scale, units)
         residual = solution.residuals[index]
         facts = evidence_of(similarity.apply(view.cloud.points), residual, anchors, solution.identity, mm)
-        if index == 0:
-            evidence = facts | {f"search_{key}": value for key, value in item.placement.evidence.items()}
+        facts |= facts_of_size(similarity, units, model.prior)
+        facts |= {f"search_{key}": value for key, value in item.placement.evidence.items()}
+        evidence = evidence or facts
         if options.refuse:
             refuse_unless_head(facts, scan.name)
+        verdicts.append(verdict_of(facts))
         expression = np.zeros(int(model.config.expression)) if state.expression is None else state.expression
         near = around[index]
         keep = np.sort(np.random.default_rng(options.seed).permutation(len(near))[:_DETAIL_POINTS])
@@ -356,4 +239,4 @@ def _solve(model, name: str, scans: list[Scan], placed: list[_Placed], options: 
         prefix = f"{scan.name}: " if len(scans) > 1 else ""
         notes += [prefix + note for note in item.notes]
     evidence |= {"iterations": float(solution.iterations), "sigma_mm": solution.sigma * fits[0].mm_per_unit}
-    return Fit(name, solution.identity, tuple(fits), {}, evidence, tuple(notes), label, model)
+    return Fit(name, solution.identity, tuple(fits), {}, evidence, tuple(notes), label, model, worst(verdicts))

@@ -78,7 +78,7 @@ def contact_sheet(
         images: Pictures (H, W, 3) uint8; cells take the largest size, smaller ones are centred.
         columns: Pictures per row.
         labels: One line under each picture, or None; shrunk to fit its cell.
-        title: One line above, or None.
+        title: One line above, shrunk to fit the sheet, or None.
         legend: Picture put below, such as `error_legend`, or None.
 
     Returns:
@@ -102,7 +102,9 @@ def contact_sheet(
     sheet = Image.new("RGB", (width, title_h + body + legend_h), PAPER)
     draw = ImageDraw.Draw(sheet)
     if title:
-        draw.text((gap * 2, title_h / 2), title, fill=INK, font=font(1.25 * size), anchor="lm")
+        shown = font(1.25 * size)
+        shown = font(1.25 * size * min(1.0, (width - 4 * gap) / max(draw.textlength(title, font=shown), 1)))
+        draw.text((gap * 2, title_h / 2), title, fill=INK, font=shown, anchor="lm")
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
         x, y = gap + column * (cell_w + gap), title_h + gap + row * (cell_h + label_h + gap)
