@@ -37,7 +37,10 @@ def one_side(scan: Path, side: str, resolution: int) -> dict:
     mesh = result.mesh(resolution)
     made = result.identity.astype(np.float32).tobytes() + mesh.vertices.astype(np.float32).tobytes()
     kept = float(((tiny * 0.5).view(torch.int32) > 0).float().mean())
-    return {name: round(value, 2) for name, value in result.seconds.items()} | {"made": hashlib.sha256(made).hexdigest()[:12], "kept": kept}
+    return {name: round(value, 2) for name, value in result.seconds.items()} | {
+        "made": hashlib.sha256(made).hexdigest()[:12],
+        "kept": kept,
+    }
 
 
 def main() -> None:
