@@ -9,6 +9,7 @@ import numpy as np
 from headfield.errors import ConfigError, ScanError
 from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.io.formats import RawGeometry, read_raw
+from headfield.io.polygons import repeated, triangulate
 from headfield.types import Scan
 
 MIN_POINTS = 100
@@ -23,8 +24,9 @@ _HUGE = 1e12  # coordinates beyond this are sentinels (1e30, FLT_MAX), never len
 def read_scan(path: str | Path, units: str | None = None, max_points: int = 200_000) -> Scan:
     """Read a head scan from PLY, OBJ, STL, GLB, GLTF, NPY, NPZ or XYZ.
 
-    Non-finite points are dropped and counted in `Scan.notes`; normals are computed from triangles when the file
-    has none. A cloud with more than `max_points` points is subsampled at random, always the same way.
+    Polygons and strips become triangles. Non-finite points are dropped and counted in `Scan.notes`; normals are
+    computed from triangles when the file has none. A cloud with more than `max_points` points is subsampled at
+    random, always the same way.
 
     Args:
         path: The file.
@@ -68,7 +70,7 @@ def clean(raw: RawGeometry, name: str, *, units: str | None = None, max_points: 
     if total == 0:
         raise ScanError(f"{name}: holds no points.")
     if triangles is not None:
-        triangles = _checked_triangles(triangles, total, name)
+        triangles = _checked_triangles(triangles, points, name, notes)
     keep = np.isfinite(points).all(axis=1) & (np.abs(points) < _HUGE).all(axis=1)
     dropped = total - int(keep.sum())
     if dropped > total / 2:
@@ -141,15 +143,35 @@ def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return np.where(length > 0, normals / np.where(length > 0, length, 1), [0.0, 0.0, 1.0])
 
 
-def _checked_triangles(triangles: np.ndarray, count: int, name: str) -> np.ndarray | None:
+def _checked_triangles(triangles: np.ndarray, points: np.ndarray, name: str, notes: list[str]) -> np.ndarray | None:
+    """Triangles (F, 3) that name vertices that exist, each three of them; polygons (F, n) are cut into triangles."""
     triangles = np.asarray(triangles)
-    if triangles.ndim != 2 or triangles.shape[1] != 3 or triangles.dtype.kind not in "iu":
+    if triangles.ndim != 2 or triangles.shape[1] < 3 or triangles.dtype.kind not in "iu":
         raise ScanError(
             f"{name}: triangles of shape {triangles.shape} and type {triangles.dtype}, expected (F, 3) int."
         )
-    if len(triangles) and (triangles.min() < 0 or triangles.max() >= count):
-        raise ScanError(f"{name}: a triangle names vertex {triangles.max()}, but there are {count:,} vertices.")
-    return triangles.astype(np.int64) if len(triangles) else None
+    if not len(triangles):
+        return None
+    triangles = triangles.astype(np.int64)
+    wrong = (triangles < 0) | (triangles >= len(points))
+    if wrong.any():
+        face, corner = np.argwhere(wrong)[0]
+        raise ScanError(
+            f"{name}: {wrong.any(1).sum():,} of {len(triangles):,} faces name a vertex that is not there: the first "
+            f"names vertex {triangles[face, corner]:,} (counted from 0); there are {len(points):,}. Export it again."
+        )
+    if triangles.shape[1] > 3:
+        corners = triangles.ravel()
+        triangles = corners[triangulate(points, corners, np.full(len(triangles), triangles.shape[1]))]
+    twice = repeated(triangles)
+    if twice.all():
+        raise ScanError(
+            f"{name}: every triangle names a vertex twice, so that none has a surface. Export it again, or without "
+            "faces: points alone will do."
+        )
+    if twice.any():
+        notes.append(f"{twice.sum():,} of {len(twice):,} triangles named a vertex twice and were dropped.")
+    return triangles[~twice]
 
 
 def _select(raw: RawGeometry, triangles: np.ndarray | None, keep: np.ndarray):
