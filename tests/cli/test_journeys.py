@@ -38,11 +38,11 @@ def test_fit_and_export(headfield, head, tmp_path):
     assert _names(tmp_path) == ["out", "scan.obj"] and _names(tmp_path / "out") == FILES
     assert "mm" in text and "head.ply" in text
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
-    assert fit["units"] == "mm" and np.shape(fit["placement"]) == (4, 4)
-    assert [scan["name"] for scan in fit["scans"]] == ["scan.obj"]
-    assert len(fit["identity"]) == 256 and len(fit["expression"]) == 52
+    (scan,) = fit["scans"]
+    assert scan["name"] == "scan.obj" and scan["units"] == "mm" and np.shape(scan["placement"]) == (4, 4)
+    assert len(fit["identity"]) == 256 and len(scan["expression"]) == 52
     assert {"read", "align", "solve", "mesh", "total"} <= set(fit["seconds"])
-    assert fit["errors"]["scan_to_head_mm"]["median"] < 1.0 and fit["errors"]["inliers"] > 0.9
+    assert scan["errors"]["scan_to_head_mm"]["median"] < 1.0 and scan["errors"]["inliers"] > 0.9
 
     surface = cKDTree(trimesh.sample.sample_surface(trimesh.Trimesh(head.vertices, head.triangles), 100_000, seed=0)[0])
     for name in ("head.ply", "head.glb"):
@@ -84,7 +84,7 @@ def test_depth_map(headfield, head, model, tmp_path):
     status, text, err = headfield("fit", "depth.npy", *words, *QUICK)
     assert status == 0, err
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
-    assert fit["units"] == "mm" and fit["errors"]["scan_to_head_mm"]["median"] < 1.5
+    assert fit["scans"][0]["units"] == "mm" and fit["scans"][0]["errors"]["scan_to_head_mm"]["median"] < 1.5
     mesh = trimesh.load(tmp_path / "out" / "head.ply")
     glb = trimesh.load(tmp_path / "out" / "head.glb", force="mesh")
     np.testing.assert_allclose(glb.bounds * 1000, mesh.bounds, rtol=1e-4, atol=0.05)  # --metres
@@ -125,9 +125,12 @@ def test_folder_is_a_batch_that_resumes(headfield, head, tmp_path):
 def test_several_scans_of_one_person(headfield, head, tmp_path):
     front = head.vertices[::2]
     np.save(tmp_path / "a.npy", front)
-    np.save(tmp_path / "b.npy", head.vertices[1::2] / 10)
-    status, text, err = headfield("fit", "a.npy", "b.npy", "--out", "out", *QUICK)
+    np.save(tmp_path / "b_neutral.npy", head.vertices[1::2] / 10)
+    status, text, err = headfield("fit", "a.npy", "b_neutral.npy", "--out", "out", "--resolution", "48")
     assert status == 0, err
+    rows = [line for line in text.splitlines() if line.lstrip().startswith(("a.npy ", "b_neutral.npy "))]
+    assert len(rows) == 2 and " mm " in rows[0] and " cm " in rows[1], "a row for each scan"
+    assert "note: b_neutral.npy: taken as neutral for the name" in text
     assert _names(tmp_path / "out") == sorted([*FILES, "head_2.glb", "head_2.ply", "preview_2.png"])
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
     assert [scan["units"] for scan in fit["scans"]] == ["mm", "cm"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import ConfigError, ScanError
 from headfield.frames import UNITS_IN_METRES, length_text
+from headfield.io.crop import as_box, inside
 from headfield.io.formats import RawGeometry, read_raw
 from headfield.io.polygons import repeated, triangulate
 from headfield.types import Scan
@@ -21,7 +24,9 @@ MIN_TRIANGLES = 8
 _HUGE = 1e12  # coordinates beyond this are sentinels (1e30, FLT_MAX), never lengths
 
 
-def read_scan(path: str | Path, units: str | None = None, max_points: int = 200_000) -> Scan:
+def read_scan(
+    path: str | Path, units: str | None = None, max_points: int = 200_000, *, crop: Sequence[float] | None = None
+) -> Scan:
     """Read a head scan from PLY, OBJ, STL, GLB, GLTF, NPY, NPZ or XYZ.
 
     Polygons and strips become triangles. Non-finite points are dropped and counted in `Scan.notes`; normals are
@@ -33,14 +38,16 @@ def read_scan(path: str | Path, units: str | None = None, max_points: int = 200_
         units: ``mm``, ``cm``, ``m`` or ``inch`` when known; None leaves it to the format (glTF is metres, if that
             is a plausible size) or to the fit.
         max_points: Upper limit of points kept; a larger mesh becomes a cloud of its vertices with normals.
+        crop: Box (x0, y0, z0, x1, y1, z1) in the file's frame and unit; only what lies within is read.
     Returns:
         The scan: float64 points in the file's own frame and unit.
     Raises:
         ScanError: The file is missing, empty, damaged, of unknown type, or holds too little to show a head.
-        ConfigError: `units` is unknown.
+        ConfigError: `units` is unknown, or `crop` is no box.
     """
     path = Path(path)
     check_units(units)
+    box = None if crop is None else as_box(crop)
     if path.is_dir():
         raise ScanError(f"{path}: a folder, expected a scan file.")
     try:
@@ -49,16 +56,42 @@ def read_scan(path: str | Path, units: str | None = None, max_points: int = 200_
         raise ScanError(f"{path}: cannot be opened ({error.strerror}).") from error
     if size == 0:
         raise ScanError(f"{path}: the file is empty (0 bytes).")
-    return clean(read_raw(path), path.name, units=units, max_points=max_points)
+    return clean(read_raw(path), path.name, units=units, max_points=max_points, box=box)
 
 
-def clean(raw: RawGeometry, name: str, *, units: str | None = None, max_points: int = 200_000) -> Scan:
+def cropped(scan: Scan, crop: Sequence[float]) -> Scan:
+    """What lies in a box of a scan, with everything that hangs on it; triangles that lose a corner go.
+
+    Args:
+        scan: The scan.
+        crop: Box (x0, y0, z0, x1, y1, z1) in its frame and unit.
+    Raises:
+        ConfigError: `crop` is no box.
+        ScanError: Too little lies within to show a head.
+    """
+    kept, note = inside(scan.points, as_box(crop), scan.name)
+    raw = RawGeometry(scan.points, scan.normals, colours=scan.colours)
+    points, triangles, normals, colours = _select(raw, scan.triangles, kept)
+    _refuse_too_little(points, triangles, scan.name)
+    changed = {"points": points, "triangles": triangles, "normals": normals, "colours": colours}
+    return replace(scan, **changed, notes=(*scan.notes, note))
+
+
+def clean(
+    raw: RawGeometry,
+    name: str,
+    *,
+    units: str | None = None,
+    max_points: int = 200_000,
+    box: np.ndarray | None = None,
+) -> Scan:
     """Drop what cannot be used, say so in notes, refuse what is left if it is too little.
 
     Args:
         raw: Arrays as the file states them.
         name: For messages.
         units, max_points: As in :func:`read_scan`.
+        box: (2, 3) what lies outside of it is left out before anything is thinned.
     Returns:
         The scan.
     Raises:
@@ -86,6 +119,10 @@ def clean(raw: RawGeometry, name: str, *, units: str | None = None, max_points: 
         if (count := int(zero.sum())) > max(10, 0.001 * total):
             keep &= ~zero
             notes.append(f"{count:,} points at exactly (0, 0, 0) were taken as missing and dropped.")
+    if box is not None:
+        within, note = inside(points, box, name)
+        keep &= within
+        notes.append(note)
     points, triangles, normals, colours = _select(raw, triangles, keep)
     _refuse_too_little(points, triangles, name)
     normals = _unit(normals)
