@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 from scipy.spatial import cKDTree
 
+from headfield.cli.fit import neutral_numbers
 from headfield.types import Similarity
 
 QUICK = ("--resolution", "48", "--expression", "neutral")
@@ -125,15 +127,22 @@ def test_folder_is_a_batch_that_resumes(headfield, head, tmp_path):
 def test_several_scans_of_one_person(headfield, head, tmp_path):
     front = head.vertices[::2]
     np.save(tmp_path / "a.npy", front)
-    np.save(tmp_path / "b_neutral.npy", head.vertices[1::2] / 10)
-    status, text, err = headfield("fit", "a.npy", "b_neutral.npy", "--out", "out", "--resolution", "48")
+    np.save(tmp_path / "b.npy", head.vertices[1::2] / 10)
+    status, text, err = headfield("fit", "a.npy", "b.npy", "--out", "out", *QUICK)
     assert status == 0, err
-    rows = [line for line in text.splitlines() if line.lstrip().startswith(("a.npy ", "b_neutral.npy "))]
+    rows = [line for line in text.splitlines() if line.lstrip().startswith(("a.npy ", "b.npy "))]
     assert len(rows) == 2 and " mm " in rows[0] and " cm " in rows[1], "a row for each scan"
-    assert "note: b_neutral.npy: taken as neutral for the name" in text
     assert _names(tmp_path / "out") == sorted([*FILES, "head_2.glb", "head_2.ply", "preview_2.png"])
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
     assert [scan["units"] for scan in fit["scans"]] == ["mm", "cm"]
+
+
+def test_neutral_scans_by_name_and_number():
+    paths = [Path("one/a.ply"), Path("b.obj"), Path("2.ply")]
+    assert neutral_numbers((), paths) is None and neutral_numbers(("none",), paths) == ()
+    for word in ("b", "b.obj", "2"):
+        assert neutral_numbers((word,), paths) == ((2,) if word == "2" else (1,)), "a name comes before a number"
+    assert neutral_numbers(("one/a.ply", "3", "a"), paths) == (0, 2)
 
 
 def test_sample(headfield, model, tmp_path):

@@ -221,33 +221,36 @@ def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
 
 
 def _print(command: FitCommand, paths: list[Path], fit, files: list[str], scan_notes) -> None:
-    several, rows = len(fit.scans) > 1, {}
-    if not several:
-        rows |= _rows_of(fit.scans[0])
+    import math
+
+    rows = {}
+    if len(fit.scans) == 1:
+        scan, error = fit.scans[0], fit.errors
+        distance = error["scan_to_head_mm"]
+        rows["unit"] = fit.units if fit.units != "free" else "none fits: the size is free"
+        if fit.units != "free":
+            rows["size"] = f"{math.exp(scan.size_log):.2f} of an average adult's head"
+        rows["distance"] = (
+            f"median {distance['median']:.2f} mm, p90 {distance['p90']:.2f} mm; {error['inliers']:.0%} of the scan "
+            "within 5 mm"
+        )
+        rows["expression"] = describe_expression(fit.expression)
     if fit.component != "all":
         rows["hair"] = fit.component
     rows["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in fit.seconds.items())
     rows["files"] = f"{command.out}: " + ", ".join(files)
     notes = tuple(dict.fromkeys([*scan_notes, *fit.notes]))
     summary(f"{', '.join(path.name for path in paths)}: a head", rows, notes)
-    if several:
-        lines = [[scan.name, *_rows_of(scan).values()] for scan in fit.scans]
-        table(["scan", *_rows_of(fit.scans[0])], lines)
+    if len(fit.scans) > 1:
+        table(["scan", "unit", "median mm", "p90 mm", "within 5 mm", "expression"], [_row(one) for one in fit.scans])
 
 
-def _rows_of(scan) -> dict[str, str]:
-    """What is told of one scan."""
-    import math
-
+def _row(scan) -> list[str]:
+    """What is told of one of several scans."""
     error = scan.errors()
-    distance, known = error["scan_to_head_mm"], scan.units != "free"
-    return {
-        "unit": scan.units if known else "none fits: the size is free",
-        "size": f"{math.exp(scan.size_log):.2f} of an average adult's head" if known else "unknown",
-        "distance": f"median {distance['median']:.2f} mm, p90 {distance['p90']:.2f} mm; {error['inliers']:.0%} of the "
-        "scan within 5 mm",
-        "expression": describe_expression(scan.expression),
-    }
+    distance = error["scan_to_head_mm"]
+    numbers = [f"{distance['median']:.2f}", f"{distance['p90']:.2f}", f"{error['inliers']:.0%}"]
+    return [scan.name, scan.units, *numbers, describe_expression(scan.expression)]
 
 
 def describe_expression(weights) -> str:
