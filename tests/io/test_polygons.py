@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import struct
 
 import numpy as np
@@ -90,6 +92,29 @@ def test_the_other_formats_that_hold_polygons(tmp_path):
     _covers(read_scan(tmp_path / "a.obj"))
     np.savez(tmp_path / "a.npz", vertices=POINTS, faces=np.array(QUADS))
     _covers(read_scan(tmp_path / "a.npz"))
+
+
+def test_gltf_of_strips(tmp_path):
+    """One strip over the whole grid: rows are joined by vertices named twice, as glTF has no restart."""
+    rows = STRIP.reshape(SIDE, -1)[:, :-1]
+    joined = np.pad(rows, ((0, 0), (2, 2)), mode="edge").ravel().astype("<u4")
+    points = POINTS.astype("<f4")
+    data = "data:application/octet-stream;base64," + base64.b64encode(points.tobytes() + joined.tobytes()).decode()
+    views = [{"buffer": 0, "byteLength": points.nbytes}]
+    views.append({"buffer": 0, "byteOffset": points.nbytes, "byteLength": joined.nbytes})
+    low, high = points.min(0).tolist(), points.max(0).tolist()
+    accessors = [
+        {"bufferView": 0, "componentType": 5126, "count": len(points), "type": "VEC3", "min": low, "max": high},
+        {"bufferView": 1, "componentType": 5125, "count": len(joined), "type": "SCALAR"},
+    ]
+    content = {
+        "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1, "mode": 5}]}],
+        "accessors": accessors, "bufferViews": views,
+        "buffers": [{"byteLength": points.nbytes + joined.nbytes, "uri": data}],
+    }  # fmt: skip
+    (tmp_path / "strip.gltf").write_text(json.dumps(content))
+    _covers(read_scan(tmp_path / "strip.gltf"))
 
 
 ARROW = np.array([[0, 0, 0], [2, 1, 0], [0, 2, 0], [1, 1, 0]], dtype=float)
