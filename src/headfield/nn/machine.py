@@ -80,7 +80,7 @@ def _start_pool(threads: int) -> None:
     openmp = _openmp()
     if openmp is not None:
         openmp.omp_pause_resource_all(1)  # omp_pause_soft; only this thread's pool ends
-    torch.zeros(2**16 * threads).add_(1.0)  # enough work for all of them
+    torch.zeros(2**16 * threads, device="cpu").add_(1.0)  # enough work for all of them
 
 
 @functools.cache
