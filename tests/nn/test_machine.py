@@ -95,6 +95,7 @@ import numpy, torch
 from scipy.spatial import cKDTree
 from headfield.nn import machine
 
+torch.set_num_threads(2)  # on a machine with one core, too
 tiny = torch.full((1 << 20,), 1e-39)
 
 def kept():
