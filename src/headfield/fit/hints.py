@@ -114,7 +114,8 @@ def _check_on_scan(scan: Scan, marks: np.ndarray) -> None:
     tree = cKDTree(scan.points)
     spread = float(np.linalg.norm(marks - marks.mean(0), axis=1).max())
     gap = float(np.median(tree.query(marks)[0]))
-    if gap <= _OFF * spread:
+    spacing = float(np.median(tree.query(scan.points[:: max(1, len(scan.points) // 2000)], k=2)[0][:, 1]))
+    if gap <= max(_OFF * spread, spacing):  # between the vertices of a coarse mesh is on it
         return
     low, high = marks.min(0), marks.max(0)
     where = f"they lie between {_place(low)} and {_place(high)}, the scan between "
