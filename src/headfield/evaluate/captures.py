@@ -5,31 +5,52 @@ from __future__ import annotations
 import time
 import zlib
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from headfield.evaluate.options import Settings
 from headfield.evaluate.outcome import Outcome, fit_facts
 from headfield.evaluate.protocols import FALSE_HAIR_MM, RIGHT_MM, Protocol
-from headfield.evaluate.reading import COLUMNS, Action, actions_of, gaze_error, read_weights
+from headfield.evaluate.reading import (
+    COLUMNS,
+    FOUND_COLUMNS,
+    SCALELESS,
+    Action,
+    actions_of,
+    gaze_error,
+    read_motion,
+    read_weights,
+)
+from headfield.evaluate.sitters import outsider_sitter
 from headfield.evaluate.truth import frozen_person, scalp_mask
 from headfield.fit.evidence import FACE_PARTS
 from headfield.fit.normal_equations import model_anchors
 from headfield.fit.result import Fit
 from headfield.fit.run import fit
+from headfield.frames import anchor_indices
 from headfield.models.release import load
+from headfield.surface.inverse_warp import from_canonical
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.nearest import Target
-from headfield.synth.captures import KINDS, Capture, capture, draw_expression, draw_pose, frozen_captures
+from headfield.synth.captures import Capture, capture, draw_expression, draw_pose, frozen_captures, people
 from headfield.synth.identities import frozen
+from headfield.synth.poses import poses
 from headfield.synth.sitter import Sitter, posed, sitter_of
-from headfield.types import Mesh
+from headfield.types import ARKIT, Mesh
 
 FACE_POINTS = 20_000
 """Most points of the captured face that distances are taken at."""
 
 WELL_MM = 0.6
 """A fit this near to the captured face must not be called poor."""
+
+
+SPLITS = {name: frozen()["released_counts"][name] for name in ("ict", "anny")}
+"""Families of the frozen population, and how many people each split of them holds."""
+
+OUTSIDER_STREAMS = {"dev": 25, "test": 26}
+"""Random streams of Vitruvian's identities in captures; those of the protocol *outsiders* are other people."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +77,15 @@ def make_capture(kind: str, split: str, family: str, index: int) -> CaptureCase:
     rng = stream(kind, split, family, index)
     pose = draw_pose(kind, rng)
     expression = draw_expression(kind, pose, rng)
-    number = list(frozen_captures()["poses"]).index(kind) * frozen_captures()["people"][split][family] + index
-    person = frozen_person(family, split, number % frozen()["released_counts"][family][split], "bald")
-    sitter = sitter_of(person, expression)
-    actions = actions_of(
-        sitter.expression, lambda weights: posed(person, weights), sitter.triangles, sitter.face, sitter.mm_per_unit
-    )
+    number = list(frozen_captures()["poses"]).index(kind) * people(kind, split)[family] + index
+    if family in SPLITS:
+        person = frozen_person(family, split, number % SPLITS[family][split], "bald")
+        sitter, play = sitter_of(person, expression), partial(posed, person)
+    else:
+        who = np.random.default_rng([frozen()["seed"], OUTSIDER_STREAMS[split], number])
+        sitter, play = outsider_sitter(family, split, index, expression, who)
+        pose = pose if sitter.poseable else poses()["neutral"]
+    actions = actions_of(sitter.expression, play, sitter.triangles, sitter.face, sitter.mm_per_unit)
     return CaptureCase(capture(kind, sitter, pose, rng), actions)
 
 
@@ -92,21 +116,33 @@ def measured(case: CaptureCase, found: Fit, model, settings: Settings) -> tuple[
     values |= distances(taken, head)
     values |= dict.fromkeys(COLUMNS, np.nan)
     read = np.asarray(found.expression, dtype=float)
-    if sitter.expression is not None:
-        values |= read_weights(taken.pose, sitter.expression, case.actions, read, taken.shown.lids_visible)
-        if taken.shown.gaze_visible:
-            values["gaze"] = gaze_error(sitter.expression, read)
+    lids = taken.shown.lids_visible and sitter.poseable
+    weights = read_weights(taken.pose, sitter.expression, case.actions, read, lids)
+    if sitter.comparable:
+        values |= weights
+    else:
+        if sitter.poseable:
+            values |= read_motion(taken.pose, case.actions, anchor_motion(taken, case.actions, found, model))
+        values |= {name: weights[name] for name in SCALELESS}
+    if taken.shown.gaze_visible and sitter.comparable:
+        values["gaze"] = gaze_error(sitter.expression, read)
     seen = getattr(found, "gaze_seen", None)
     if seen is not None and taken.shown.gaze_visible:
         values["gaze_unseen"] = float(not seen)
-    if taken.shown.scalp_bare or taken.shown.scalp_uncaptured:
+    if not values["placed"]:
+        values |= {name: worthless(name, value) for name, value in values.items() if name in COLUMNS or name == "gaze"}
+    if values["placed"] and sitter.bald and (taken.shown.scalp_bare or taken.shown.scalp_uncaptured):
         values |= hair_claimed(sitter, head)
     verdict = getattr(getattr(found, "verdict", None), "level", None)
     if verdict is not None and values["placed"] and values["captured"] <= WELL_MM:
         values["poor"] = float(verdict == "poor")
     asked = {name: [a.weight, a.moves_mm, a.group.weight(read)] for name, a in case.actions.items() if a.active}
-    truth = None if sitter.expression is None else nonzero(sitter.expression)
-    return values, {"verdict": verdict, "asked": asked, "true": truth, "read": nonzero(read)}
+    return values, {"verdict": verdict, "asked": asked, "true": nonzero(sitter.expression), "read": nonzero(read)}
+
+
+def worthless(name: str, value: float) -> float:
+    """What a reading counts whose face is not where it was put: an action is not found, the rest cannot be asked."""
+    return 0.0 if name in FOUND_COLUMNS and not np.isnan(value) else np.nan
 
 
 def anchor_error(taken: Capture, found: Fit, model) -> float:
@@ -114,6 +150,20 @@ def anchor_error(taken: Capture, found: Fit, model) -> float:
     there = taken.model_from_scan.apply(found.placement.inverse().apply(model_anchors(model, found.identity)))
     gap = np.linalg.norm(there - taken.sitter.anchors, axis=1)[FACE_PARTS]
     return float(gap.mean()) * taken.sitter.mm_per_unit
+
+
+def anchor_motion(taken: Capture, actions: dict[str, Action], found: Fit, model) -> dict:
+    """Group -> true and read motions (A, 3) of its anchors, mm, axes of the sitter's model frame."""
+    sitter = taken.sitter
+    true = sitter.mm_per_unit * (sitter.moved_anchors - sitter.anchors)
+    at = model_anchors(model, found.identity)
+    read = np.zeros_like(at)
+    if np.any(found.expression):
+        read = from_canonical(model, at, found.codes()).points - at
+    back = taken.model_from_scan.after(found.placement.inverse())
+    read = sitter.mm_per_unit * back.scale * back.rotate(read)
+    rows = {name: anchor_indices(action.group.anchors) for name, action in actions.items()}
+    return {name: (true[index], read[index]) for name, index in rows.items()}
 
 
 def distances(taken: Capture, head: Mesh) -> dict[str, float]:
@@ -150,11 +200,4 @@ def hair_claimed(sitter: Sitter, head: Mesh) -> dict[str, float]:
 
 def nonzero(weights: np.ndarray) -> dict[str, float]:
     """Channels above 0.02 by name, rounded."""
-    from headfield.types import ARKIT
-
     return {name: round(float(weight), 3) for name, weight in zip(ARKIT, weights) if weight > 0.02}
-
-
-def capture_kinds() -> tuple[str, ...]:
-    """The kinds that can be made."""
-    return tuple(KINDS)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from headfield.errors import ConfigError
 from headfield.evaluate.observe import ANYWHERE, DEPTH, FULL, NO_BACK, ScanKind
-from headfield.synth.captures import frozen_captures
+from headfield.synth.captures import people
 from headfield.synth.identities import frozen
 
 FALSE_HAIR_MM = 5.0
@@ -80,8 +80,8 @@ class Protocol:
         counts = {}
         for name, count in self.people:
             held = frozen()["released_counts"].get(name, {}).get(split, count)
-            if self.kind == "capture":
-                held = frozen_captures()["people"][split].get(name, count)
+            if self.kind == "capture" or name == "rocketbox":
+                held = people(self.capture, split)[name]
             counts[name] = min(count, held)
         rows = max(counts.values())
         listed = [(name, index) for index in range(rows) for name, count in counts.items() if index < count]
@@ -126,9 +126,15 @@ def _capture(kind: str, title: str, surface: float | None, placed: float) -> Pro
         Column("scalp", "offset of the scalp, outwards, median mm"),
         Column("poor", "fits within 0.6 mm that are called poor", 0.03, share=True),
     )
-    people = tuple(frozen_captures()["people"]["test"].items())
     return Protocol(
-        f"captures-{kind}", title, people, columns, kind="capture", expression="auto", capture=kind, hair="drawn"
+        f"captures-{kind}",
+        title,
+        tuple(people(kind, "test").items()),
+        columns,
+        kind="capture",
+        hair="drawn",
+        expression="auto",
+        capture=kind,
     )
 
 
@@ -201,8 +207,8 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             "outsiders",
-            "out of family: 32 Vitruvian heads and 10 Rocketbox skins, scan to head",
-            (("vitruvian", 32), ("rocketbox", 10)),
+            "out of family: 32 Vitruvian heads and 6 Rocketbox skins (4 in dev), scan to head",
+            (("vitruvian", 32), ("rocketbox", 6)),
             (
                 Column("face", "face, median over points, mm", 1.2),
                 Column("whole", "whole head, median over points, mm"),

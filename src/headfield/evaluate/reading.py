@@ -169,5 +169,11 @@ def gaze_error(expression: np.ndarray, read: np.ndarray) -> float:
     return float(np.mean(angles))
 
 
+FOUND_COLUMNS = ("acted", "one_sided", "single", "closed_read", "open_read")
+"""Those that are shares of what was found."""
+
+SCALELESS = ("false_neutral", "closed_read", "open_read")
+"""What can be asked of families whose weights mean other amounts: nothing is nothing, and closed is closed."""
+
 COLUMNS = ("acted", "one_sided", "single", "false_neutral", "false", "symmetric", "closed_read", "open_read")
 """What `read_weights` gives."""

@@ -62,7 +62,7 @@ def mask(sitter: Sitter, rng: np.random.Generator) -> Shown:
         keep &= ~surface.mouth
     surface = surface.kept(keep)
     surface = surface.moved(0.05 * rng.standard_normal(len(surface.vertices)))
-    how = (("mouth", ("hole" if hole else "membrane") if sitter.lips_open else "closed"), ("edge_mm", edge))
+    how = (("mouth", ("hole" if hole else "membrane") if sitter.lips_open else "as it is"), ("edge_mm", edge))
     return Shown(surface, sigma, there, lids_visible=there < 2.0, scalp_uncaptured=True, how=how)
 
 
@@ -72,12 +72,12 @@ def closed(sitter: Sitter, rng: np.random.Generator) -> Shown:
     filled, capped = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
     skin = Skin.of(sitter)
     head = sitter.mm_per_unit * sitter.vertices
-    coarse = float(rng.uniform(2.0, 3.0))
+    coarse, bridge = float(rng.uniform(2.0, 3.0)), float(rng.uniform(5.0, 8.0))
     volume = skin.volume(box_around(head, 10.0), 1.7, coarse)
     smooth = blended(volume, sigma, eyes_and_lips(sitter), there)
     ears = ears_of(sitter)
     if filled:
-        bridged = volume.closed(float(rng.uniform(5.0, 8.0))).smoothed(1.5)
+        bridged = volume.closed(bridge).smoothed(1.5)
         smooth = mixed(smooth, bridged.values, ears)
     else:
         smooth = mixed(smooth, volume.smoothed(coarse).values, ears)

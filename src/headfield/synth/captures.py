@@ -45,6 +45,12 @@ def frozen_captures() -> dict:
     return json.loads((files("headfield.synth") / "captures.json").read_text())
 
 
+def people(kind: str, split: str) -> dict[str, int]:
+    """Family -> how many heads of a split are captured in a kind."""
+    settings = frozen_captures()
+    return settings["people_who_pose" if kind in settings["posing"] else "people"][split]
+
+
 @dataclass(frozen=True)
 class Capture:
     """A scan as a user has it, and what only the test knows.

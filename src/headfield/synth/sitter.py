@@ -32,7 +32,10 @@ class Sitter:
         lips_open: The mouth stands open.
         anchors, moved_anchors: (39, 3) at rest, and where the expression takes them.
         mm_per_unit: True millimetres of a model unit.
-        expression: (52,) true weights, or None when the family has none of these channels.
+        expression: (52,) true weights.
+        comparable: Whether these weights are those of the training families; else only what needs no scale is asked.
+        poseable: Whether the head can take an expression at all.
+        bald: Whether its scalp is bare.
         hair_vertices, hair_triangles: (H, 3), (G, 3) of the hair; empty when bald.
         facts: What is known of the person, for tables.
     """
@@ -52,7 +55,10 @@ class Sitter:
     anchors: np.ndarray
     moved_anchors: np.ndarray
     mm_per_unit: float
-    expression: np.ndarray | None
+    expression: np.ndarray
+    comparable: bool = True
+    poseable: bool = True
+    bald: bool = True
     hair_vertices: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
     hair_triangles: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), dtype=np.int64))
     facts: dict = field(default_factory=dict)
@@ -94,6 +100,7 @@ def sitter_of(person: Person, expression: np.ndarray) -> Sitter:
         moved_anchors=person.head.anchors(now),
         mm_per_unit=1000.0 / person.placement.scale,
         expression=expression,
+        bald=hair is None,
         hair_vertices=np.zeros((0, 3)) if hair is None else hair.vertices,
         hair_triangles=np.zeros((0, 3), dtype=np.int64) if hair is None else hair.triangles,
         facts=person.head.describe(person.identity) | {"hair": person.hair_class},

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from headfield.errors import need
+from headfield.parametric.topology import components
 
 
 @dataclass
@@ -54,9 +55,15 @@ class Volume:
         tree = igl.AABB()
         tree.init(vertices, shown)
         distance = np.sqrt(tree.squared_distance(vertices, shown, places)[0])
-        bvh = igl.FastWindingNumberBVH()
-        bvh.init(vertices, np.ascontiguousarray(triangles, dtype=np.int64), 2)
-        inside = bvh.winding_number(places, 2.0) > 0.5
+        inside, label = np.zeros(len(places), dtype=bool), components(triangles)
+        for k in range(label.max() + 1):  # inside any component
+            corners = np.ascontiguousarray(triangles[label == k], dtype=np.int64)
+            own = vertices[np.unique(corners)]
+            ask = np.flatnonzero(~inside & ((places >= own.min(0)) & (places <= own.max(0))).all(1))
+            if len(ask):
+                bvh = igl.FastWindingNumberBVH()
+                bvh.init(vertices, corners, 2)
+                inside[ask] = bvh.winding_number(places[ask], 2.0) > 0.5
         values = np.full(tuple(shape), np.nan, dtype=np.float32)
         values[band] = np.clip(np.where(inside, -distance, distance), -clip, clip)
         return Volume(_flooded(values, clip), box[0].astype(float), step, clip)
@@ -67,6 +74,7 @@ class Volume:
 
     def closed(self, radius: float) -> Volume:
         """Hollows narrower than twice `radius` filled: what is farther than it from a place outside is inside."""
+        radius = min(radius, self.clip - self.step)  # farther than the clip nothing is known
         outside = ndimage.distance_transform_edt(self.values < radius) * self.step
         grown = np.where(self.values < radius, outside, 0)
         # within `radius` of the grown solid's outside: back to the solid's own skin
