@@ -49,6 +49,9 @@ WELL_MM = 0.6
 SPLITS = {name: frozen()["released_counts"][name] for name in ("ict", "anny")}
 """Families of the frozen population, and how many people each split of them holds."""
 
+HAIRED = ("phone-depth",)
+"""Kinds whose people wear the population's hair; the others' makers put hair on, or a cap, or none."""
+
 OUTSIDER_STREAMS = {"dev": 25, "test": 26}
 """Random streams of Vitruvian's identities in captures; those of the protocol *outsiders* are other people."""
 
@@ -79,7 +82,7 @@ def make_capture(kind: str, split: str, family: str, index: int) -> CaptureCase:
     expression = draw_expression(kind, pose, rng)
     number = list(frozen_captures()["poses"]).index(kind) * people(kind, split)[family] + index
     if family in SPLITS:
-        person = frozen_person(family, split, number % SPLITS[family][split], "bald")
+        person = frozen_person(family, split, number % SPLITS[family][split], "drawn" if kind in HAIRED else "bald")
         sitter, play = sitter_of(person, expression), partial(posed, person)
     else:
         who = np.random.default_rng([frozen()["seed"], OUTSIDER_STREAMS[split], number])
@@ -174,7 +177,7 @@ def distances(taken: Capture, head: Mesh) -> dict[str, float]:
         head: The fitted head in the sitter's model frame.
     """
     shown, mm = taken.shown.surface, taken.sitter.mm_per_unit
-    rows = np.flatnonzero(shown.face & ~shown.mouth & ~shown.hair)
+    rows = np.flatnonzero(shown.face & ~shown.mouth & ~shown.hair & ~shown.alien)
     rows = rows[:: max(1, len(rows) // FACE_POINTS)]
     if not len(rows):
         return {"captured": np.nan, "truth": np.nan, "smoothing": np.nan, "over": np.nan}

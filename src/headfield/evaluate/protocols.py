@@ -232,6 +232,11 @@ PROTOCOLS: dict[str, Protocol] = {
         _capture("mask", "face-only captures, smooth, of any pose, unit and expression", 0.3, 0.96),
         _capture("closed", "whole heads with closed eyes, shaved or under a cap", 0.3, 0.96),
         _capture("average", "very smooth faces with ears, as averages are", 0.3, 0.96),
+        _capture("phone-mesh", "face meshes of 1,220 vertices with holes at eyes and mouth", None, 0.96),
+        _capture("smile", "opened smiles with a row of teeth behind the lips", None, 0.96),
+        _capture("bust", "sculpted heads: blank or cut eyes, hair in relief, parts broken off", 0.7, 0.92),
+        _capture("photogrammetry", "bumpy heads with hair as a blob, shoulders and a table", 0.7, 0.96),
+        _capture("phone-depth", "one side, in steps of 1-3 mm, with flying edges", 1.0, 0.92),
     )
 }
 """All tests by name. Frozen before the first training; the test split runs last."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 from trimesh.triangles import points_to_barycentric
 
 from headfield.errors import need
+from headfield.frames import ANCHOR_NAMES, anchor_indices
 from headfield.parametric.topology import components, used_vertices, vertex_normals
-from headfield.synth.noise import relief
+from headfield.synth.noise import relief, smoothstep
 from headfield.synth.sitter import Sitter
 from headfield.synth.volume import Volume, relaxed
+
+SKIN, MOUTH, NECK_CAP, HAIR, EYEBALL, ALIEN = range(6)
+"""What a triangle of a sitter's surface is."""
 
 BAND = 2.5
 """Distances are known to so many standard deviations of the widest smoothing."""
@@ -28,10 +31,12 @@ class Surface:
     Attributes:
         vertices: (N, 3).
         triangles: (F, 3).
-        home: (N, 3) the same place on the neutral head, model units.
+        home: (N, 3) the same place on the neutral head, model units; zeros on what is no head.
         face: (N,) bool, of the face.
-        mouth: (N,) bool, between the lips: membrane, teeth or the mouth's inside.
+        mouth: (N,) bool, between the lips: a membrane or the mouth's inside.
+        eye: (N,) bool, on an eyeball.
         hair: (N,) bool.
+        alien: (N,) bool, no part of the head: teeth, cloth, a table, where something broke off.
         neck: (N,) bool, on the cap that closes the neck, which nobody captures.
         foot: (N, 3) nearest place of the true surface.
     """
@@ -41,7 +46,9 @@ class Surface:
     home: np.ndarray
     face: np.ndarray
     mouth: np.ndarray
+    eye: np.ndarray
     hair: np.ndarray
+    alien: np.ndarray
     neck: np.ndarray
     foot: np.ndarray
 
@@ -55,6 +62,10 @@ class Surface:
         offset = offset[:, None] * self.normals if offset.ndim == 1 else offset
         return replace(self, vertices=self.vertices + offset)
 
+    def marked(self, **masks: np.ndarray) -> Surface:
+        """With other masks (N,) bool by name."""
+        return replace(self, **masks)
+
     def kept(self, keep: np.ndarray, largest: bool = True) -> Surface:
         """Only the triangles whose corners (N,) bool are all kept; of those the largest piece."""
         triangles = self.triangles[keep[self.triangles].all(1)]
@@ -63,18 +74,18 @@ class Surface:
         used = used_vertices(triangles)
         place = np.full(len(self.vertices), -1)
         place[used] = np.arange(len(used))
-        fields = ("vertices", "home", "face", "mouth", "hair", "neck", "foot")
+        fields = ("vertices", "home", "face", "mouth", "eye", "hair", "alien", "neck", "foot")
         return Surface(triangles=place[triangles], **{name: getattr(self, name)[used] for name in fields})
 
 
 @dataclass(frozen=True)
-class Skin:
+class Body:
     """A sitter's true surface in millimetres, closed over the mouth, and which of its triangles is what.
 
     Attributes:
         vertices, triangles: (V, 3) mm, (F, 3).
         seen: (F,) bool, the visible surface.
-        kind: (F,) 0 skin, 1 mouth, 2 neck's cap, 3 hair, 4 eyeball, 5 an addition (teeth, cloth, table).
+        kind: (F,) SKIN, MOUTH, NECK_CAP, HAIR, EYEBALL or ALIEN.
         home: (V, 3) neutral, model units.
         face: (V,) bool.
     """
@@ -87,28 +98,28 @@ class Skin:
     face: np.ndarray
 
     @staticmethod
-    def of(sitter: Sitter, membrane: bool = True) -> Skin:
+    def of(sitter: Sitter, membrane: bool = True) -> Body:
         """The sitter's; `membrane` spans the lips instead of the mouth's inside."""
         mm = sitter.mm_per_unit
         triangles, seen = sitter.triangles, sitter.seen.copy()
-        kind = np.where(sitter.cap, 2, np.where(sitter.bag, 1, 0))
+        kind = np.where(sitter.cap, NECK_CAP, np.where(sitter.bag, MOUTH, SKIN))
         for eye in sitter.eyes:
-            kind[np.isin(triangles[:, 0], eye.vertices)] = 4
+            kind[np.isin(triangles[:, 0], eye.vertices)] = EYEBALL
         if membrane and len(sitter.lips):
             keep = ~sitter.bag
             triangles = np.concatenate([triangles[keep], sitter.lips])
             seen = np.concatenate([seen[keep], np.ones(len(sitter.lips), bool)])
-            kind = np.concatenate([kind[keep], np.ones(len(sitter.lips), int)])
-        seen = seen | (kind == 2)
-        skin = Skin(mm * sitter.vertices, triangles, seen, kind, sitter.neutral, sitter.face)
+            kind = np.concatenate([kind[keep], np.full(len(sitter.lips), MOUTH)])
+        seen = seen | (kind == NECK_CAP)
+        body = Body(mm * sitter.vertices, triangles, seen, kind, sitter.neutral, sitter.face)
         if len(sitter.hair_triangles):
-            skin = skin.with_part(mm * sitter.hair_vertices, sitter.hair_triangles, 3, sitter.hair_vertices)
-        return skin
+            body = body.with_part(mm * sitter.hair_vertices, sitter.hair_triangles, HAIR, sitter.hair_vertices)
+        return body
 
-    def with_part(self, vertices: np.ndarray, triangles: np.ndarray, kind: int, home: np.ndarray | None = None) -> Skin:
+    def with_part(self, vertices: np.ndarray, triangles: np.ndarray, kind: int, home: np.ndarray | None = None) -> Body:
         """The union with another closed part (millimetres)."""
         start, n, m = len(self.vertices), len(vertices), len(triangles)
-        return Skin(
+        return Body(
             np.concatenate([self.vertices, vertices]),
             np.concatenate([self.triangles, triangles + start]),
             np.concatenate([self.seen, np.ones(m, bool)]),
@@ -116,6 +127,10 @@ class Skin:
             np.concatenate([self.home, np.full((n, 3), np.nan) if home is None else home]),
             np.concatenate([self.face, np.zeros(n, bool)]),
         )
+
+    def posed(self, vertices: np.ndarray) -> Body:
+        """The same with other vertices (V, 3) mm."""
+        return replace(self, vertices=vertices)
 
     def volume(self, box: np.ndarray, step: float, sigma: float) -> Volume:
         """Its field in a box (2, 3) mm, wide enough to be smoothed by `sigma`."""
@@ -137,11 +152,13 @@ class Skin:
         return Surface(
             vertices=vertices,
             triangles=triangles,
-            home=np.einsum("nc,ncx->nx", share, self.home[corners]),
+            home=np.nan_to_num(np.einsum("nc,ncx->nx", share, self.home[corners])),
             face=(share * self.face[corners]).sum(1) > 0.5,
-            mouth=kind == 1,
-            hair=kind == 3,
-            neck=kind == 2,
+            mouth=kind == MOUTH,
+            eye=kind == EYEBALL,
+            hair=kind == HAIR,
+            alien=kind == ALIEN,
+            neck=kind == NECK_CAP,
             foot=foot,
         )
 
@@ -166,15 +183,15 @@ def blended(volume: Volume, sigma: float, places: list[tuple[np.ndarray, float]]
     return volume.with_values(plain.values + weight * (other.values - plain.values))
 
 
-def meshed(skin: Skin, volume: Volume) -> Surface:
-    """The volume's surface as an even mesh with all that is known of it."""
+def meshed(body: Body, volume: Volume, pieces: int = 1) -> Surface:
+    """The volume's surface, its largest `pieces`, as an even mesh with all that is known of it."""
     vertices, triangles = volume.mesh()
-    triangles = triangles[components(triangles) == 0]
+    triangles = triangles[components(triangles) < pieces]
     used = used_vertices(triangles)
     place = np.full(len(vertices), -1)
     place[used] = np.arange(len(used))
     vertices, triangles = vertices[used], place[triangles]
-    return skin.surface(relaxed(vertices, triangles), triangles)
+    return body.surface(relaxed(vertices, triangles), triangles)
 
 
 def in_mask(home: np.ndarray, rng: np.random.Generator, size: float = 1.0) -> np.ndarray:
@@ -208,6 +225,63 @@ def _directions(count: int, rng: np.random.Generator) -> np.ndarray:
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
-def filled_from(known: np.ndarray, values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Values (N, ...) at the known place nearest to each of places (N, 3)."""
-    return values[cKDTree(known).query(places)[1]]
+@dataclass(frozen=True)
+class Shown:
+    """What a capture shows.
+
+    Attributes:
+        surface: Millimetres.
+        sigma_mm: Standard deviation of the smoothing.
+        sigma_eyes_mm: The same around eyes and lips.
+        gaze_visible: Eyeballs with their corneas are there to be seen.
+        lids_visible: Lids are: whether an eye is open can be seen.
+        scalp_bare: A scalp without hair was captured.
+        scalp_uncaptured: No scalp was captured.
+        how: Further facts, plain values.
+    """
+
+    surface: Surface
+    sigma_mm: float
+    sigma_eyes_mm: float
+    gaze_visible: bool = False
+    lids_visible: bool = True
+    scalp_bare: bool = False
+    scalp_uncaptured: bool = False
+    how: tuple[tuple[str, object], ...] = ()
+
+    def facts(self) -> dict:
+        """Everything but the surface."""
+        return {
+            "sigma_mm": self.sigma_mm,
+            "sigma_eyes_mm": self.sigma_eyes_mm,
+            "gaze_visible": self.gaze_visible,
+            "lids_visible": self.lids_visible,
+            "scalp_bare": self.scalp_bare,
+            "scalp_uncaptured": self.scalp_uncaptured,
+        } | dict(self.how)
+
+
+def eyes_and_lips(sitter: Sitter) -> list[tuple[np.ndarray, float]]:
+    """Centres (3,) and radii, mm, of the places that smoothing hits hardest."""
+    at, mm = sitter.moved_anchors, sitter.mm_per_unit
+    places = []
+    for side in ("left", "right"):
+        inner, outer = at[anchor_indices([f"eye_inner_{side}", f"eye_outer_{side}"])]
+        places.append((mm * (inner + outer) / 2, 26.0))
+    lips = at[anchor_indices(["lower_lip", "upper_lip", "mouth_corner_left", "mouth_corner_right"])]
+    places.append((mm * lips.mean(0), 34.0))
+    return places
+
+
+def ears_of(sitter: Sitter) -> list[tuple[np.ndarray, float]]:
+    """Centres (3,) and radii, mm, of the ears."""
+    at = sitter.anchors[[ANCHOR_NAMES.index(f"ear_back_{side}") for side in ("left", "right")]]
+    return [(sitter.mm_per_unit * (ear + [0.0, -0.01, 0.05]), 48.0) for ear in at]
+
+
+def mixed(volume, values: np.ndarray, places: list[tuple[np.ndarray, float]]):
+    """The volume with other values (X, Y, Z) around some places."""
+    weight = np.zeros(values.shape, dtype=np.float32)
+    for centre, radius in places:
+        weight = np.maximum(weight, smoothstep(2.5 * volume.near(centre, radius)))
+    return volume.with_values(volume.values + weight * (values - volume.values))

@@ -18,25 +18,33 @@ from scipy.spatial.transform import Rotation
 from headfield.frames import UNITS_IN_METRES
 from headfield.io.formats import RawGeometry
 from headfield.io.scan import clean
-from headfield.synth import capture_kinds
-from headfield.synth.capture_kinds import Shown
-from headfield.synth.capture_surface import strays_around
+from headfield.synth import capture_faces, capture_heads
+from headfield.synth.capture_surface import Shown, strays_around
 from headfield.synth.poses import GAZE, Pose, poses
 from headfield.synth.sitter import Sitter
 from headfield.types import ARKIT, Scan, Similarity
 
 KINDS: dict[str, Callable[[Sitter, np.random.Generator], Shown]] = {
-    "mask": capture_kinds.mask,
-    "closed": capture_kinds.closed,
-    "average": capture_kinds.average,
+    "mask": capture_faces.mask,
+    "closed": capture_heads.closed,
+    "average": capture_faces.average,
+    "phone-mesh": capture_faces.phone_mesh,
+    "smile": capture_faces.smile,
+    "bust": capture_heads.bust,
+    "photogrammetry": capture_heads.photogrammetry,
+    "phone-depth": capture_heads.phone_depth,
 }
 """Makers of the kinds of captures by name."""
 
 BLINDED = ("closed",)
 """Kinds whose eyes are closed."""
 
-LOOKING = ("photogrammetry", "smile", "phone-mesh", "bust")
+LOOKING = ("smile", "photogrammetry")
 """Kinds whose eyes look about, beside the table's poses."""
+
+
+UNITLESS = ("bust",)
+"""Kinds that never have a unit."""
 
 
 @cache
@@ -129,6 +137,7 @@ def hand_over(kind: str, sitter: Sitter, pose: Pose, shown: Shown, rng: np.rando
     settings = frozen_captures()
     surface = shown.surface
     unit = str(rng.choice(settings["units"]))
+    unit = "none" if kind in UNITLESS else unit
     with_triangles = bool(rng.random() < settings["triangles"])
     littered = rng.random() < settings["strays"]["share"]
     share = rng.uniform(settings["strays"]["least"], settings["strays"]["most"]) if littered else 0.0

@@ -63,6 +63,13 @@ class Sitter:
     hair_triangles: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), dtype=np.int64))
     facts: dict = field(default_factory=dict)
 
+    def cap_vertices(self) -> np.ndarray:
+        """Vertices where the neck ends: of its cap, or the lowest ones of a neck that is open."""
+        if self.cap.any():
+            return np.unique(self.triangles[self.cap])
+        height = self.neutral[:, 1]
+        return np.flatnonzero(height < height.min() + 0.12)
+
 
 def posed(person: Person, expression: np.ndarray) -> np.ndarray:
     """The skin's vertices (V, 3) of a person under an expression (52,), with eyeballs that turn; model frame."""
