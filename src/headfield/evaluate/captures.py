@@ -16,9 +16,11 @@ from headfield.evaluate.reading import (
     COLUMNS,
     FOUND_COLUMNS,
     SCALELESS,
+    WELL_MM,
     Action,
     actions_of,
     gaze_error,
+    nonzero,
     read_motion,
     read_weights,
 )
@@ -37,13 +39,10 @@ from headfield.synth.captures import Capture, capture, draw_expression, draw_pos
 from headfield.synth.identities import frozen
 from headfield.synth.poses import poses
 from headfield.synth.sitter import Sitter, posed, sitter_of
-from headfield.types import ARKIT, Mesh
+from headfield.types import Mesh
 
 FACE_POINTS = 20_000
 """Most points of the captured face that distances are taken at."""
-
-WELL_MM = 0.6
-"""A fit this near to the captured face must not be called poor."""
 
 
 SPLITS = {name: frozen()["released_counts"][name] for name in ("ict", "anny")}
@@ -199,8 +198,3 @@ def hair_claimed(sitter: Sitter, head: Mesh) -> dict[str, float]:
     distance, foot = skin.closest(over)
     offset = float(np.median(np.sign(((over - foot.points) * foot.normals).sum(1)) * distance)) * mm
     return {"scalp": offset, "true_scalp": float(offset <= FALSE_HAIR_MM)}
-
-
-def nonzero(weights: np.ndarray) -> dict[str, float]:
-    """Channels above 0.02 by name, rounded."""
-    return {name: round(float(weight), 3) for name, weight in zip(ARKIT, weights) if weight > 0.02}

@@ -79,6 +79,10 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
     """
     if protocol.kind == "outsiders":
         return run_outsider(protocol, family, index, settings)
+    if protocol.kind == "real":
+        from headfield.evaluate.real import run_real
+
+        return run_real(protocol, family, index, settings)
     if protocol.kind == "capture":
         from headfield.evaluate.captures import run_capture
 

@@ -16,6 +16,12 @@ FALSE_HAIR_MM = 5.0
 RIGHT_MM = 5.0
 """A placement is right when the face anchors lie this near to the true ones on average."""
 
+REAL = (
+    "average_f18", "average_f66", "average_m26", "average_m56", "man_with_shirt",
+    "mask_03", "mask_07", "mask_20", "mask_33", "mask_41",
+)  # fmt: skip
+"""The captures of real people at hand, by file name; the same in both splits."""
+
 METHODS = {"ours": "fit", "mean": "mean head (z = 0)", "pca": "PCA, same training heads"}
 """Everything is measured three times: the fit, and the two trivial answers to the same points."""
 
@@ -50,7 +56,7 @@ class Protocol:
         title: One line.
         people: (family, how many in the test split).
         columns: What is measured; the first one orders the heads from best to worst.
-        kind: How a case is run: ``scan``, ``disentangled``, ``outsiders``, ``placement`` or ``capture``.
+        kind: How a case is run: ``scan``, ``disentangled``, ``outsiders``, ``placement``, ``capture`` or ``real``.
         hair: ``bald``, ``drawn`` or ``all``, see `truth.frozen_person`.
         scan: How heads are scanned; placement alternates the first with the second.
         pose: ``neutral``, ``drawn`` (the person's own random expressions) or ``smile``.
@@ -62,7 +68,7 @@ class Protocol:
     title: str
     people: tuple[tuple[str, int], ...]
     columns: tuple[Column, ...]
-    kind: Literal["scan", "disentangled", "outsiders", "placement", "capture"] = "scan"
+    kind: Literal["scan", "disentangled", "outsiders", "placement", "capture", "real"] = "scan"
     hair: str = "bald"
     scan: tuple[ScanKind, ...] = (FULL,)
     pose: str = "neutral"
@@ -237,6 +243,21 @@ PROTOCOLS: dict[str, Protocol] = {
         _capture("bust", "sculpted heads: blank or cut eyes, hair in relief, parts broken off", 0.7, 0.92),
         _capture("photogrammetry", "bumpy heads with hair as a blob, shoulders and a table", 0.7, 0.96),
         _capture("phone-depth", "one side, in steps of 1-3 mm, with flying edges", 1.0, 0.92),
+        Protocol(
+            "captures-real",
+            "ten real captures, two turns each, in any unit",
+            tuple((name, 2) for name in REAL),
+            (
+                Column("captured", "scan to head, median mm"),
+                Column("right", "upright (within 15 degrees) and in the right unit, share", 1.0, True, True),
+                Column("turned", "rotation off by, degrees"),
+                Column("unit", "right unit, share", share=True, at_least=True),
+                Column("false_neutral", "all are neutral: sum of weights but blink", 0.2, statistic="p90"),
+                Column("poor", "fits within 0.6 mm that are called poor", 0.03, share=True),
+            ),
+            kind="real",
+            expression="auto",
+        ),
     )
 }
 """All tests by name. Frozen before the first training; the test split runs last."""

@@ -16,6 +16,9 @@ from headfield.synth.gaze import direction_of
 from headfield.synth.poses import Group, Pose, groups
 from headfield.types import ARKIT
 
+WELL_MM = 0.6
+"""A fit this near to the captured face must not be called poor."""
+
 ACTIVE_WEIGHT, ACTIVE_MM = 0.25, 1.0
 """A group counts from this weight on, when it moves the surface by this much."""
 
@@ -167,6 +170,11 @@ def gaze_error(expression: np.ndarray, read: np.ndarray) -> float:
         cosine = direction_of(side, expression) @ direction_of(side, np.asarray(read, dtype=float))
         angles.append(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
     return float(np.mean(angles))
+
+
+def nonzero(weights: np.ndarray) -> dict[str, float]:
+    """Channels above 0.02 by name, rounded."""
+    return {name: round(float(weight), 3) for name, weight in zip(ARKIT, weights) if weight > 0.02}
 
 
 FOUND_COLUMNS = ("acted", "one_sided", "single", "closed_read", "open_read")

@@ -243,6 +243,11 @@ def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path,
 
 def _true_head(protocol: Protocol, options, case: tuple[str, int]):
     """Scan, mesh to show, truth to measure to (None: the mesh itself), millimetres per unit of the truth's frame."""
+    if protocol.kind == "real":
+        from headfield.evaluate.real import make_real
+
+        real = make_real(*case)
+        return real.observed, real.mesh, None, real.mm_per_scan_unit / real.observed.truth.scale
     if protocol.kind == "capture":
         from headfield.evaluate.captures import make_capture
 
