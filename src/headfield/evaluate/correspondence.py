@@ -45,7 +45,7 @@ def carry(points: np.ndarray, source: Fit, target: Fit) -> np.ndarray:
     placed = source.placement.apply(points)
     if source.expression.any():
         with torch.no_grad():
-            placed = model.to_canonical(model_points(model, placed)[None], source.codes())[0][0].double().numpy()
+            placed = model.to_canonical(model_points(model, placed)[None], source.codes())[0][0].double().cpu().numpy()
     ours, theirs = model_anchors(model, source.identity), model_anchors(model, target.identity)
     moved = placed + RBFInterpolator(ours, theirs - ours, kernel="linear", degree=1)(placed)
     _, foot = Target(mesh_of(model, target.codes(neutral=True), RESOLUTION)).closest(moved)
