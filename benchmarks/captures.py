@@ -6,7 +6,7 @@
 Each kind is `headfield evaluate --protocol captures-KIND` with its own folder under --out; `real` are the ten captures
 of real people, two turns each. --again measures the fits that are there once more, without fitting (after a change of
 what is measured). --wrap adds correspondence between real captures that share a topology: through a fit of each, and
-through ICT-FaceKit's template wrapped round each. --sheet writes one row of pictures of each kind: three scans.
+through ICT-FaceKit's template wrapped round each. --sheet writes scans.png, a row of two scans of each kind.
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ def main() -> None:
     asked = parser.parse_args()
     options = Options(model=asked.model, split=asked.split, limit=asked.limit)
     if asked.sheet:
-        for kind in asked.kinds:
-            sheet(kind, asked.split, asked.out)
+        sheet(asked.kinds, asked.split, asked.out / "scans.png")
         return
     results: dict[str, list[CaseResult]] = {}
     for kind in asked.kinds:
@@ -111,7 +110,8 @@ def measure_again(protocol: Protocol, folder: Path, options: Options) -> None:
         if protocol.kind == "real":
             values, more = real_values(make_real(*case), found, bool(fit_facts(found)["refused"])), {}
         else:
-            values, more = measured(make_capture(protocol.capture, options.split, *case), found, model, options)
+            made = make_capture(protocol.capture, options.split, *case, protocol.pose == "neutral")
+            values, more = measured(made, found, model, options)
         new = CaseResult(old.name, {name: {"ours": value} for name, value in values.items()}, old.facts | more)
         write_json(path, asdict(new))
     cases = protocol.cases(options.split, options.limit)
@@ -120,8 +120,8 @@ def measure_again(protocol: Protocol, folder: Path, options: Options) -> None:
         write_report(protocol, options, cases, done, folder, 0.0)
 
 
-def sheet(kind: str, split: str, out: Path, count: int = 3, size: int = 360) -> None:
-    """A row of scans of one kind, from the front and aside, in the sitter's own frame."""
+def sheet(kinds: list[str], split: str, path: Path, count: int = 2, size: int = 300) -> None:
+    """A row of scans of each kind, from the front and aside, in the sitter's own frame, without strays."""
     from headfield.evaluate.captures import make_capture
     from headfield.evaluate.real import make_real
     from headfield.surface.sheet import contact_sheet, write_png
@@ -129,18 +129,20 @@ def sheet(kind: str, split: str, out: Path, count: int = 3, size: int = 360) -> 
     from headfield.types import Mesh
 
     images, labels = [], []
-    for case in PROTOCOLS[PREFIX + kind].cases(split, count):
-        if kind == "real":
-            mesh, label = make_real(*case).mesh, case[0]
-        else:
-            made = make_capture(kind, split, *case).capture
-            mesh = Mesh(made.shown.surface.vertices, made.shown.surface.triangles)
-            label = f"{made.sitter.name}: {made.pose.name}"
-        for view in ("front", "three_quarter"):
-            images.append(render(mesh, view=view, size=size, occlusion_rays=4))
-            labels.append(label)
-    out.mkdir(parents=True, exist_ok=True)
-    write_png(contact_sheet(images, 2 * count, labels, f"captures: {kind}"), out / f"scans_{kind}.png")
+    for kind in kinds:
+        for case in PROTOCOLS[PREFIX + kind].cases(split, count):
+            if kind == "real":
+                mesh, label = make_real(*case).mesh, case[0]
+            else:
+                protocol = PROTOCOLS[PREFIX + kind]
+                made = make_capture(protocol.capture, split, *case, protocol.pose == "neutral").capture
+                mesh = Mesh(made.shown.surface.vertices, made.shown.surface.triangles)
+                label = f"{kind}: {made.sitter.family}, {made.pose.name}"
+            for view in ("front", "three_quarter"):
+                images.append(render(mesh, view=view, size=size, occlusion_rays=4))
+                labels.append(label)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(contact_sheet(images, 2 * count, labels), path, colours=128)
 
 
 if __name__ == "__main__":

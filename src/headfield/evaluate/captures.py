@@ -74,10 +74,11 @@ def stream(kind: str, split: str, family: str, index: int) -> np.random.Generato
     return np.random.default_rng([frozen()["seed"], *words, index])
 
 
-def make_capture(kind: str, split: str, family: str, index: int) -> CaptureCase:
-    """A case, the same whenever it is made."""
+def make_capture(kind: str, split: str, family: str, index: int, neutral: bool = False) -> CaptureCase:
+    """A case, the same whenever it is made; `neutral` holds the face still (closed eyes stay closed)."""
     rng = stream(kind, split, family, index)
     pose = draw_pose(kind, rng)
+    pose = poses()["neutral"] if neutral else pose
     expression = draw_expression(kind, pose, rng)
     number = list(frozen_captures()["poses"]).index(kind) * people(kind, split)[family] + index
     if family in SPLITS:
@@ -97,7 +98,7 @@ def run_capture(protocol: Protocol, family: str, index: int, settings: Settings)
     Raises:
         HeadfieldError: It could not be fitted at all.
     """
-    case = make_capture(protocol.capture, settings.split, family, index)
+    case = make_capture(protocol.capture, settings.split, family, index, protocol.pose == "neutral")
     model = load(settings.model)
     begin = time.perf_counter()
     found = fit(case.capture.scan, model, expression=protocol.expression, refuse=False)

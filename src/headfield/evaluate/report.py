@@ -251,7 +251,7 @@ def _true_head(protocol: Protocol, options, case: tuple[str, int]):
     if protocol.kind == "capture":
         from headfield.evaluate.captures import make_capture
 
-        taken = make_capture(protocol.capture, options.split, *case).capture
+        taken = make_capture(protocol.capture, options.split, *case, protocol.pose == "neutral").capture
         shown = Mesh(taken.sitter.vertices, taken.sitter.triangles)
         return Observed(taken.scan, taken.model_from_scan, taken.unit), shown, None, taken.sitter.mm_per_unit
     if protocol.kind == "outsiders":

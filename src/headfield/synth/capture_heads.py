@@ -7,6 +7,7 @@ import numpy as np
 from headfield.frames import anchor_indices
 from headfield.synth.capture_surface import (
     ALIEN,
+    NECK_CAP,
     Body,
     Shown,
     Surface,
@@ -59,6 +60,14 @@ def _cap(home: np.ndarray, above: np.ndarray, rng: np.random.Generator) -> np.nd
     rim = np.exp(-(((above - 0.02) / 0.012) ** 2))
     folds = np.maximum(relief(home * [1.0, 0.35, 1.0], 12, 40, rng, 12) - 1.2, 0)
     return edge * (rng.uniform(0.6, 1.6) + 0.5 * rim + 0.5 * folds + 0.4 * relief(home, 30, 90, rng))
+
+
+def clean(sitter: Sitter, rng: np.random.Generator) -> Shown:
+    """The head itself, as its family makes it: what reading can reach when nothing is in the way."""
+    body = Body.of(sitter, membrane=False)
+    shown = body.triangles[body.seen & (body.kind != NECK_CAP)]
+    surface = body.surface(body.vertices, shown).kept(np.ones(len(body.vertices), dtype=bool), largest=False)
+    return Shown(surface, 0.0, 0.0, gaze_visible=True, scalp_bare=True)
 
 
 def bust(sitter: Sitter, rng: np.random.Generator) -> Shown:

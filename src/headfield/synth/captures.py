@@ -33,15 +33,19 @@ KINDS: dict[str, Callable[[Sitter, np.random.Generator], Shown]] = {
     "bust": capture_heads.bust,
     "photogrammetry": capture_heads.photogrammetry,
     "phone-depth": capture_heads.phone_depth,
+    "clean": capture_heads.clean,
 }
 """Makers of the kinds of captures by name."""
 
 BLINDED = ("closed",)
 """Kinds whose eyes are closed."""
 
-LOOKING = ("smile", "photogrammetry")
+LOOKING = ("smile", "photogrammetry", "clean")
 """Kinds whose eyes look about, beside the table's poses."""
 
+
+TIDY = ("clean",)
+"""Kinds that stand upright, in millimetres, and say so; with triangles and without strays."""
 
 UNITLESS = ("bust",)
 """Kinds that never have a unit."""
@@ -56,7 +60,7 @@ def frozen_captures() -> dict:
 def people(kind: str, split: str) -> dict[str, int]:
     """Family -> how many heads of a split are captured in a kind."""
     settings = frozen_captures()
-    return settings["people_who_pose" if kind in settings["posing"] else "people"][split]
+    return settings["people_of"].get(kind, settings["people"])[split]
 
 
 @dataclass(frozen=True)
@@ -137,13 +141,15 @@ def hand_over(kind: str, sitter: Sitter, pose: Pose, shown: Shown, rng: np.rando
     settings = frozen_captures()
     surface = shown.surface
     unit = str(rng.choice(settings["units"]))
-    unit = "none" if kind in UNITLESS else unit
+    unit = "none" if kind in UNITLESS else "mm" if kind in TIDY else unit
     with_triangles = bool(rng.random() < settings["triangles"])
     littered = rng.random() < settings["strays"]["share"]
     share = rng.uniform(settings["strays"]["least"], settings["strays"]["most"]) if littered else 0.0
     metres = rng.uniform(np.log(2e-4), np.log(5.0)) if unit == "none" else np.log(UNITS_IN_METRES[unit])
     quaternion = rng.standard_normal(4)
     turn = Rotation.from_quat(quaternion / np.linalg.norm(quaternion)).as_matrix()
+    if kind in TIDY:
+        share, turn, with_triangles = 0.0, np.eye(3), True
     scale = 1e-3 / float(np.exp(metres))  # scan units per millimetre
     scan_from_mm = Similarity(turn, scale * rng.uniform(-500, 500, 3), scale)
     points = surface.vertices
@@ -154,7 +160,8 @@ def hand_over(kind: str, sitter: Sitter, pose: Pose, shown: Shown, rng: np.rando
     if with_triangles and len(surface.triangles):
         triangles = np.argsort(order)[surface.triangles]
         triangles = triangles[rng.permutation(len(triangles))]
-    scan = clean(RawGeometry(scan_from_mm.apply(points)[order], triangles), f"{kind}-{sitter.name}")  # as from a file
+    raw = RawGeometry(scan_from_mm.apply(points)[order], triangles)
+    scan = clean(raw, f"{kind}-{sitter.name}", units="mm" if kind in TIDY else None)  # as from a file
     model_from_mm = Similarity(scale=1.0 / sitter.mm_per_unit)
     facts = {
         "kind": kind,
