@@ -8,6 +8,7 @@ from headfield.frames import anchor_indices
 from headfield.synth.capture_surface import (
     ALIEN,
     NECK_CAP,
+    VERY_FAR_MM,
     Body,
     Shown,
     Surface,
@@ -41,7 +42,7 @@ def closed(sitter: Sitter, rng: np.random.Generator) -> Shown:
         smooth = mixed(smooth, bridged.values, ears)
     else:
         smooth = mixed(smooth, volume.smoothed(coarse).values, ears)
-    surface = meshed(body, smooth)
+    surface = meshed(body, smooth, reach=VERY_FAR_MM)
     surface = surface.kept(~surface.neck & (surface.home[:, 1] > rng.uniform(-0.55, -0.40)))
     above = scalp(surface.home)
     if capped:
@@ -82,7 +83,7 @@ def bust(sitter: Sitter, rng: np.random.Generator) -> Shown:
     broken = str(rng.choice(["nothing", "nose", "ear", "chin"], p=[0.4, 0.3, 0.2, 0.1]))
     if broken != "nothing":
         volume = _broken(volume, broken, sitter, rng)
-    surface = meshed(body, volume)
+    surface = meshed(body, volume, reach=VERY_FAR_MM)
     gone = np.linalg.norm(surface.foot - surface.vertices, axis=1) > 1.0 + 1.5 * sigma
     above = np.where(surface.alien, -1.0, scalp(surface.home))
     grown = smoothstep((above + 0.02 * relief(surface.home, 40, 120, rng)) / 0.03)

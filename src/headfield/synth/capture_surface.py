@@ -20,6 +20,11 @@ SKIN, MOUTH, NECK_CAP, HAIR, EYEBALL, ALIEN = range(6)
 BAND = 2.5
 """Distances are known to so many standard deviations of the widest smoothing."""
 
+FAR_MM = 8.0
+"""No smoothing moves a surface so far; ears are bridged over, and parts broken off, at most `VERY_FAR_MM` deep."""
+
+VERY_FAR_MM = 16.0
+
 _HAIRLINE = np.array([(0, 0.37), (45, 0.33), (70, 0.20), (85, 0.13), (105, 0.11), (130, -0.06), (180, -0.22)])
 """Height of the hairline (model units) by the angle from the front, degrees."""
 
@@ -183,15 +188,23 @@ def blended(volume: Volume, sigma: float, places: list[tuple[np.ndarray, float]]
     return volume.with_values(plain.values + weight * (other.values - plain.values))
 
 
-def meshed(body: Body, volume: Volume, pieces: int = 1) -> Surface:
-    """The volume's surface, its largest `pieces`, as an even mesh with all that is known of it."""
+def meshed(body: Body, volume: Volume, pieces: int = 1, reach: float = FAR_MM) -> Surface:
+    """The volume's surface as an even mesh with all that is known of it.
+
+    Args:
+        body, volume: Of one sitter.
+        pieces: How many of its largest pieces are kept.
+        reach: What lies farther from the true surface, mm, is a wall that nobody sees: an open mouth's, at its end.
+    """
     vertices, triangles = volume.mesh()
     triangles = triangles[components(triangles) < pieces]
     used = used_vertices(triangles)
     place = np.full(len(vertices), -1)
     place[used] = np.arange(len(used))
     vertices, triangles = vertices[used], place[triangles]
-    return body.surface(relaxed(vertices, triangles), triangles)
+    surface = body.surface(relaxed(vertices, triangles), triangles)
+    near = np.linalg.norm(surface.foot - surface.vertices, axis=1) <= reach
+    return surface if near.all() else surface.kept(near, largest=pieces == 1)
 
 
 def in_mask(home: np.ndarray, rng: np.random.Generator, size: float = 1.0) -> np.ndarray:

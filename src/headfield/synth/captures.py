@@ -133,7 +133,8 @@ def capture(kind: str, sitter: Sitter, pose: Pose, rng: np.random.Generator) -> 
         pose: Which pose of the table it is.
         rng: Source of randomness; the same state gives the same capture.
     """
-    return hand_over(kind, sitter, pose, KINDS[kind](sitter, rng), rng)
+    shape, rest = rng.spawn(2)  # turn and unit do not hang on how many vertices the shape has
+    return hand_over(kind, sitter, pose, KINDS[kind](sitter, shape), rest)
 
 
 def hand_over(kind: str, sitter: Sitter, pose: Pose, shown: Shown, rng: np.random.Generator) -> Capture:

@@ -121,15 +121,17 @@ def _band(vertices, triangles, origin, step: float, shape: tuple[int, ...], clip
 
 
 def _flooded(values: np.ndarray, clip: float) -> np.ndarray:
-    """Values outside the band: the clip, positive where the border's free space reaches, else negative; voids that
-    it does not reach are filled."""
-    label, _ = ndimage.label(~(values <= 0))
-    border = np.concatenate([label[[0, -1]].ravel(), label[:, [0, -1]].ravel(), label[:, :, [0, -1]].ravel()])
-    counts = np.bincount(border[border > 0], minlength=2)
-    counts[0] = 0
-    free = label == counts.argmax()
-    known = np.where(np.isnan(values), clip, np.abs(values))
-    return np.where(free, known, np.where(values <= 0, values, -known)).astype(np.float32)
+    """Values outside the band (NaN): the clip, with the sign of the nearest place in it; and voids that do not reach
+    out of the band are filled."""
+    unknown = np.isnan(values)
+    if unknown.any():
+        nearest = ndimage.distance_transform_edt(unknown, return_distances=False, return_indices=True)
+        values = np.where(unknown, np.copysign(clip, values[tuple(nearest)]), values)
+    label, count = ndimage.label(values > 0)
+    reach = ndimage.maximum(values, label, np.arange(count + 1)) if count else np.zeros(1)
+    reach = np.asarray(reach)
+    void = (reach < clip)[label] & (values > 0)
+    return np.where(void, -values, values).astype(np.float32)
 
 
 def relaxed(vertices: np.ndarray, triangles: np.ndarray, rounds: int = 3) -> np.ndarray:
