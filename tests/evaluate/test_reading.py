@@ -59,6 +59,10 @@ def test_emotions_are_counted_by_group_and_channels_of_a_group_stand_for_each_ot
 
 
 def test_what_cannot_be_seen_is_not_asked_for():
+    true, actions = played("wink_right")
+    squint = weights(cheekSquintRight=0.6)
+    assert read_weights(poses()["wink_right"], true, actions, squint, True)["one_sided"] == 0.5
+    assert read_weights(poses()["wink_right"], true, actions, squint, False)["one_sided"] == 1.0
     true, actions = played("one_brow_left")
     still = {name: Action(a.group, a.weight, 0.4) for name, a in actions.items()}
     assert np.isnan(read_weights(poses()["one_brow_left"], true, still, weights(), True)["one_sided"])

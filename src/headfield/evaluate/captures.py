@@ -19,6 +19,7 @@ from headfield.evaluate.reading import (
     WELL_MM,
     Action,
     actions_of,
+    asked,
     gaze_error,
     nonzero,
     read_motion,
@@ -43,7 +44,6 @@ from headfield.types import Mesh
 
 FACE_POINTS = 20_000
 """Most points of the captured face that distances are taken at."""
-
 
 SPLITS = {name: frozen()["released_counts"][name] for name in ("ict", "anny")}
 """Families of the frozen population, and how many people each split of them holds."""
@@ -139,8 +139,8 @@ def measured(case: CaptureCase, found: Fit, model, settings: Settings) -> tuple[
     verdict = getattr(getattr(found, "verdict", None), "level", None)
     if verdict is not None and values["placed"] and values["captured"] <= WELL_MM:
         values["poor"] = float(verdict == "poor")
-    asked = {name: [a.weight, a.moves_mm, a.group.weight(read)] for name, a in case.actions.items() if a.active}
-    return values, {"verdict": verdict, "asked": asked, "true": nonzero(sitter.expression), "read": nonzero(read)}
+    were = {n: [a.weight, a.moves_mm, a.group.weight(read)] for n, a in case.actions.items() if asked(a, lids)}
+    return values, {"verdict": verdict, "asked": were, "true": nonzero(sitter.expression), "read": nonzero(read)}
 
 
 def worthless(name: str, value: float) -> float:

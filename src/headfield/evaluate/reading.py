@@ -84,6 +84,11 @@ def actions_of(
     return found
 
 
+def asked(action: Action, lids_visible: bool) -> bool:
+    """Whether a reading is asked for an action: it is active, and can be seen."""
+    return action.active and (lids_visible or not action.group.lids)
+
+
 def read_weights(
     pose: Pose, expression: np.ndarray, actions: dict[str, Action], read: np.ndarray, lids_visible: bool
 ) -> dict[str, float]:
@@ -94,13 +99,13 @@ def read_weights(
         expression: (52,) true weights.
         actions: From `actions_of`.
         read: (52,) weights of the fit.
-        lids_visible: Whether lids can be judged.
+        lids_visible: Whether lids can be judged; else their groups are not asked for.
     Returns:
         ``acted``, ``one_sided``, ``single``: shares of active groups found; ``false_neutral``, ``false``: sums of what
         was read and is not there; ``symmetric``: largest difference of the sides; ``closed_read``, ``open_read``.
     """
     values = dict.fromkeys(COLUMNS, np.nan)
-    active = {name: action for name, action in actions.items() if action.active}
+    active = {name: action for name, action in actions.items() if asked(action, lids_visible)}
     found = {name: action.group.weight(read) >= FOUND * action.weight for name, action in active.items()}
     if found and pose.kind in ("emotion", "viseme"):
         values["acted"] = float(np.mean(list(found.values())))

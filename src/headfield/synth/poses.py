@@ -45,12 +45,14 @@ class Group:
         channels: Indices into ARKIT.
         anchors: Names of the anchors that it moves.
         mirror: Name of the group on the other side; its own in the middle.
+        lids: It moves nothing but lids: where they are smoothed away it cannot be seen.
     """
 
     name: str
     channels: np.ndarray
     anchors: tuple[str, ...]
     mirror: str
+    lids: bool = False
 
     def weight(self, expression: np.ndarray) -> float:
         """The summed weight of the group's channels in an expression (52,)."""
@@ -79,6 +81,12 @@ def poses() -> dict[str, Pose]:
 def groups() -> dict[str, Group]:
     """All groups by name."""
     return {
-        name: Group(name, np.array([ARKIT.index(c) for c in row["channels"]]), tuple(row["anchors"]), row["mirror"])
+        name: Group(
+            name,
+            np.array([ARKIT.index(channel) for channel in row["channels"]]),
+            tuple(row["anchors"]),
+            row["mirror"],
+            row.get("lids", False),
+        )
         for name, row in _table()["groups"].items()
     }
