@@ -21,7 +21,7 @@ from headfield.fit.normal_equations import Cloud, field_values, model_anchors
 from headfield.fit.options import FitOptions, checked
 from headfield.fit.placement import Placement, millimetres_per_unit, size_log_of
 from headfield.fit.placing import Placed, place_head, surface_points
-from headfield.fit.problem import View
+from headfield.fit.problem import View, expression_space
 from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
 from headfield.fit.shoulders import on_body
 from headfield.fit.solver import Solution, solve
@@ -172,6 +172,12 @@ def _around_head(surface: np.ndarray, placement: Placement, box: np.ndarray) -> 
     return np.flatnonzero(((placed > box[0] - 0.05) & (placed < box[1] + 0.05)).all(axis=1))
 
 
+def at_rest(model) -> np.ndarray:
+    """What may move (E,) of a face that is said to be neutral: its lids and eyeballs."""
+    space = expression_space(model)
+    return space.mask("blink") | space.mask("gaze")
+
+
 def _without_growths(
     model, views: list[View], around: list[np.ndarray], solution: Solution
 ) -> tuple[list[View], bool]:
@@ -190,7 +196,7 @@ def _without_growths(
 def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: FitOptions, tell) -> Fit:
     box, mean = np.asarray(model.box, dtype=float), mean_field_of(model)
     views, around = [], []
-    for scan, item in zip(scans, placed):
+    for number, (scan, item) in enumerate(zip(scans, placed)):
         index = _around_head(item.surface, item.placement, box)
         if len(index) < 50:
             raise ScanError(f"{scan.name}: only {len(index)} points lie around the head that was found.")
@@ -200,7 +206,8 @@ def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: F
         cloud = Cloud.of(head[thin(head, options.points, options.seed)], options.seed)
         if options.solver.hair:
             cloud = replace(cloud, empty=empty_places(near, item.placement.similarity))
-        views.append(view_of(model, cloud, item.placement))
+        view = view_of(model, cloud, item.placement)
+        views.append(replace(view, free=at_rest(model)) if number in (options.neutral or ()) else view)
     label, prior = best_component(model, views, options.solver)
     solver = replace(options.solver, expression=options.expression, hair=options.solver.hair and label != BARE)
     if options.method == "adam":
