@@ -181,6 +181,7 @@ def test_paths_inside_stay_inside(tmp_path):
 def test_expression_names():
     assert expression_of("1_neutral") == "neutral"
     assert expression_of("Anna neutral 02", "Anna") == "neutral"
+    assert expression_of("1_non-neutral") == "non_neutral"
     assert expression_of("014_jaw_left", "014") == "jaw_left"
     assert expression_of("scan_0003") is None
     assert expression_of("anna", "anna") is None

@@ -217,7 +217,7 @@ def test_a_symmetric_head_is_nearer_to_its_mirror_image(people, places):
     def uneven(head):
         return np.abs(head.signed_distance(places) - head.mirrored().signed_distance(places)).mean()
 
-    assert uneven(symmetrise(people[0])) < 0.8 * uneven(people[0])
+    assert uneven(symmetrise(people[0])) < 0.95 * uneven(people[0])  # 0.73
 
 
 def test_a_mirrored_head_is_edited_on_the_side_that_is_named(people):
