@@ -17,13 +17,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from headfield.evaluate.truth import frozen_person, millimetres
+from headfield.fit.clean import clean
 from headfield.fit.evidence import FACE_PARTS
-from headfield.fit.face_finder import Proposal, propose
+from headfield.fit.face_finder import Proposal, face_network, propose
 from headfield.fit.run import surface_points
 from headfield.io.scan import read_scan
+from headfield.nn.face_net import FACE_MIDDLE, FACE_REACH, SIZE
+from headfield.nn.point_views import view_points
 from headfield.synth.face_clouds import egg_faced, ragged_rim
 from headfield.synth.not_faces import draw_thing
 from headfield.synth.scanner import SKIN, HeadTruth, ScanOptions, scan_head
@@ -150,6 +154,34 @@ def real(folder: Path, turns: int) -> None:
         print(f"{path.stem}: " + "; ".join(told), flush=True)
 
 
+def picture(path: Path) -> None:
+    """One scan of each kind: as it lies in its file, and as the best proposal places it: normals, which cells are face,
+    and where on a head they lie (x, y, z of the model frame as red, green, blue)."""
+    rows = []
+    for kind in KINDS:
+        points, _, _, _ = scan_of(kind, "ict", 3)
+        points = points[clean(points, 7000).index]
+        middle, half = np.median(points, axis=0), np.percentile(np.ptp(points, axis=0), 100) / 2
+        placed = (propose(points)[0].similarity.apply(points) - FACE_MIDDLE) / FACE_REACH
+        both = [torch.from_numpy(cloud).float()[None] for cloud in ((points - middle) / half, placed)]
+        file, front = (view_points(cloud, SIZE) for cloud in both)
+        with torch.inference_mode():
+            maps = face_network()(front.pictures)
+        face = (torch.sigmoid(maps.face) * front.surface)[0].numpy().repeat(2, 0).repeat(2, 1)[..., None]
+        places = np.moveaxis((0.5 + maps.places[0]).clamp(0, 1).numpy(), 0, -1).repeat(2, 0).repeat(2, 1)
+        shown = [0.5 + 0.5 * np.moveaxis(views.pictures[0, :3].numpy(), 0, -1) for views in (file, front)]
+        rows.append(np.concatenate([*shown, face.repeat(3, -1), places * face], 1))
+    columns = np.concatenate(
+        [np.concatenate(rows[: len(rows) // 2 + 1], 0), _padded(rows[len(rows) // 2 + 1 :], rows)], 1
+    )
+    Image.fromarray((255 * columns.clip(0, 1)).astype(np.uint8)).resize(2 * np.array(columns.shape[1::-1])).save(path)
+
+
+def _padded(rows: list[np.ndarray], of: list[np.ndarray]) -> np.ndarray:
+    missing = len(of) // 2 + 1 - len(rows)
+    return np.concatenate([*rows, *[np.zeros_like(of[0])] * missing], 0)
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -157,8 +189,11 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=[*KINDS, *NOTHING])
     parser.add_argument("--real", type=Path)
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--picture", type=Path, help="write this PNG and nothing else")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    if given.picture:
+        return picture(given.picture)
     print("| scan | n | best right | of 5 right | face, mm (median / p90) | degrees | confidence p10 | s |")
     print("|---|---|---|---|---|---|---|---|")
     for kind in (kind for kind in given.kinds if kind in KINDS):
