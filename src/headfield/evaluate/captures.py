@@ -27,7 +27,7 @@ from headfield.evaluate.reading import (
 )
 from headfield.evaluate.sitters import outsider_sitter
 from headfield.evaluate.truth import frozen_person, scalp_mask
-from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.normal_equations import model_anchors
 from headfield.fit.result import Fit
 from headfield.fit.run import fit

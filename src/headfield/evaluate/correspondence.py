@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from headfield.evaluate.protocols import REAL
 from headfield.evaluate.real import real_frames, real_scan
-from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.normal_equations import model_anchors, model_points
 from headfield.fit.result import Fit
 from headfield.fit.run import fit

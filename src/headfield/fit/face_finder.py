@@ -28,8 +28,8 @@ _POINTS = 7000
 _FEWEST = 200
 """A cloud of fewer distinct points shows nothing."""
 
-_VIEWS = 42
-"""Directions from which the whole cloud is looked at, about 30 degrees apart."""
+_VIEWS = 24
+"""Directions from which the whole cloud is looked at, about 40 degrees apart: a face is known from within 60."""
 
 _QUARTERS = torch.tensor(
     [[[1.0, 0, 0], [0, 1, 0], [0, 0, 1]], [[0, -1, 0], [1, 0, 0], [0, 0, 1]], [[-1, 0, 0], [0, -1, 0], [0, 0, 1]],
@@ -126,7 +126,7 @@ def _cloud(points: np.ndarray, seed: int) -> tuple[torch.Tensor, Similarity, lis
 
 
 @cache
-def _network() -> FaceNet:
+def face_network() -> FaceNet:
     """The trained network, from the package."""
     from safetensors.torch import load_file
 
@@ -185,9 +185,9 @@ def _first_guesses(cloud: torch.Tensor, windows: list[Window]) -> list[Proposal]
     for middle, half in windows:
         views = view_points(((cloud - middle) / half) @ _directions().mT, SIZE).quarter_turns()
         rotations = (_QUARTERS[:, None] @ _directions()).flatten(0, 1)
-        glance = _network().glance(views.pictures.to(memory_format=torch.channels_last))
+        glance = face_network().glance(views.pictures.to(memory_format=torch.channels_last))
         best = torch.topk(glance.shown, _LOOKS).indices
-        places, wanted, weights = _correspondences(views.take(best), _network().maps(glance.take(best)))
+        places, wanted, weights = _correspondences(views.take(best), face_network().maps(glance.take(best)))
         inner, agreement = _similarities(places, wanted, weights)
         likely = torch.sigmoid(glance.shown[best]) * agreement
         for row in torch.nonzero(likely > _LEAST)[:, 0].tolist():
@@ -206,7 +206,7 @@ def _seen_again(cloud: torch.Tensor, guesses: list[Proposal]) -> list[Proposal]:
     around = (placed - torch.from_numpy(FACE_MIDDLE).float()) / FACE_REACH
     seen = (around[None] @ turns.transpose(2, 3)).flatten(0, 1)
     pictures = view_points(seen, SIZE)
-    maps = _network()(pictures.pictures.to(memory_format=torch.channels_last))
+    maps = face_network()(pictures.pictures.to(memory_format=torch.channels_last))
     places, wanted, weights = _correspondences(pictures, maps)
     views, found = len(_AGAIN), len(guesses)
     places = places.view(views, found, -1, 3) @ turns  # back to the guess' own frame: what was turned by R, by R^T

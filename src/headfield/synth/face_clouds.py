@@ -116,13 +116,18 @@ def _without_face(points, normals, face, rng: np.random.Generator):
     if rng.random() < 0.4:
         keep = points[:, 2] < rng.uniform(-0.25, 0.0)
         return points[keep], normals[keep], face[keep]
+    return egg_faced(points), normals, face
+
+
+def egg_faced(points: np.ndarray) -> np.ndarray:
+    """Points (N, 3) of a head in the model frame with the face smoothed to an egg, as mannequins have it."""
     offset = points - _CENTRE
     radius = np.linalg.norm(offset, axis=1)
     x, y, z = (offset / radius[:, None]).T
     basis = np.stack([np.ones_like(x), x, y, z, x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1], 1)
     smooth = basis @ np.linalg.lstsq(basis[::20], radius[::20], rcond=None)[0]
     share = np.clip((points[:, 2] + 0.15) / 0.1, 0, 1)[:, None]
-    return points + share * (smooth / radius - 1)[:, None] * offset, normals, face
+    return points + share * (smooth / radius - 1)[:, None] * offset
 
 
 def ragged_rim(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:

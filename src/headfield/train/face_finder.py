@@ -1,6 +1,6 @@
 """Training of the network that finds faces in clouds of points.
 
-    python -m headfield.train.face_finder --out face-finder --people 340 --steps 4000
+    python -m headfield.train.face_finder --out face-finder --people 340 --steps 3000
 
 makes dense clouds of synthetic heads once (`heads.npz` in the folder; ICT-FaceKit and anny, training split), then draws
 scans from them and pictures of the scans, and writes `face_finder.safetensors`. One CPU thread, about half an hour;
@@ -39,7 +39,7 @@ class FaceFinderConfig:
     """Folder of heads, checkpoint and weights."""
     people: int = 340
     """Synthetic people, half of each family; two clouds of each."""
-    steps: int = 4000
+    steps: int = 3000
     """Steps of the optimiser."""
     batch: int = 64
     """Pictures of a step."""
