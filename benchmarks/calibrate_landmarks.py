@@ -21,7 +21,7 @@ from headfield.curate.face_map import calibrate
 from headfield.curate.landmarks import CLOSE, FACE, RING, TOLERANCE
 from headfield.curate.lift import fuse, robust_similarity, sight
 from headfield.curate.views import Subject, axes_around, camera_at
-from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.gate import FACE_PARTS
 from headfield.frames import ANCHOR_NAMES
 
 

@@ -142,7 +142,8 @@ def main() -> None:
                 ours, alone = both.T
                 print(f"| {area}{label} | {len(ours)} | {ours.mean():.2f} | {np.median(ours):.2f} | "
                       f"{np.percentile(ours, 90):.2f} | {alone.mean():.2f} |")
-    for key in ("seen", "kept_mm", "seam_step_mm", "seam_degrees", "inner_degrees", "seconds"):
+    seam = ("seam_step_mm", "inner_step_mm", "seam_degrees", "inner_degrees")
+    for key in ("seen", "kept_mm", *seam, "seconds"):
         values = [row[key] for row in rows]
         print(f"{key}: mean {np.mean(values):.2f}, median {np.median(values):.2f}, max {np.max(values):.2f}")
 

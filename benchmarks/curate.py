@@ -32,7 +32,7 @@ from headfield.curate.records import read_record
 from headfield.curate.report import write_report
 from headfield.curate.stages import placement_of
 from headfield.evaluate.truth import truth_of
-from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.gate import FACE_PARTS
 from headfield.io.store import Record, StoreWriter
 from headfield.surface.nearest import Target, sample_surface
 from headfield.surface.visibility import visible_triangles

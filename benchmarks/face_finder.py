@@ -20,8 +20,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from headfield.evaluate.truth import frozen_person, millimetres
-from headfield.fit.evidence import FACE_PARTS
 from headfield.fit.face_finder import Proposal, propose
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.run import surface_points
 from headfield.io.scan import read_scan
 from headfield.synth.face_clouds import ragged_rim

@@ -22,7 +22,7 @@ from raw_scans import RawScan, raw_scan
 from headfield.curate.align import align, face_finder
 from headfield.curate.landmarks import NoFaceError, find_landmarks
 from headfield.fit.clean import thin
-from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.mean_field import mean_field_of
 from headfield.fit.normal_equations import model_anchors
 from headfield.fit.run import find_head, fit

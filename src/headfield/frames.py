@@ -152,6 +152,27 @@ TURNING_ANCHORS = ("jaw_below_ear_left", "jaw_below_ear_right", "nape_left", "na
 """The anchors about whose mean a head turns: between the jaw's joints and the nape."""
 
 
+GAZE_RADIANS = float(np.radians(28.0))
+"""How far an eyeball turns sideways for a gaze channel of 1."""
+
+GAZE_PITCH = 0.8
+"""Up and down it turns this much of that."""
+
+
+def gaze_angles(side: str, inwards, outwards, up, down) -> tuple[np.ndarray, np.ndarray]:
+    """How an eyeball turns for its four gaze channels.
+
+    Args:
+        side: ``Left`` or ``Right``, the subject's.
+        inwards, outwards, up, down: Weights (...) of eyeLookIn, eyeLookOut, eyeLookUp, eyeLookDown of that side.
+    Returns:
+        Yaw about +y, positive towards the subject's left, and then pitch about +x, positive downwards (...), radians.
+    """
+    outward = 1.0 if side == "Left" else -1.0  # the subject's left is +x
+    yaw = GAZE_RADIANS * outward * (np.asarray(outwards) - np.asarray(inwards))
+    return yaw, GAZE_PITCH * GAZE_RADIANS * (np.asarray(down) - np.asarray(up))
+
+
 def turning_pivot(anchors: np.ndarray) -> np.ndarray:
     """The point (3,) that a head with these anchors (39, 3) turns about."""
     return np.asarray(anchors)[anchor_indices(TURNING_ANCHORS)].mean(axis=0)

@@ -95,6 +95,16 @@ def test_nothing_and_contradictions(refused, tmp_path):
     assert "no scans in this folder" in refused("folder")
     assert "give one folder" in refused("folder", "a.ply")
     assert "between 16 and 2048" in refused("a.ply", "--resolution", "3")
+    assert "--landmarks is for one scan" in refused("a.ply", "b.ply", "--landmarks", "marks.json")
+    assert "--crop is for one scan" in refused("a.ply", "b.ply", "--crop", "0 0 0 1 1 1")
+    assert "--crop '0 0 0 1 1'" in refused("a.ply", "--crop", "0 0 0 1 1")
+    assert "x0 < x1" in refused("a.ply", "--crop", "0 0 0 -1 1 1")
+    assert "--intrinsics is the camera of a depth map" in refused("a.ply", "--intrinsics", "camera.json")
+    assert "--depth-unit is for depth maps" in refused("a.ply", "--depth-unit", "m")
+    several = refused("a.ply", "b.ply", "--neutral-scan", "c.ply")
+    assert "--neutral-scan c.ply is no scan that was given: 1 a.ply, 2 b.ply" in several
+    assert "number" in refused("one/a.ply", "two/a.ply", "--neutral-scan", "a")
+    assert "--neutral-scan 3" in refused("a.ply", "b.ply", "--neutral-scan", "3")
 
 
 def test_output_is_checked_before_anything_is_read(headfield, tmp_path):
@@ -208,7 +218,7 @@ def _fit(headfield, tmp_path, name, *words, out="out") -> tuple[dict, str]:
 
 
 def _median(fit) -> float:
-    return fit["errors"]["scan_to_head_mm"]["median"]
+    return fit["scans"][0]["errors"]["scan_to_head_mm"]["median"]
 
 
 def test_points_without_faces_nan_and_inverted_normals(headfield, head, tmp_path):
@@ -222,7 +232,7 @@ def test_points_without_faces_nan_and_inverted_normals(headfield, head, tmp_path
     lines = [" ".join(f"{value:.5g}" for value in row) for row in table]
     (tmp_path / "a.ply").write_text(header.format(len(table)) + "end_header\n" + "\n".join(lines) + "\n")
     fit, text = _fit(headfield, tmp_path, "a.ply")
-    assert _median(fit) < 1.0 and fit["units"] == "mm"
+    assert _median(fit) < 1.0 and fit["scans"][0]["units"] == "mm"
     assert f"8 of {len(table):,} points were not finite" in text
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "fit.json", "fit.npz", "head.glb", "head.ply", "preview.png",
@@ -237,6 +247,14 @@ def test_two_heads_in_one_file(headfield, head, tmp_path):
     mesh = trimesh.load(tmp_path / "out" / "head.ply")
     gap = np.linalg.norm(mesh.vertices.mean(0) - head.vertices.mean(0))
     assert gap < 60, "the larger of the two is the one to fit"
+    low, high = second.min(0) - 20, second.max(0) + 20
+    box = " ".join(f"{value:.1f}" for value in (*low, *high))
+    fit, text = _fit(headfield, tmp_path, "two.ply", "--crop", box, out="other")
+    assert _median(fit) < 1.0 and f"{len(second):,} of {len(second) + len(head.vertices):,} points were kept" in text
+    mesh = trimesh.load(tmp_path / "other" / "head.ply")
+    assert np.linalg.norm(mesh.vertices.mean(0) - second.mean(0)) < 60
+    status, text, _ = headfield("doctor", "two.ply", "--crop", box)
+    assert status == 0 and f"{len(second):,}" in text and "bodies   1" in " ".join(text.split("  "))
 
 
 def test_wrong_units(refused, head, tmp_path):

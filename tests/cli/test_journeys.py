@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 from scipy.spatial import cKDTree
 
+from headfield.cli.fit import neutral_numbers
 from headfield.types import Similarity
 
 QUICK = ("--resolution", "48", "--expression", "neutral")
@@ -38,11 +40,11 @@ def test_fit_and_export(headfield, head, tmp_path):
     assert _names(tmp_path) == ["out", "scan.obj"] and _names(tmp_path / "out") == FILES
     assert "mm" in text and "head.ply" in text
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
-    assert fit["units"] == "mm" and np.shape(fit["placement"]) == (4, 4)
-    assert [scan["name"] for scan in fit["scans"]] == ["scan.obj"]
-    assert len(fit["identity"]) == 256 and len(fit["expression"]) == 52
+    (scan,) = fit["scans"]
+    assert scan["name"] == "scan.obj" and scan["units"] == "mm" and np.shape(scan["placement"]) == (4, 4)
+    assert len(fit["identity"]) == 256 and len(scan["expression"]) == 52
     assert {"read", "align", "solve", "mesh", "total"} <= set(fit["seconds"])
-    assert fit["errors"]["scan_to_head_mm"]["median"] < 1.0 and fit["errors"]["inliers"] > 0.9
+    assert scan["errors"]["scan_to_head_mm"]["median"] < 1.0 and scan["errors"]["inliers"] > 0.9
 
     surface = cKDTree(trimesh.sample.sample_surface(trimesh.Trimesh(head.vertices, head.triangles), 100_000, seed=0)[0])
     for name in ("head.ply", "head.glb"):
@@ -84,7 +86,7 @@ def test_depth_map(headfield, head, model, tmp_path):
     status, text, err = headfield("fit", "depth.npy", *words, *QUICK)
     assert status == 0, err
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
-    assert fit["units"] == "mm" and fit["errors"]["scan_to_head_mm"]["median"] < 1.5
+    assert fit["scans"][0]["units"] == "mm" and fit["scans"][0]["errors"]["scan_to_head_mm"]["median"] < 1.5
     mesh = trimesh.load(tmp_path / "out" / "head.ply")
     glb = trimesh.load(tmp_path / "out" / "head.glb", force="mesh")
     np.testing.assert_allclose(glb.bounds * 1000, mesh.bounds, rtol=1e-4, atol=0.05)  # --metres
@@ -111,7 +113,11 @@ def test_folder_is_a_batch_that_resumes(headfield, head, tmp_path):
     lines = (tmp_path / "out" / "summary.csv").read_text().splitlines()
     assert lines[0].startswith("scan,status") and lines[1].startswith("bad.ply,failed")
     assert lines[2].startswith("good.ply,done,mm") and "cannot be read as PLY" in text
-    before = os.stat(tmp_path / "out" / "good" / "fit.json").st_mtime_ns
+    told = tmp_path / "out" / "good" / "fit.json"
+    content = json.loads(told.read_text())  # as it was written before every scan had an entry of its own
+    (scan,) = content["scans"]
+    told.write_text(json.dumps(content | scan | {"scans": [{"name": scan["name"]}]}))
+    before = os.stat(told).st_mtime_ns
     _write(tmp_path / "scans" / "bad.ply", replace(head, vertices=head.vertices * 1e-3))
     status, text, err = headfield("fit", "scans", "--out", "out", *QUICK)
     assert status == 0, (text, err)
@@ -128,9 +134,19 @@ def test_several_scans_of_one_person(headfield, head, tmp_path):
     np.save(tmp_path / "b.npy", head.vertices[1::2] / 10)
     status, text, err = headfield("fit", "a.npy", "b.npy", "--out", "out", *QUICK)
     assert status == 0, err
+    rows = [line for line in text.splitlines() if line.lstrip().startswith(("a.npy ", "b.npy "))]
+    assert len(rows) == 2 and " mm " in rows[0] and " cm " in rows[1], "a row for each scan"
     assert _names(tmp_path / "out") == sorted([*FILES, "head_2.glb", "head_2.ply", "preview_2.png"])
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
     assert [scan["units"] for scan in fit["scans"]] == ["mm", "cm"]
+
+
+def test_neutral_scans_by_name_and_number():
+    paths = [Path("one/a.ply"), Path("b.obj"), Path("2.ply")]
+    assert neutral_numbers((), paths) is None and neutral_numbers(("none",), paths) == ()
+    for word in ("b", "b.obj", "2"):
+        assert neutral_numbers((word,), paths) == ((2,) if word == "2" else (1,)), "a name comes before a number"
+    assert neutral_numbers(("one/a.ply", "3", "a"), paths) == (0, 2)
 
 
 def test_sample(headfield, model, tmp_path):

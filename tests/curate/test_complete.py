@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from headfield.curate.complete import complete
+from headfield.curate.complete import complete, seam
+from headfield.fit import detail
+from headfield.fit.spline import fit_spline
 from headfield.models.release import load
 from headfield.surface.mesh_head import mesh_of
-from headfield.types import Codes
+from headfield.types import Codes, Mesh
 
 MM = 250.0
 
@@ -86,7 +89,51 @@ def test_table_torso_and_strays_leave_no_mark(frontal):
 
 def test_the_seam_has_neither_step_nor_kink(frontal):
     _, done = frontal
-    assert done.seam_step_mm < 0.6 and done.seam_degrees < 2 * done.inner_degrees + 2
+    # the scan's waves alone change by half a millimetre along an edge: the seen surface is the measure
+    assert done.seam_step_mm < 1.8 * done.inner_step_mm  # 1.13 to 1.14 over three seeds
+    assert done.seam_degrees < 1.35 * done.inner_degrees  # 0.88 to 1.00
+
+
+class _Torn:
+    """A correction that ends 3 mm beyond the points that it was made from."""
+
+    def __init__(self, points, *rest):
+        self.whole = spline = fit_spline(points, *rest)
+        known = np.zeros(spline.coefficients.shape, dtype=bool)
+        known[self._cell(points)] = True
+        self.near = distance_transform_edt(~known) * spline.spacing * MM < 3
+
+    def _cell(self, points):
+        cell = (points - self.whole.lower) / self.whole.spacing
+        return tuple(np.clip(cell, 0, np.array(self.whole.coefficients.shape) - 1).astype(int).T)
+
+    def value(self, points):
+        return self.whole.value(points) * self.near[self._cell(points)]
+
+    def gradient(self, points):
+        return self.whole.gradient(points) * self.near[self._cell(points)][:, None]
+
+
+def test_a_correction_that_stops_at_the_seam_is_told_by_the_fold(head, monkeypatch):
+    model, codes, mesh, points = head
+    proud = points + 0.008 * mesh.normals[cKDTree(mesh.vertices).query(points)[1]]  # by 2 mm
+    monkeypatch.setattr(detail, "fit_spline", _Torn)
+    done = complete(model, codes, proud[points[:, 2] > -0.15], mm_per_unit=MM, resolution=128)
+    assert done.seam_degrees > 2 * done.inner_degrees  # whole: 0.98 times
+
+
+@pytest.mark.parametrize("step, degrees", [(0.4, 0.0), (0.0, 20.0)])
+def test_steps_and_folds_are_measured_at_the_border_of_the_seen(step, degrees):
+    """A grid, seen up to a jagged border at x = 10, where it is moved further or folded about y."""
+    x, y = np.meshgrid(np.arange(21.0), np.arange(31.0), indexing="ij")
+    beyond, bent = np.maximum(x - 10, 0), np.radians(degrees)
+    places = np.stack([x - beyond + beyond * np.cos(bent), y, beyond * np.sin(bent)], axis=-1).reshape(-1, 3)
+    corner = (31 * np.arange(20)[:, None] + np.arange(30)).ravel()
+    halves = [[corner, corner + 31, corner + 32], [corner, corner + 32, corner + 1]]
+    seen = (x <= 10 - y % 2).ravel()
+    moved = 0.1 * np.minimum(x, 9).ravel() + step * ~seen
+    found = seam(Mesh(places, np.concatenate([np.stack(half, axis=1) for half in halves])), seen, moved)
+    assert np.allclose(found, [step, 0.1, degrees, 0.0], atol=1e-6)
 
 
 def test_hair_that_the_model_lacks_is_kept(head):

@@ -21,13 +21,13 @@ FACE = Column("face", "face", 1.0)
 
 
 def test_the_issue_s_rows_are_all_there():
-    assert set(PROTOCOLS) == {
+    assert {name for name in PROTOCOLS if not name.startswith("captures-")} == {
         "full-ict", "full-anny", "depth-bald", "depth-mixed", "haired", "posed", "disentangled", "outsiders",
         "placement",
     }  # fmt: skip
     counts = {name: len(protocol.cases("test")) for name, protocol in PROTOCOLS.items()}
     assert counts["full-ict"] == 100 and counts["full-anny"] >= 50 and counts["haired"] >= 50
-    assert counts["placement"] == 100 and counts["outsiders"] == 42
+    assert counts["placement"] == 100 and counts["outsiders"] == 38
     assert len(PROTOCOLS["full-ict"].cases("dev")) == 50
 
 

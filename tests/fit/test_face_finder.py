@@ -8,8 +8,8 @@ import pytest
 from safetensors import safe_open
 from scipy.spatial.transform import Rotation
 
-from headfield.fit.evidence import FACE_PARTS
 from headfield.fit.face_finder import propose
+from headfield.fit.gate import FACE_PARTS
 from headfield.frames import reference_anchors
 from headfield.io.scan import read_scan
 from headfield.types import Similarity

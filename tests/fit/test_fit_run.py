@@ -83,13 +83,14 @@ def test_a_fit_survives_its_file(fitted, tmp_path, stub):
     again = Fit.load(path, model=stub)
     assert (again.identity == result.identity).all()
     assert np.allclose(again.placement.matrix(), result.placement.matrix())
-    assert again.to_dict()["errors"]["scan_to_head_mm"]["mean"] == pytest.approx(
-        result.to_dict()["errors"]["scan_to_head_mm"]["mean"], rel=1e-5
-    )
+    before, after = (one.to_dict()["scans"][0]["errors"]["scan_to_head_mm"]["mean"] for one in (result, again))
+    assert after == pytest.approx(before, rel=1e-5)
     content = json.loads(json.dumps(result.to_dict()))
-    assert {"model", "units", "placement", "identity", "expression", "errors", "seconds"} <= set(content)
-    assert np.array(content["placement"]).shape == (4, 4)
-    assert set(content["errors"]["scan_to_head_mm"]) == {"mean", "median", "p90"}
+    assert {"model", "identity", "scans", "seconds", "evidence", "notes"} <= set(content)
+    of_scan = {"name", "units", "placement", "size_relative_to_adult", "expression", "errors"}
+    assert [set(scan) for scan in content["scans"]] == [of_scan] and not of_scan & set(content)
+    assert np.array(content["scans"][0]["placement"]).shape == (4, 4)
+    assert set(content["scans"][0]["errors"]["scan_to_head_mm"]) == {"mean", "median", "p90"}
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04broken"])
@@ -162,7 +163,9 @@ def test_two_scans_of_one_person(stub, similarity):
     assert [part.name for part in result.scans] == ["scan0", "scan1"]
     assert result.scans[1].expression[:2] == pytest.approx([0.8, 0.7], abs=0.25)
     assert result.scans[0].expression.max() < 0.2
-    assert len(result.to_dict()["scans"]) == 2
+    told = result.to_dict()["scans"]
+    assert [scan["name"] for scan in told] == ["scan0", "scan1"]
+    assert [scan["expression"] for scan in told] == [list(map(float, part.expression)) for part in result.scans]
 
 
 def test_triangles_are_sampled_when_vertices_are_few():

@@ -13,7 +13,7 @@ from headfield.fit.choose import best_component
 from headfield.fit.expression import secants
 from headfield.fit.gate import HAIR_PARTS
 from headfield.fit.normal_equations import CENTRE, Cloud, ViewState, linearise, model_anchors
-from headfield.fit.problem import SolverOptions, View, observations
+from headfield.fit.problem import SolverOptions, View, on_face, trust_in
 from headfield.fit.solver import _moved, solve
 from headfield.models.prior import Gaussian, Prior
 from headfield.types import Codes, Similarity
@@ -291,7 +291,13 @@ def test_a_scalp_alone_has_no_expression(stub):
 def test_observations_count_surface_not_points(stub):
     """Ten times the points on the same surface tell hardly more; half the surface tells half."""
     points, _ = surface_of(stub, _codes(_code(stub, 14)), 20_000)
-    few, many = (observations(_view(points[:count]), 0.1) for count in (2000, 20_000))
-    half = observations(_view(points[points[:, 0] > 0]), 0.1)
+    anchors = model_anchors(stub, _code(stub, 14))
+    options = SolverOptions(patch=0.1, face_patch=0.1)
+
+    def told(which):
+        view = _view(which)
+        return trust_in(view, options, on_face(view, anchors))
+
+    few, many, half = told(points[:2000]).sum(), told(points).sum(), told(points[points[:, 0] > 0]).sum()
     assert few < many < 1.3 * few
     assert half == pytest.approx(0.5 * many, rel=0.1)

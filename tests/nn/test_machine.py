@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -83,3 +87,61 @@ def test_denormals_are_flushed_in_the_block_only_and_no_field_changes():
     plain = ImHead.trace.__wrapped__(model, points, condition)[:2]
     for ours, exact in zip(flushed, plain):
         assert (ours - exact).abs().max() < 1e-7
+
+
+_POOL = """
+import threading
+import numpy, torch
+from scipy.spatial import cKDTree
+from headfield.nn import machine
+
+torch.set_num_threads(2)  # on a machine with one core, too
+tiny = torch.full((1 << 20,), 1e-39)
+
+def kept():
+    "Share of denormals that the caller's part and the others' part of a product keep."
+    parts = (tiny * 0.5).view(torch.int32).gt(0).view(2, -1).float().mean(1)
+    return parts.tolist()
+
+def answer(what, run=lambda: None):
+    run()
+    print(what, *kept())
+
+if not torch.set_flush_denormal(True) or machine._openmp() is None:
+    print("cannot")
+    raise SystemExit
+torch.set_flush_denormal(False)
+answer("before")
+def block():
+    with machine.denormals_flushed():
+        pass
+{way}
+answer("after")
+assert numpy.float32(1e-39) * numpy.float32(0.5) > 0
+points = numpy.random.default_rng(0).random((20_000, 3)) * 1e-39
+assert (cKDTree(points).query(points, workers=2)[0] == 0).all()
+thread = threading.Thread(target=answer, args=("thread", block))
+thread.start()
+thread.join()
+"""
+
+_BY_MODEL = """
+from headfield.models.release import load
+model = load("imhead-open-small")
+model.signed_distance(torch.zeros(1, 1, 3), model.mean_codes())
+"""
+
+
+@pytest.mark.parametrize("way", ["block()", _BY_MODEL], ids=["block", "model"])
+def test_the_threads_of_torchs_pool_flush_though_they_ran_before(way):
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "OMP_DYNAMIC": "FALSE", "PYTHONPATH": os.pathsep.join(sys.path)}
+    script = _POOL.replace("{way}", way)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    if done.stdout.startswith("cannot"):
+        pytest.skip("this CPU cannot flush denormals, or torch's pool is not GNU OpenMP's")
+    found = dict((line.split()[0], [float(word) for word in line.split()[1:]]) for line in done.stdout.splitlines())
+    if found["before"] != [1, 1]:
+        pytest.skip("torch's threads do not keep denormals here in the first place")
+    assert found["after"] == [1, 0], "the caller keeps denormals, the other thread of the pool flushes them"
+    assert found["thread"] == [1, 0], "the same for the pool of another calling thread"

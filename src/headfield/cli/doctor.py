@@ -21,6 +21,8 @@ class DoctorCommand:
     """The depth camera: a JSON object with fx, fy, cx, cy in pixels."""
     depth_unit: DepthUnit = "mm"
     """Unit of the depth values: its name, or metres per count such as 0.0001 (steps of 0.1 mm)."""
+    crop: Annotated[str | None, tyro.conf.arg(metavar='"X0 Y0 Z0 X1 Y1 Z1"')] = None
+    """A box in the scan's own frame and unit; only what lies within is described."""
     model: str = "imhead-open-small"
     """Model whose weights are looked for."""
 
@@ -31,7 +33,7 @@ class DoctorCommand:
         if self.scan is not None:
             from headfield.cli.inspect import describe
 
-            summary(f"{self.scan}", *describe(self.scan, self.intrinsics, self.depth_unit))
+            summary(f"{self.scan}", *describe(self.scan, self.intrinsics, self.depth_unit, self.crop))
             return 0
         from headfield.cli.installation import installation
 

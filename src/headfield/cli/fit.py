@@ -58,8 +58,14 @@ class FitCommand:
     depth_unit: DepthUnit = "mm"
     """Unit of the depth values: its name, or metres per count such as 0.0001 (steps of 0.1 mm) or 0.0002 (1/5000 m);
     the head is then written in metres."""
+    crop: Annotated[str | None, tyro.conf.arg(metavar='"X0 Y0 Z0 X1 Y1 Z1"')] = None
+    """A box in the scan's own frame and unit (`headfield doctor` tells the scan's); only what lies within is used. For
+    a file with two heads, or with a room around the head."""
     expression: Literal["auto", "neutral"] = "auto"
     """auto estimates the 52 expression weights with the identity; neutral holds them at zero."""
+    neutral_scan: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME-OR-NUMBER")] = ()
+    """Which of several scans is neutral, by its file's name or its number from 1; may be given again for another. Not
+    given, a name such as neutral.ply says so; none says that none is."""
     neutral: bool = False
     """Write the head without its expression, mouth closed."""
     detail: bool = False
@@ -81,12 +87,15 @@ class FitCommand:
         if self.depth is not None and self.intrinsics is None:
             raise ConfigError("--depth needs the camera: --intrinsics camera.json with fx, fy, cx, cy in pixels.")
         check_resolution(self.resolution)
-        if self.landmarks is not None and len(paths) > 1:
-            raise ConfigError("--landmarks is for one scan; the scans given are several.")
+        for option, given in (("--landmarks", self.landmarks), ("--crop", self.crop)):
+            if given is not None and len(paths) > 1:
+                raise ConfigError(f"{option} is for one scan; the scans given are several.")
         if any(path.is_dir() for path in paths):
             if len(paths) > 1:
                 raise ConfigError("give one folder, or files: several files are several scans of one person.")
             return _batch(self, paths[0])
+        _check_camera(self, paths)
+        neutral_numbers(self.neutral_scan, paths)
         with output_folder(self.out, force=self.force) as folder, working(f"Reading {paths[0].name}") as say:
             fit, notes = _fit_into(self, paths, folder, say)
             files = sorted(path.name for path in folder.iterdir())
@@ -110,6 +119,7 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
         up=command.up,
         landmarks=command.landmarks,
         face=face_finder(),
+        neutral=neutral_numbers(command.neutral_scan, paths),
         expression=command.expression,
         seed=command.seed,
     )
@@ -139,15 +149,49 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
     result.save(folder / "fit.npz")
     total = time.perf_counter() - begin
     result.seconds.update(read=read, load=loaded - begin - read, total=total)
-    # `scans` is a list of objects however many there are
-    content = {"scans": [{"name": scan.name} for scan in scans], **result.to_dict(), "resolution": command.resolution}
+    content = result.to_dict() | {"resolution": command.resolution}
     content["scan_notes"] = [note for scan in scans for note in scan.notes]
     (folder / "fit.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return result, [note for scan in scans for note in scan.notes]
 
 
 def _read(command: FitCommand, path: Path):
-    return read_any(path, units=command.units, intrinsics=command.intrinsics, depth_unit=command.depth_unit)
+    options = {"units": command.units, "intrinsics": command.intrinsics, "depth_unit": command.depth_unit}
+    return read_any(path, crop=command.crop, **options)
+
+
+def _check_camera(command: FitCommand, paths: list[Path]) -> None:
+    """Refuse what is said of a depth map where none is given."""
+    if any(is_depth_map(path, command.intrinsics) for path in paths):
+        return
+    named = ", ".join(path.name for path in paths)
+    if command.intrinsics is not None:
+        raise ConfigError(f"--intrinsics is the camera of a depth map (PNG, EXR, NPY), and {named} is none.")
+    if command.depth_unit != "mm":
+        raise ConfigError(f"--depth-unit is for depth maps, and {named} is none; a scan's unit is --units.")
+
+
+def neutral_numbers(said: tuple[str, ...], paths: list[Path]) -> tuple[int, ...] | None:
+    """Which scans `--neutral-scan` names, from 0; None when it was not given, nothing for ``none``.
+
+    Raises:
+        ConfigError: There is no such scan, or more than one of that name.
+    """
+    if not said:
+        return None
+    found = []
+    for word in said:
+        if word == "none" and len(said) == 1:
+            continue
+        same = [index for index, path in enumerate(paths) if word in (str(path), path.name, path.stem)]
+        if not same and word.isdigit() and 1 <= int(word) <= len(paths):
+            same = [int(word) - 1]
+        if len(same) != 1:
+            known = ", ".join(f"{number} {path.name}" for number, path in enumerate(paths, start=1))
+            kind = "is no scan that was given" if not same else "is the name of several scans; give a number"
+            raise ConfigError(f"--neutral-scan {word} {kind}: {known}.")
+        found += same
+    return tuple(dict.fromkeys(found))
 
 
 def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
@@ -178,26 +222,36 @@ def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
 
 
 def _print(command: FitCommand, paths: list[Path], fit, files: list[str], scan_notes) -> None:
-    error = fit.errors
-    distance = error["scan_to_head_mm"]
-    rows = {"verdict": fit.verdict.in_full}
-    rows["unit"] = fit.units if fit.units != "free" else "none fits: the size is free"
-    if fit.units != "free":
-        import math
+    import math
 
-        rows["size"] = f"{math.exp(fit.scans[0].size_log):.2f} of an average adult's head"
-    rows["distance"] = (
-        f"median {distance['median']:.2f} mm, p90 {distance['p90']:.2f} mm; {error['inliers']:.0%} of the scan "
-        "within 5 mm"
-    )
-    rows["expression"] = describe_expression(fit.expression)
-    rows["hair"] = fit.component
+    rows = {"verdict": fit.verdict.in_full}
+    if len(fit.scans) == 1:
+        scan, error = fit.scans[0], fit.errors
+        distance = error["scan_to_head_mm"]
+        rows["unit"] = fit.units if fit.units != "free" else "none fits: the size is free"
+        if fit.units != "free":
+            rows["size"] = f"{math.exp(scan.size_log):.2f} of an average adult's head"
+        rows["distance"] = (
+            f"median {distance['median']:.2f} mm, p90 {distance['p90']:.2f} mm; {error['inliers']:.0%} of the scan "
+            "within 5 mm"
+        )
+        rows["expression"] = describe_expression(fit.expression)
+    if fit.component != "all":
+        rows["hair"] = fit.component
     rows["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in fit.seconds.items())
     rows["files"] = f"{command.out}: " + ", ".join(files)
-    if fit.component == "all":
-        del rows["hair"]
     notes = tuple(dict.fromkeys([*scan_notes, *fit.notes]))
     summary(f"{', '.join(path.name for path in paths)}: a head", rows, notes)
+    if len(fit.scans) > 1:
+        table(["scan", "unit", "median mm", "p90 mm", "within 5 mm", "expression"], [_row(one) for one in fit.scans])
+
+
+def _row(scan) -> list[str]:
+    """What is told of one of several scans."""
+    error = scan.errors()
+    distance = error["scan_to_head_mm"]
+    numbers = [f"{distance['median']:.2f}", f"{distance['p90']:.2f}", f"{error['inliers']:.0%}"]
+    return [scan.name, scan.units, *numbers, describe_expression(scan.expression)]
 
 
 def describe_expression(weights) -> str:
@@ -216,8 +270,11 @@ def _batch(command: FitCommand, folder: Path) -> int:
     from headfield.nn.machine import return_freed_memory
 
     paths = scans_in(folder, command.intrinsics)
-    if command.landmarks is not None:
-        raise ConfigError("--landmarks is for one scan, not for a folder.")
+    for option, given in (("--landmarks", command.landmarks), ("--crop", command.crop)):
+        if given is not None:
+            raise ConfigError(f"{option} is for one scan, not for a folder.")
+    if command.neutral_scan:
+        raise ConfigError("--neutral-scan is for several scans of one person; a folder's scans have nothing in common.")
     occupied = command.out.is_dir() and any(command.out.iterdir())
     if occupied and not command.force and not (command.out / SUMMARY).exists():
         raise OutputError(
@@ -266,12 +323,14 @@ def _done(place: Path) -> dict | None:
 
 
 def _facts(content: dict) -> dict:
-    distance = content["errors"]["scan_to_head_mm"]
+    scan = content["scans"][0]
+    scan = scan if "errors" in scan else content  # by a headfield that told them of the first scan only
+    distance = scan["errors"]["scan_to_head_mm"]
     return {
-        "units": content["units"],
+        "units": scan["units"],
         "median_mm": distance["median"],
         "p90_mm": distance["p90"],
-        "inliers": content["errors"]["inliers"],
+        "inliers": scan["errors"]["inliers"],
         "seconds": content["seconds"]["total"],
     }
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from headfield.cli.scans import is_depth_map
+from headfield.cli.scans import read_any
 from headfield.frames import UNITS_IN_METRES, length_text
-from headfield.io.depth import read_depth
-from headfield.io.scan import read_scan, robust_extent
+from headfield.io.scan import robust_extent
 from headfield.types import Scan
 
 HEAD_METRES = 0.30
@@ -19,7 +18,7 @@ _PLAUSIBLE = (0.13, 0.9)  # metres: from a child's face alone to a bust with sho
 
 
 def describe(
-    path: Path, intrinsics: Path | None = None, depth_unit: str | float = "mm"
+    path: Path, intrinsics: Path | None = None, depth_unit: str | float = "mm", crop: str | None = None
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Rows and notes about a scan.
 
@@ -27,18 +26,12 @@ def describe(
         path: The scan, or a depth map when `intrinsics` is given or its suffix says so.
         intrinsics: Camera JSON of a depth map.
         depth_unit: Unit of its depth values, or metres per count.
+        crop: Box in the scan's frame and unit, see :func:`headfield.io.crop.as_box`; only what lies within counts.
     Raises:
         ScanError: The file cannot be read.
-        ConfigError: `depth_unit` is no length.
+        ConfigError: `depth_unit` is no length, or `crop` no box.
     """
-    if is_depth_map(path, intrinsics):
-        from headfield.errors import ScanError
-
-        if intrinsics is None:
-            raise ScanError(f"{path}: a depth map; give its camera with --intrinsics camera.json.")
-        scan = read_depth(path, intrinsics, depth_unit)
-    else:
-        scan = read_scan(path)
+    scan = read_any(path, units=None, intrinsics=intrinsics, depth_unit=depth_unit, crop=crop)
     extent = robust_extent(scan.points)
     low, high = scan.points.min(axis=0), scan.points.max(axis=0)
     rows = {

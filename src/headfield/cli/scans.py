@@ -22,18 +22,22 @@ def is_depth_map(path: Path, intrinsics: Path | None) -> bool:
     return suffix in (".png", ".exr") or (suffix == ".npy" and intrinsics is not None)
 
 
-def read_any(path: Path, *, units: str | None, intrinsics: Path | None, depth_unit: str | float) -> Scan:
-    """Read a scan or a depth map.
+def read_any(
+    path: Path, *, units: str | None, intrinsics: Path | None, depth_unit: str | float, crop: str | None = None
+) -> Scan:
+    """Read a scan or a depth map, or what lies in a box of it.
 
     Raises:
         ScanError: It cannot be read, or a depth map came without its camera.
         ConfigError: Options that do not go together.
     """
+    from headfield.io.crop import as_box
     from headfield.io.depth import read_depth
-    from headfield.io.scan import read_scan
+    from headfield.io.scan import cropped, read_scan
 
+    box = None if crop is None else as_box(crop).ravel()
     if not is_depth_map(path, intrinsics):
-        return read_scan(path, units)
+        return read_scan(path, units, crop=box)
     if intrinsics is None:
         if not path.exists():
             raise ScanError(f"{path}: no such file.")
@@ -42,7 +46,8 @@ def read_any(path: Path, *, units: str | None, intrinsics: Path | None, depth_un
         )
     if units is not None and units != (depth_unit if isinstance(depth_unit, str) else "m"):
         raise ConfigError(f"--units {units} and --depth-unit {depth_unit} disagree; a depth map takes --depth-unit.")
-    return read_depth(path, intrinsics, depth_unit)
+    scan = read_depth(path, intrinsics, depth_unit)
+    return scan if box is None else cropped(scan, box)
 
 
 def scans_in(folder: Path, intrinsics: Path | None) -> list[Path]:

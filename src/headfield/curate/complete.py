@@ -33,7 +33,9 @@ class Completion:
         kept_mm: Mean distance of the scan's believed points to the surface.
         seam_step_mm: 99th percentile, over edges from seen to unseen, of how much more the surface is moved off the
             model at one end than at the other: a step would be as high as the fit was wrong.
-        seam_degrees: Median fold of the surface along these edges, degrees.
+        inner_step_mm: The same of the seen surface, to compare: the scan's own detail is moved unevenly too.
+        seam_degrees: 90th percentile of the fold of the surface along these edges, degrees: most of them run across the
+            seam, where a crease does not show.
         inner_degrees: The same of the seen surface, to compare.
     """
 
@@ -42,12 +44,13 @@ class Completion:
     coverage: float
     kept_mm: float
     seam_step_mm: float
+    inner_step_mm: float
     seam_degrees: float
     inner_degrees: float
 
     def facts(self) -> dict[str, float]:
         """The numbers by name."""
-        names = ("kept_mm", "seam_step_mm", "seam_degrees", "inner_degrees")
+        names = ("kept_mm", "seam_step_mm", "inner_step_mm", "seam_degrees", "inner_degrees")
         return {"seen": self.coverage} | {name: float(getattr(self, name)) for name in names}
 
 
@@ -84,12 +87,20 @@ def complete(
     if field.correction is not None:
         left = left + field.correction.value(believed.points)
     kept = float(np.abs(left).mean()) * mm_per_unit if len(left) else float("nan")
-    step, fold, inner = _seam(mesh, seen, moved * mm_per_unit)
-    return Completion(mesh, field, coverage, kept, step, fold, inner)
+    return Completion(mesh, field, coverage, kept, *seam(mesh, seen, moved * mm_per_unit))
 
 
-def _seam(mesh: Mesh, seen: np.ndarray, moved: np.ndarray) -> tuple[float, float, float]:
-    """Step, fold along the seam and fold inside the seen surface; NaN where there is no such edge."""
+def seam(mesh: Mesh, seen: np.ndarray, moved: np.ndarray) -> tuple[float, float, float, float]:
+    """How the border between seen and unseen looks beside the seen surface: steps and folds over edges of the mesh.
+
+    Args:
+        mesh: The surface.
+        seen: (V,) bool.
+        moved: (V,) how far each vertex was moved along its normal.
+    Returns:
+        99th percentile of the difference of `moved` along edges across the seam, the same along edges of the seen
+        surface, and the 90th percentile of the fold at either, degrees; NaN where there is no such edge.
+    """
     triangles = np.asarray(mesh.triangles)
     sides = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     face = np.tile(np.arange(len(triangles)), 3)
@@ -102,9 +113,9 @@ def _seam(mesh: Mesh, seen: np.ndarray, moved: np.ndarray) -> tuple[float, float
     fold = np.degrees(np.arccos(np.clip((normals[one] * normals[two]).sum(1), -1, 1)))
     across = seen[edges[:, 0]] != seen[edges[:, 1]]
     within = seen[edges].all(1)
-    jump = np.abs(moved[edges[:, 0]] - moved[edges[:, 1]])[across]
-    return (
-        float(np.percentile(jump, 99)) if across.any() else float("nan"),
-        float(np.median(fold[across])) if across.any() else float("nan"),
-        float(np.median(fold[within])) if within.any() else float("nan"),
-    )
+    jump = np.abs(moved[edges[:, 0]] - moved[edges[:, 1]])
+
+    def told(values: np.ndarray, where: np.ndarray, share: float) -> float:
+        return float(np.percentile(values[where], share)) if where.any() else float("nan")
+
+    return told(jump, across, 99), told(jump, within, 99), told(fold, across, 90), told(fold, within, 90)

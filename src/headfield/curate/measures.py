@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.gate import FACE_PARTS
 from headfield.surface.nearest import Target
 from headfield.surface.rays import RayScene
 from headfield.surface.seen import seen_mask

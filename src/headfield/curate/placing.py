@@ -69,7 +69,7 @@ def align_scan(scan: Scan, raw: RawScan, landmarks: Arrays, options: CurateOptio
             placement, notes = find_head(scan, model, known)
         if not landmarks and raw.landmarks is None:  # no face was seen: the fit says whether this is a head
             fit_placed([scan], [placement], model, known)
-    except ScanError as error:
+    except (ConfigError, ScanError) as error:
         raise RejectedError(str(error), tried_picture(scan)) from error
     facts = {"units": placement.units, "size_log": float(placement.size_log), "notes": list(notes)}
     return Made(placement_arrays(placement.similarity), facts, scan_picture(scan, placement.similarity))

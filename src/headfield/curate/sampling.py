@@ -16,7 +16,7 @@ from headfield.curate.options import CurateOptions
 from headfield.curate.records import RejectedError, key_of
 from headfield.curate.stages import placement_of
 from headfield.errors import StoreError
-from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.placement import size_log_of
 from headfield.frames import NORMALISING_ANCHORS, reference_anchors
 from headfield.io.store import quantise, quantise_normals

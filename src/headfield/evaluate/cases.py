@@ -14,9 +14,9 @@ from headfield.evaluate.observe import Observed, ScanKind, observe
 from headfield.evaluate.options import Settings
 from headfield.evaluate.outcome import Outcome, Values, fit_facts
 from headfield.evaluate.outsiders import run_outsider
-from headfield.evaluate.protocols import Protocol
+from headfield.evaluate.protocols import FALSE_HAIR_MM, RIGHT_MM, Protocol
 from headfield.evaluate.truth import Truth, frozen_person, millimetres, scalp_mask, truth_of
-from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.normal_equations import codes_of, model_anchors
 from headfield.fit.result import Fit
 from headfield.fit.run import fit
@@ -27,12 +27,6 @@ from headfield.synth.identities import IdentityKey, frozen
 from headfield.synth.person import Person
 from headfield.synth.solid import Solid
 from headfield.types import ARKIT, Mesh, Similarity
-
-FALSE_HAIR_MM = 5.0
-"""A bald head got false hair when its scalp lies this far outside the true one (median): hair is 5 mm thick or more."""
-
-RIGHT_MM = 5.0
-"""A placement is right when the face anchors lie this near to the true ones on average."""
 
 SMILE = {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5}
 
@@ -85,6 +79,14 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
     """
     if protocol.kind == "outsiders":
         return run_outsider(protocol, family, index, settings)
+    if protocol.kind == "real":
+        from headfield.evaluate.real import run_real
+
+        return run_real(protocol, family, index, settings)
+    if protocol.kind == "capture":
+        from headfield.evaluate.captures import run_capture
+
+        return run_capture(protocol, family, index, settings)
     case = make_case(protocol, settings.split, family, index)
     model = load(settings.model)
     begin = time.perf_counter()

@@ -6,10 +6,12 @@ families, so the distance is one-sided: from points of the true visible surface 
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +40,7 @@ MORPH = 0.6
 """Vitruvian's morph weights are uniform in plus and minus this."""
 
 STREAMS = {"vitruvian": {"dev": 21, "test": 22}, "rocketbox": {"dev": 23, "test": 24}}
-"""Random streams, as the identities'. Rocketbox's ten heads are the same in both splits, their scans are not."""
+"""Random streams, as the identities'. Rocketbox's ten heads are split, four to dev (``outsiders.json``)."""
 
 NOISE_MM = 0.12
 FACE_REACH_CM = 1.5
@@ -83,34 +85,51 @@ def _read(name: str):
 
 
 @cache
-def _arrays(name: str) -> dict[str, np.ndarray]:
-    with _read(name) as file:
-        return {key: file[key] for key in file.files}
-
-
-def outsider_mesh(name: str, index: int, rng: np.random.Generator) -> Mesh:
-    """The skin of one head, centimetres in the ICT frame.
+def outsider_arrays(name: str) -> dict[str, np.ndarray]:
+    """The arrays of a family's data file.
 
     Raises:
         DataError: The data file is missing.
     """
-    arrays = _arrays(name)
+    with _read(name) as file:
+        return {key: file[key] for key in file.files}
+
+
+@cache
+def outsider_facts() -> dict:
+    """The frozen facts: ``anchors`` of both families, Rocketbox's ``split``, Vitruvian's ``shapes`` by channel."""
+    return json.loads((files("headfield.evaluate") / "outsiders.json").read_text())
+
+
+def outsider_mesh(name: str, split: str, index: int, rng: np.random.Generator) -> Mesh:
+    """The skin of one head of a split, centimetres in the ICT frame.
+
+    Raises:
+        DataError: The data file is missing.
+    """
+    arrays = outsider_arrays(name)
     if name == "rocketbox":
-        who = str(arrays["names"][index])
+        who = outsider_facts()["split"][split][index]
         vertices, triangles = arrays[f"{who}.v"].astype(float), arrays[f"{who}.f"].astype(np.int64)
         y, z = vertices[triangles].mean(1)[:, 1:].T
         tail = (z < TAIL_Z[0]) | ((z < TAIL_Z[1]) & (y < TAIL_BELOW))
         return Mesh(vertices, triangles[(arrays[f"{who}.p"] <= ROCKETBOX_SKIN) & ~tail])
-    vertices = arrays["template"].astype(float)
-    pointer = arrays["identity_ptr"]
+    return Mesh(vitruvian_neutral(rng), arrays["triangles"].astype(np.int64))
+
+
+def vitruvian_neutral(rng: np.random.Generator) -> np.ndarray:
+    """Vertices (V, 3) cm of a random identity: morph weights uniform in plus and minus `MORPH`."""
+    arrays = outsider_arrays("vitruvian")
+    vertices, pointer = arrays["template"].astype(float), arrays["identity_ptr"]
     for k, weight in enumerate(rng.uniform(-MORPH, MORPH, len(pointer) - 1)):
         rows = slice(pointer[k], pointer[k + 1])
         np.add.at(vertices, arrays["identity_index"][rows], weight * arrays["identity_delta"][rows].astype(float))
-    return Mesh(vertices, arrays["triangles"].astype(np.int64))
+    return vertices
 
 
 @cache
-def _ict_face() -> tuple[cKDTree, np.ndarray]:
+def ict_face() -> tuple[cKDTree, np.ndarray]:
+    """Vertices of ICT's mean head, centimetres, as a tree, and which are of the face."""
     head, _ = family("ict")
     return cKDTree(100.0 * head.raw_vertices(head.mean_identity())), np.asarray(head.face_mask, dtype=bool)
 
@@ -126,13 +145,13 @@ def _model_from_cm() -> Similarity:
 def make_outsider(name: str, split: str, index: int) -> Outsider:
     """A head with its scan of 5,000 points, the same whenever it is made."""
     rng = np.random.default_rng([frozen()["seed"], STREAMS[name][split], index])
-    mesh = outsider_mesh(name, index, rng)
+    mesh = outsider_mesh(name, split, index, rng)
     seen = visible_triangles(mesh)
     scan = sample_surface(mesh, 5000, rng, seen)
     noise = NOISE_MM / 10 * rng.standard_normal(len(scan.points))
     points = scan.points + noise[:, None] * scan.normals
     held = sample_surface(mesh, 20_000, rng, seen).points
-    tree, of_face = _ict_face()
+    tree, of_face = ict_face()
     gap, nearest = tree.query(held)
     pose = small_pose(rng, 10.0)
     observed = Observed(Scan(pose.apply(points), name=f"{name}-{index:05d}", units="mm"), pose.inverse())

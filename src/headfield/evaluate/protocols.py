@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from headfield.errors import ConfigError
 from headfield.evaluate.observe import ANYWHERE, DEPTH, FULL, NO_BACK, ScanKind
+from headfield.synth.captures import people
 from headfield.synth.identities import frozen
+
+FALSE_HAIR_MM = 5.0
+"""A bald head got false hair when its scalp lies this far outside the true one (median): hair is 5 mm thick or more."""
+
+RIGHT_MM = 5.0
+"""A placement is right when the face anchors lie this near to the true ones on average."""
+
+REAL = (
+    "average_f18", "average_f66", "average_m26", "average_m56", "man_with_shirt",
+    "mask_03", "mask_07", "mask_20", "mask_33", "mask_41",
+)  # fmt: skip
+"""The captures of real people at hand, by file name; the same in both splits."""
 
 METHODS = {"ours": "fit", "mean": "mean head (z = 0)", "pca": "PCA, same training heads"}
 """Everything is measured three times: the fit, and the two trivial answers to the same points."""
@@ -23,6 +36,7 @@ class Column:
         reach: The goal: an upper limit on the mean, or, for shares, a limit on the share of heads.
         share: The number is 0 or 1 per head and the table gives its mean as a share.
         at_least: More is better.
+        statistic: What of it is to reach the goal: ``mean``, ``median`` or ``p90``.
     """
 
     name: str
@@ -30,6 +44,7 @@ class Column:
     reach: float | None = None
     share: bool = False
     at_least: bool = False
+    statistic: Literal["mean", "median", "p90"] = "mean"
 
 
 @dataclass(frozen=True)
@@ -41,22 +56,24 @@ class Protocol:
         title: One line.
         people: (family, how many in the test split).
         columns: What is measured; the first one orders the heads from best to worst.
-        kind: How a case is run: ``scan``, ``disentangled``, ``outsiders`` or ``placement``.
+        kind: How a case is run: ``scan``, ``disentangled``, ``outsiders``, ``placement``, ``capture`` or ``real``.
         hair: ``bald``, ``drawn`` or ``all``, see `truth.frozen_person`.
         scan: How heads are scanned; placement alternates the first with the second.
-        pose: ``neutral``, ``drawn`` (the person's own random expressions) or ``smile``.
+        pose: ``neutral``, ``drawn`` (the person's own random expressions; of captures, the table's poses) or ``smile``.
         expression: What the fit is told: ``neutral`` (known to be), ``auto`` or ``fit``.
+        capture: Kind of the captures, see `headfield.synth.captures`.
     """
 
     name: str
     title: str
     people: tuple[tuple[str, int], ...]
     columns: tuple[Column, ...]
-    kind: Literal["scan", "disentangled", "outsiders", "placement"] = "scan"
+    kind: Literal["scan", "disentangled", "outsiders", "placement", "capture", "real"] = "scan"
     hair: str = "bald"
     scan: tuple[ScanKind, ...] = (FULL,)
     pose: str = "neutral"
     expression: str = "neutral"
+    capture: str = ""
 
     def cases(self, split: str, limit: int | None = None) -> list[tuple[str, int]]:
         """(family, index) of the split's heads, families in turn.
@@ -69,6 +86,8 @@ class Protocol:
         counts = {}
         for name, count in self.people:
             held = frozen()["released_counts"].get(name, {}).get(split, count)
+            if self.kind == "capture" or name == "rocketbox":
+                held = people(self.capture, split)[name]
             counts[name] = min(count, held)
         rows = max(counts.values())
         listed = [(name, index) for index in range(rows) for name, count in counts.items() if index < count]
@@ -80,7 +99,50 @@ _FACE = Column("face", "face, Chamfer L1 mm")
 
 
 def _reach(column: Column, reach: float) -> Column:
-    return Column(column.name, column.title, reach, column.share, column.at_least)
+    return replace(column, reach=reach)
+
+
+def _capture(kind: str, title: str, surface: float | None, placed: float, found: float = 0.85) -> Protocol:
+    """The protocol of one kind of captures.
+
+    Args:
+        kind: See `headfield.synth.captures`.
+        title: One line.
+        surface: Goal of the distance to the captured surface, mm.
+        placed: Goal of the share that is placed right.
+        found: Goal of the share of actions that are found.
+    """
+    columns = (
+        Column("captured", "face, seen part, to the captured surface, median mm", surface, statistic="median"),
+        Column("over", "the same to the true surface, beyond the smoothing's own error", 0.2, statistic="median"),
+        Column("truth", "face, seen part, to the true surface, median mm"),
+        Column("smoothing", "error of the smoothing itself, median mm"),
+        Column("placed", "placed (face anchors within 5 mm), share", placed, share=True, at_least=True),
+        Column("anchors", "mean distance of face anchors, mm"),
+        Column("acted", "emotions and visemes: active groups at half their weight", found, share=True, at_least=True),
+        Column("one_sided", "one-sided: active side at half, other at most 0.25", found, share=True, at_least=True),
+        Column("single", "single channels: active groups at half their weight", share=True, at_least=True),
+        Column("false_neutral", "neutral: sum of weights that are not in the truth", 0.2, statistic="p90"),
+        Column("false", "others: sum of false groups", 0.4, statistic="p90"),
+        Column("symmetric", "symmetric expressions: left against right", 0.15, statistic="p90"),
+        Column("gaze", "gaze where corneas are visible, degrees", 10.0, statistic="median"),
+        Column("gaze_unseen", "gaze said not to be seen where it is", 0.05, share=True),
+        Column("closed_read", "closed eyes read closed (0.6 or more)", 0.95, share=True, at_least=True),
+        Column("open_read", "open eyes read open (0.2 or less)", 0.95, share=True, at_least=True),
+        Column("true_scalp", "no hair claimed on a bare or uncaptured scalp", 0.97, share=True, at_least=True),
+        Column("scalp", "offset of the scalp, outwards, median mm"),
+        Column("poor", "fits within 0.6 mm that are called poor", 0.03, share=True),
+    )
+    return Protocol(
+        f"captures-{kind}",
+        title,
+        tuple(people(kind, "test").items()),
+        columns,
+        kind="capture",
+        pose="drawn",
+        expression="auto",
+        capture=kind,
+    )
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -152,8 +214,8 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             "outsiders",
-            "out of family: 32 Vitruvian heads and 10 Rocketbox skins, scan to head",
-            (("vitruvian", 32), ("rocketbox", 10)),
+            "out of family: 32 Vitruvian heads and 6 Rocketbox skins (4 in dev), scan to head",
+            (("vitruvian", 32), ("rocketbox", 6)),
             (
                 Column("face", "face, median over points, mm", 1.2),
                 Column("whole", "whole head, median over points, mm"),
@@ -172,6 +234,36 @@ PROTOCOLS: dict[str, Protocol] = {
             kind="placement",
             hair="drawn",
             scan=(ANYWHERE, NO_BACK),
+            expression="auto",
+        ),
+        _capture("mask", "face-only captures, smooth, of any pose, unit and expression", 0.3, 0.96),
+        _capture("closed", "whole heads with closed eyes, shaved or under a cap", 0.3, 0.96),
+        _capture("average", "very smooth faces with ears, as averages are", 0.3, 0.96),
+        _capture("phone-mesh", "face meshes of 1,220 vertices with holes at eyes and mouth", None, 0.96),
+        _capture("smile", "opened smiles with a row of teeth behind the lips", None, 0.96),
+        _capture("bust", "sculpted heads: blank or cut eyes, hair in relief, parts broken off", 0.7, 0.92),
+        _capture("photogrammetry", "bumpy heads with hair as a blob, shoulders and a table", 0.7, 0.96),
+        _capture("phone-depth", "one side, in steps of 1-3 mm, with flying edges", 1.0, 0.92),
+        _capture("clean", "clean heads of the training families, upright, in mm", None, 1.0, found=0.95),
+        replace(
+            _capture("closed", "closed eyes, neutral, and said to be neutral: they keep their blink", None, 0.96),
+            name="captures-closed-neutral",
+            pose="neutral",
+            expression="neutral",
+        ),
+        Protocol(
+            "captures-real",
+            "ten real captures, two turns each, in any unit",
+            tuple((name, 2) for name in REAL),
+            (
+                Column("captured", "scan to head, median mm"),
+                Column("right", "upright (within 15 degrees) and in the right unit, share", 1.0, True, True),
+                Column("turned", "rotation off by, degrees"),
+                Column("unit", "right unit, share", share=True, at_least=True),
+                Column("false_neutral", "all are neutral: sum of weights but blink", 0.2, statistic="p90"),
+                Column("poor", "fits within 0.6 mm that are called poor", 0.03, share=True),
+            ),
+            kind="real",
             expression="auto",
         ),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headfield.evaluate.observe import Observed
 from headfield.evaluate.protocols import METHODS, Column, Protocol
 from headfield.evaluate.records import case_path, write_json
 from headfield.types import Mesh
@@ -51,10 +52,11 @@ def summary_of(results, column: Column, method: str) -> dict[str, float]:
 
 
 def reached(column: Column, summary: dict[str, float]) -> bool | None:
-    """Whether the mean reaches the goal; None when there is no goal or no number."""
-    if column.reach is None or not summary["n"] or np.isnan(summary["mean"]):
+    """Whether the column's statistic reaches the goal; None when there is no goal or no number."""
+    if column.reach is None or not summary["n"] or np.isnan(summary[column.statistic]):
         return None
-    return bool(summary["mean"] >= column.reach if column.at_least else summary["mean"] <= column.reach)
+    value = summary[column.statistic]
+    return bool(value >= column.reach if column.at_least else value <= column.reach)
 
 
 def table(protocol: Protocol, results) -> str:
@@ -121,6 +123,7 @@ def write_report(protocol: Protocol, options, cases, results, out: Path, seconds
                 "title": column.title,
                 "reach": column.reach,
                 "at_least": column.at_least,
+                "statistic": column.statistic,
                 **{method: summary_of(results, column, method) for method in METHODS},
             }
             for column in protocol.columns
@@ -226,8 +229,12 @@ def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path,
     points = observed.truth.apply(observed.scan.points)
     view = {"view": "three_quarter", "size": size, "frame_on": shown.vertices}
     near = np.abs(points - shown.vertices.mean(0)).max(1) < 1.2 * np.ptp(shown.vertices, axis=0).max()
+    if observed.scan.triangles is None:
+        scan = render_points(points[near], radius=1.7 * spacing(points), **view)
+    else:
+        scan = render(Mesh(points, observed.scan.triangles), occlusion_rays=4, **view)
     return [
-        render_points(points[near], radius=1.7 * spacing(points), **view),
+        scan,
         render(shown, occlusion_rays=4, **view),
         render(head, occlusion_rays=4, **view),
         render(head, colours=colours, occlusion_rays=0, **view),
@@ -236,6 +243,17 @@ def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path,
 
 def _true_head(protocol: Protocol, options, case: tuple[str, int]):
     """Scan, mesh to show, truth to measure to (None: the mesh itself), millimetres per unit of the truth's frame."""
+    if protocol.kind == "real":
+        from headfield.evaluate.real import make_real
+
+        real = make_real(*case)
+        return real.observed, real.mesh, None, real.mm_per_scan_unit / real.observed.truth.scale
+    if protocol.kind == "capture":
+        from headfield.evaluate.captures import make_capture
+
+        taken = make_capture(protocol.capture, options.split, *case, protocol.pose == "neutral").capture
+        shown = Mesh(taken.sitter.vertices, taken.sitter.triangles)
+        return Observed(taken.scan, taken.model_from_scan, taken.unit), shown, None, taken.sitter.mm_per_unit
     if protocol.kind == "outsiders":
         from headfield.evaluate.outsiders import make_outsider
 

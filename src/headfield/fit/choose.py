@@ -45,7 +45,7 @@ def best_component(model, views: list[View], options: SolverOptions) -> tuple[st
         only = prior.classes[0]
         return prior.names[only], prior.component(only)
     short = replace(
-        options, iterations=_STEPS, gate=Gate(0.1, 0.02, _STEPS - 1), expression="neutral", early_iterations=0
+        options.evenly(), iterations=_STEPS, gate=Gate(0.1, 0.02, _STEPS - 1), expression="neutral", early_iterations=0
     )
     cut = neck_plane(model_anchors(model, np.zeros(len(prior.component(prior.classes[0]).mean))))
     some = [replace(view, cloud=Cloud.of(_well_above(view, cut)[:_POINTS])) for view in views]

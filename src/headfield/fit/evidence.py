@@ -8,18 +8,9 @@ from scipy.spatial import cKDTree
 
 from headfield.errors import NotAHeadError
 from headfield.fit.face_detail import face_detail
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.mean_field import neck_plane
 from headfield.fit.normal_equations import RIM
-from headfield.frames import ANCHOR_NAMES
-
-FACE_PARTS = np.array(
-    [
-        any(key in name for key in ("nose", "eye", "lip", "mouth", "brow", "cheek", "forehead", "chin"))
-        and "top" not in name
-        for name in ANCHOR_NAMES
-    ]
-)
-"""Anchors (39,) of the face."""
 
 NEAR = 0.12
 """Points within this distance of the head (model units, 30 mm) are what the head should explain."""

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from headfield.fit.box_qp import box_minimum
 from headfield.fit.cholesky import Cholesky
 from headfield.fit.gate import HAIR_PARTS
 from headfield.fit.normal_equations import Linearised, ViewState, codes_of, linearise, model_anchors, model_points
-from headfield.fit.problem import Problem
+from headfield.fit.problem import Problem, View
 from headfield.types import Codes
 
 STRIDE = 0.5
@@ -26,8 +27,11 @@ STRIDE = 0.5
 OPEN_GATE = 0.03
 """Robust scale (model units, 7.5 mm) at which proposals are weighed: a smile moves skin by millimetres."""
 
-POINTS = 900
+POINTS = 1500
 """Points on which proposals are weighed."""
+
+REWEIGHTED = 3
+"""Steps of reweighting for the prior's heavy tails."""
 
 
 def secants(
@@ -79,32 +83,127 @@ def propose(
     Returns:
         Identity (D,) and the views' states, with the proposed expressions.
     """
-    model, options = problem.model, problem.options
-    channels = int(model.config.expression)
-    starts, lines = [], []
-    anchors = model_anchors(model, identity)
+    options = problem.options
+    starts, lines, anchors = [], [], model_anchors(problem.model, identity)
     for view, state in zip(problem.views, states):
-        points = view.cloud.points[:POINTS]
-        now = np.zeros(channels) if state.expression is None else state.expression
-        state = ViewState(state.similarity, now)
-        line = linearise(model, identity, state, points, float(np.exp(view.log_scale)))
-        jacobian = line.jacobian.copy()
-        jacobian[:, -channels:] = secants(model, identity, state, line, points, anchors)
+        line, state = _by_secants(problem, identity, view, state, anchors)
         starts.append(state)
-        lines.append(replace(line, jacobian=jacobian))
+        lines.append(line)
     held = problem.assemble(identity, starts, lines, OPEN_GATE, hold=False)
-    smooth, hessian, slope = held["smooth"], held["hessian"], held["slope"]
+    smooth, hessian = held["smooth"], held["hessian"]
     factor = Cholesky(hessian[:smooth, :smooth] + 1e-6 * np.eye(smooth))
     start = np.concatenate([state.expression for state in starts])
-    target = problem.expression_minimum(held, factor, start, 0.0, reach=1.0)
+    free = np.concatenate([_free(state) for state in starts])
+    reduced, pull = problem.expression_quadratic(held, factor)
+    presence = problem.space.prior.presence
+    target = sparse_minimum(problem, reduced, pull - reduced @ start, start, free, presence)
     change = target - start
-    cross = hessian[:smooth, smooth:]
-    reduced = hessian[smooth:, smooth:] - cross.T @ factor.solve(cross)
-    pull = slope[smooth:] - cross.T @ factor.solve(slope[:smooth])
     gain = -(0.5 * change @ reduced @ change + pull @ change)
-    gain -= options.sparsity * float((target + 0.5 * target**2 - start - 0.5 * start**2).sum())
+    gain -= _prior_cost(problem, target) - _prior_cost(problem, start)
     if not always and gain < options.expression_gain:
         return None
-    step = -factor.solve(cross @ change)  # what the code gives up for the expression
-    split = target.reshape(len(starts), channels)
-    return identity + step[: len(identity)], [ViewState(s.similarity, weights) for s, weights in zip(starts, split)]
+    step = -factor.solve(hessian[:smooth, smooth:] @ change)  # what the code gives up for the expression
+    split = target.reshape(len(starts), -1)
+    found = [ViewState(s.similarity, weights, s.free) for s, weights in zip(starts, split)]
+    return identity + step[: len(identity)], found
+
+
+def prune(
+    problem: Problem, identity: np.ndarray, states: Sequence[ViewState]
+) -> tuple[np.ndarray, list[ViewState]]:
+    """The solution without the weights that the scans do not need, those held at rest; neutral where none is needed.
+
+    What a channel explains that identity and the other channels explain nearly as well is noise.
+    """
+    lines = problem.linearised(identity, list(states))
+    held = problem.assemble(identity, list(states), lines, problem.options.gate.end, hold=False)
+    smooth, hessian = held["smooth"], held["hessian"]
+    factor = Cholesky(hessian[:smooth, :smooth] + 1e-6 * np.eye(smooth))
+    start = np.concatenate([state.expression for state in states])
+    free = np.concatenate([_free(state) for state in states])
+    reduced, pull = problem.expression_quadratic(held, factor)
+    keep = problem.options.expression_keep
+    target = sparse_minimum(problem, reduced, pull - reduced @ start, start, free & (start > 0), keep)
+    step = -factor.solve(held["slope"][:smooth] + hessian[:smooth, smooth:] @ (target - start))
+    found = []
+    for state, weights in zip(states, target.reshape(len(states), -1)):
+        if weights.any():
+            found.append(ViewState(state.similarity, weights, _free(state) & (weights > 0)))
+        else:
+            found.append(ViewState(state.similarity, None, state.free))
+    return identity + step[: len(identity)], found
+
+
+def sparse_minimum(
+    problem: Problem, reduced: np.ndarray, linear: np.ndarray, start: np.ndarray, free: np.ndarray, presence: float
+) -> np.ndarray:
+    """Expressions that minimise data (a quadratic) and prior, with only those channels that are worth their presence.
+
+    Channels go one by one (left and right together), the one first whose absence costs least, until each that is left
+    is worth more than a channel's presence.
+
+    Args:
+        problem: Its space and options.
+        reduced, linear: Of the data's quadratic, all views.
+        start: Where the expressions stand.
+        free: Which may move.
+        presence: Nats that a channel must be worth.
+    """
+    space = problem.space
+    views = len(start) // len(space)
+    lower, upper = np.tile(space.lower, views), np.tile(space.upper, views)
+    units = [unit + len(space) * view for view in range(views) for unit in space.prior.units()]
+    e, free = np.where(free, start, np.where(start > 0, start, 0.0)), free.copy()
+    held_at = e.copy()
+    for _ in range(len(units)):
+        for _ in range(REWEIGHTED):
+            hessian, slope = problem.with_prior(reduced, linear, e)
+            low, high = np.where(free, lower, held_at), np.where(free, upper, held_at)
+            e = box_minimum(hessian, slope, e, low, high, sweeps=30)
+        worth = [_worth(hessian, e, unit, free) for unit in units]
+        least = int(np.argmin(worth))
+        if worth[least] >= presence:
+            break
+        free[units[least]] = False
+        held_at[units[least]] = 0.0
+    return e
+
+
+def _worth(hessian: np.ndarray, e: np.ndarray, unit: np.ndarray, free: np.ndarray) -> float:
+    """What the absence of a unit would cost, the other channels that are present giving way; infinity for none."""
+    there = unit[free[unit] & (e[unit] > 1e-3)]
+    if not len(there):
+        return np.inf
+    others = np.flatnonzero(free & (e > 1e-3))
+    others = others[~np.isin(others, there)]
+    block = hessian[np.ix_(there, there)]
+    if len(others):
+        cross = hessian[np.ix_(others, there)]
+        inner = hessian[np.ix_(others, others)] + 1e-6 * np.eye(len(others))
+        block = block - cross.T @ np.linalg.solve(inner, cross)
+    return 0.5 * float(e[there] @ block @ e[there])
+
+
+def _by_secants(problem: Problem, identity, view: View, state: ViewState, anchors) -> tuple[Linearised, ViewState]:
+    """A view at a state, at rest where it had no expression, with secants as the derivatives by expression."""
+    points, channels = view.cloud.points[:POINTS], len(problem.space)
+    now = np.zeros(channels) if state.expression is None else state.expression
+    state = ViewState(state.similarity, now, view.free)
+    line = linearise(problem.model, identity, state, points, float(np.exp(view.log_scale)))
+    jacobian = line.jacobian.copy()
+    jacobian[:, -channels:] = secants(problem.model, identity, state, line, points, anchors)
+    return replace(line, jacobian=jacobian), state
+
+
+def _free(state: ViewState) -> np.ndarray:
+    return np.ones(len(state.expression), dtype=bool) if state.free is None else state.free
+
+
+def _prior_cost(problem: Problem, expressions: np.ndarray) -> float:
+    """Nats of the expressions of all views, and of the presence of their channels."""
+    space = problem.space
+    found = 0.0
+    for e in expressions.reshape(-1, len(space)):
+        present = sum(bool((e[unit] > 1e-3).any()) for unit in space.prior.units())
+        found += space.prior.cost(e) + space.prior.presence * present
+    return problem.options.expression_prior * found

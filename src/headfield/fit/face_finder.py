@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from headfield.fit.clean import clean
-from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.gate import FACE_PARTS
 from headfield.frames import reference_anchors
 from headfield.nn.face_net import FACE_MIDDLE, FACE_REACH, SIZE, FaceMaps, FaceNet
 from headfield.nn.point_views import PointViews, view_points, window_of

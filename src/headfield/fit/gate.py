@@ -24,6 +24,18 @@ HAIR_PARTS = np.array(
 BEARD_PARTS = np.array([any(key in name for key in ("chin", "jaw", "lip", "mouth_corner")) for name in ANCHOR_NAMES])
 """Anchors (39,) whose surroundings may wear a beard or moustache."""
 
+FACE_PARTS = np.array(
+    [
+        any(key in name for key in ("nose", "eye", "lip", "mouth", "brow", "cheek", "forehead", "chin"))
+        and "top" not in name
+        for name in ANCHOR_NAMES
+    ]
+)
+"""Anchors (39,) of the face."""
+
+MOBILE_PARTS = np.array([any(key in name for key in ("eye", "brow", "lip", "mouth_corner")) for name in ANCHOR_NAMES])
+"""Anchors (39,) whose surroundings an expression moves by more than the gate's end."""
+
 HAIR_REACH = 0.20
 """How far out (model units, 50 mm) points over the scalp are kept for hair."""
 

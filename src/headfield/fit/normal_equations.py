@@ -9,7 +9,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from headfield.fit.empty_space import GATE, MARGIN
-from headfield.fit.gate import Gate, geman_mcclure, hair_scale, noise_of
+from headfield.fit.gate import MOBILE_PARTS, Gate, geman_mcclure, hair_scale, noise_of
 from headfield.fit.mean_field import neck_plane
 from headfield.types import Codes, Similarity
 
@@ -66,10 +66,12 @@ class ViewState:
     Attributes:
         similarity: Scan -> model frame.
         expression: (E,) weights in [0, 1], or None while neutral.
+        free: (E,) bool, which weights may move; None = all.
     """
 
     similarity: Similarity
     expression: np.ndarray | None
+    free: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def model_anchors(model, identity: np.ndarray) -> np.ndarray:
 
 
 def robust_scales(
-    line: Linearised, anchors: np.ndarray, state: ViewState, cloud: Cloud, scale: float, hair: bool
+    line: Linearised, anchors: np.ndarray, state: ViewState, cloud: Cloud, scale: float, hair: bool, face: float = 0.0
 ) -> np.ndarray:
     """Per-point robust scale (N,); 0 for points that belong to the body below the neck's cut.
 
@@ -197,6 +199,7 @@ def robust_scales(
         cloud: The scan.
         scale: Gate on skin, model units.
         hair: Keep the gate open outward over scalp and jaw.
+        face: Least gate on the parts of the face that move, model units.
     """
     cut = neck_plane(anchors)
     height = line.placed @ cut[:3] + cut[3]
@@ -215,37 +218,40 @@ def robust_scales(
         )
     else:
         scales = np.full(len(line.residual), scale)
+    if face > scale:
+        mobile = MOBILE_PARTS[cKDTree(anchors).query(line.placed)[1]]
+        scales = np.where(mobile, np.maximum(scales, face), scales)
     # once the gate is narrow the residual itself tells the body from the neck, which may be longer than it looked
     return np.where(height < (EARLY_RIM if scale > LATE else -BELOW), 0.0, scales)
 
 
 def weigh(
-    line: Linearised, scales: np.ndarray, least: float, trust: float, sigma: float | None = None
-) -> tuple[np.ndarray, float, float]:
+    line: Linearised, scales: np.ndarray, least: np.ndarray, trust: np.ndarray, sigma: float | None = None
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Weights of the points in the normal equations.
 
     Args:
         line: The view.
         scales: (N,) robust scales, 0 to leave a point out.
-        least: Least standard deviation of residuals (model error), model units.
-        trust: Independent observations per point.
+        least: (N,) least standard deviation of residuals (model error), model units.
+        trust: (N,) independent observations that each point counts for.
         sigma: Their standard deviation; None estimates it from the inliers.
     Returns:
-        Weights (N,), the standard deviation used, and the robust cost.
+        Weights (N,), the standard deviations (N,) used, and the robust cost.
     """
     safe = np.maximum(scales, 1e-9)
     _, weight = geman_mcclure(line.residual, safe)
     weight = np.where(scales > 0, weight, 0.0)
-    strength = max(least, noise_of(line.residual, weight)) if sigma is None else sigma
+    strength = np.full(len(least), sigma) if sigma else np.maximum(least, noise_of(line.residual, trust * weight))
     return weight * (trust / strength**2), strength, robust_cost(line.residual, scales, strength, trust)
 
 
-def robust_cost(residual: np.ndarray, scales: np.ndarray, strength: float, trust: float) -> float:
+def robust_cost(residual: np.ndarray, scales: np.ndarray, strength: np.ndarray, trust: np.ndarray) -> float:
     """Negative log-likelihood of residuals under fixed scales; points left out cost a full outlier, so that a head
     gains nothing by pushing points below its neck."""
     cost, _ = geman_mcclure(residual, np.maximum(scales, 1e-9))
     outlier = float(np.median(scales[scales > 0]) ** 2) if (scales > 0).any() else 1.0
-    return float(0.5 * trust * np.where(scales > 0, cost, outlier).sum() / strength**2)
+    return float(0.5 * (trust * np.where(scales > 0, cost, outlier) / strength**2).sum())
 
 
 def weigh_inside(line: Linearised, strength: float) -> tuple[np.ndarray, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from headfield.errors import ConfigError
 from headfield.fit.problem import SolverOptions
 from headfield.frames import UNITS_IN_METRES
+from headfield.io.crop import as_box
 from headfield.types import Scan, Similarity
 
 
@@ -25,6 +26,11 @@ class FitOptions:
     face: Callable[[Scan], Similarity | None] | None = None
     """Where a scan's face is by other means (scan frame -> model frame), None when it sees none; asked when the search
     is in doubt. See :func:`headfield.curate.align.face_finder`."""
+    crop: tuple[float, float, float, float, float, float] | None = None
+    """Box (x0, y0, z0, x1, y1, z1) in the frame and unit of the (one) scan; what lies outside of it is left out."""
+    neutral: tuple[int, ...] | None = None
+    """Numbers, from 0, of the scans said to be neutral: their faces are held, their blink and gaze stay free. None asks
+    the names of several scans (``neutral.ply``), an empty tuple does not."""
     expression: str = "auto"
     """auto: solved when the scan asks for it; neutral: held at zero; fit: always solved."""
     points: int = 5000
@@ -59,4 +65,8 @@ def checked(options: FitOptions | None, changes: dict) -> FitOptions:
         raise ConfigError(f"unknown method {options.method!r}: expected lm or adam.")
     if options.units is not None and options.units not in UNITS_IN_METRES:
         raise ConfigError(f"unknown unit {options.units!r}: expected one of {', '.join(UNITS_IN_METRES)}.")
+    if options.crop is not None:
+        options = replace(options, crop=tuple(as_box(options.crop).ravel().tolist()))
+    if options.neutral is not None:
+        options = replace(options, neutral=tuple(int(index) for index in options.neutral))
     return options

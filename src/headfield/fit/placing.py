@@ -9,8 +9,8 @@ import numpy as np
 
 from headfield.errors import ScanError
 from headfield.fit.clean import clean, without_strays
-from headfield.fit.evidence import FACE_PARTS
 from headfield.fit.face_finder import propose
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.landmarks import place_by_landmarks
 from headfield.fit.mean_field import MeanField, class_fields
 from headfield.fit.options import FitOptions

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from headfield.fit.evidence import FACE_PARTS
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.mean_field import MeanField
 from headfield.fit.scan_field import ScanField
 from headfield.frames import reference_anchors

@@ -76,6 +76,17 @@ class ScanFit:
             "points_on_head": int(self.on_head.sum()),
         }
 
+    def to_dict(self) -> dict[str, Any]:
+        """What ``fit.json`` holds of this scan."""
+        return {
+            "name": self.name,
+            "units": self.units,
+            "placement": self.placement.matrix().tolist(),
+            "size_relative_to_adult": float(np.exp(self.size_log)) if self.units != "free" else None,
+            "expression": [float(value) for value in self.expression],
+            "errors": self.errors(),
+        }
+
 
 @dataclass
 class Fit:
@@ -220,34 +231,17 @@ class Fit:
     # ---- files --------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``fit.json`` holds: plain numbers, strings and lists."""
-        first = self.scans[0]
-        content: dict[str, Any] = {
+        """What ``fit.json`` holds: plain numbers, strings and lists; what is of one scan stands in ``scans`` only."""
+        return {
             "model": self.model_name,
             "verdict": self.verdict.to_dict(),
-            "units": self.units,
-            "placement": first.placement.matrix().tolist(),
-            "size_relative_to_adult": float(np.exp(first.size_log)) if self.units != "free" else None,
             "identity": [float(value) for value in self.identity],
-            "expression": [float(value) for value in self.expression],
             "hair_class": self.component,
-            "errors": self.errors,
+            "scans": [scan.to_dict() for scan in self.scans],
             "seconds": {key: float(value) for key, value in self.seconds.items()},
             "evidence": {key: float(value) for key, value in self.evidence.items()},
             "notes": list(self.notes),
         }
-        if len(self.scans) > 1:
-            content["scans"] = [
-                {
-                    "name": scan.name,
-                    "units": scan.units,
-                    "placement": scan.placement.matrix().tolist(),
-                    "expression": [float(value) for value in scan.expression],
-                    "errors": scan.errors(),
-                }
-                for scan in self.scans
-            ]
-        return content
 
     def save(self, path: str | Path) -> Path:
         """Write ``fit.npz`` (no pickle); the file appears whole or not at all. The suffix .npz is added if missing."""

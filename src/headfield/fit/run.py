@@ -15,17 +15,19 @@ from headfield.fit.choose import best_component
 from headfield.fit.clean import thin
 from headfield.fit.empty_space import empty_places
 from headfield.fit.evidence import evidence_of, refuse_unless_head
+from headfield.fit.hints import settled
 from headfield.fit.mean_field import mean_field_of
 from headfield.fit.normal_equations import Cloud, field_values, model_anchors
 from headfield.fit.options import FitOptions, checked
 from headfield.fit.placement import Placement, millimetres_per_unit, size_log_of
 from headfield.fit.placing import Placed, place_head, surface_points
-from headfield.fit.problem import View
+from headfield.fit.problem import View, expression_space
 from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
 from headfield.fit.shoulders import on_body
 from headfield.fit.solver import Solution, solve
 from headfield.fit.trial import view_of
 from headfield.fit.verdict import facts_of_size, verdict_of, worst
+from headfield.io.scan import cropped, read_scan
 from headfield.models.prior import BARE
 from headfield.types import Scan
 
@@ -69,10 +71,13 @@ def fit(
     listed = [scan] if isinstance(scan, (Scan, str, Path)) else list(scan)
     if not listed:
         raise ConfigError("no scan given: expected a path or at least one scan.")
-    scans = [_read(item, options.units) for item in listed]
+    if options.crop is not None and len(listed) > 1:
+        raise ConfigError("a crop is for one scan; the scans given are several. Crop their files first.")
+    scans = [_read(item, options) for item in listed]
     read = time.perf_counter()
     net, name = _model(model)
     loaded = time.perf_counter()
+    scans, options, settled_notes = settled(scans, options, net.prior)
     tell("align", 0.0)
     field_ = mean_field_of(net)
     placed = []
@@ -82,6 +87,7 @@ def fit(
     aligned = time.perf_counter()
     result = _solve(net, name, scans, placed, options, lambda share: tell("solve", share))
     solved = time.perf_counter()
+    result.notes = (*settled_notes, *result.notes)
     result.seconds.update(
         read=read - begin, load=loaded - read, align=aligned - loaded, solve=solved - aligned, mesh=0.0
     )
@@ -119,17 +125,21 @@ def find_head(scan: Scan, model, options: FitOptions | None = None) -> tuple[Pla
         options: Its unit, up axis or landmarks, when known.
     Raises:
         ScanError: There are too few points, or the scan contradicts the given unit or axis.
+        ConfigError: What is known contradicts itself.
     """
-    placed = place_head(model, mean_field_of(model), scan, options or FitOptions(), first=True)
-    return placed.placement, placed.notes
+    scans, options, notes = settled([scan], options or FitOptions(), model.prior)
+    placed = place_head(model, mean_field_of(model), scans[0], options, first=True)
+    return placed.placement, (*notes, *placed.notes)
 
 
 # ---- stages --------------------------------------------------------------------------------------------------------
 
 
-def _read(item: ScanLike, units: str | None) -> Scan:
+def _read(item: ScanLike, options: FitOptions) -> Scan:
     if isinstance(item, Scan):
-        scan = item if units is None else replace(item, units=units)
+        own = None if item.viewpoint is None else item.units  # a depth map's unit is how it was read
+        scan = replace(item, units=own or options.units or item.units)
+        scan = scan if options.crop is None else cropped(scan, options.crop)
         finite = np.isfinite(scan.points).all(axis=1)
         if finite.all():
             return scan
@@ -138,9 +148,7 @@ def _read(item: ScanLike, units: str | None) -> Scan:
         normals = None if scan.normals is None else scan.normals[finite]
         note = f"{(~finite).sum():,} points were not finite and were dropped."
         return replace(scan, points=scan.points[finite], normals=normals, triangles=None, notes=(*scan.notes, note))
-    from headfield.io.scan import read_scan
-
-    return read_scan(item, units)
+    return read_scan(item, options.units, crop=options.crop)
 
 
 def _model(model):
@@ -164,6 +172,12 @@ def _around_head(surface: np.ndarray, placement: Placement, box: np.ndarray) -> 
     return np.flatnonzero(((placed > box[0] - 0.05) & (placed < box[1] + 0.05)).all(axis=1))
 
 
+def at_rest(model) -> np.ndarray:
+    """What may move (E,) of a face that is said to be neutral: its lids and eyeballs."""
+    space = expression_space(model)
+    return space.mask("blink") | space.mask("gaze")
+
+
 def _without_growths(
     model, views: list[View], around: list[np.ndarray], solution: Solution
 ) -> tuple[list[View], bool]:
@@ -182,7 +196,7 @@ def _without_growths(
 def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: FitOptions, tell) -> Fit:
     box, mean = np.asarray(model.box, dtype=float), mean_field_of(model)
     views, around = [], []
-    for scan, item in zip(scans, placed):
+    for number, (scan, item) in enumerate(zip(scans, placed)):
         index = _around_head(item.surface, item.placement, box)
         if len(index) < 50:
             raise ScanError(f"{scan.name}: only {len(index)} points lie around the head that was found.")
@@ -192,7 +206,8 @@ def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: F
         cloud = Cloud.of(head[thin(head, options.points, options.seed)], options.seed)
         if options.solver.hair:
             cloud = replace(cloud, empty=empty_places(near, item.placement.similarity))
-        views.append(view_of(model, cloud, item.placement))
+        view = view_of(model, cloud, item.placement)
+        views.append(replace(view, free=at_rest(model)) if number in (options.neutral or ()) else view)
     label, prior = best_component(model, views, options.solver)
     solver = replace(options.solver, expression=options.expression, hair=options.solver.hair and label != BARE)
     if options.method == "adam":

@@ -9,9 +9,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.fit.clean import thin
-from headfield.fit.evidence import FACE_PARTS
 from headfield.fit.face_detail import FaceDetail, face_detail
-from headfield.fit.gate import Gate
+from headfield.fit.gate import FACE_PARTS, Gate
 from headfield.fit.mean_field import MeanField, class_fields, neck_plane
 from headfield.fit.normal_equations import RIM, Cloud, model_anchors
 from headfield.fit.options import FitOptions

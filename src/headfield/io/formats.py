@@ -1,11 +1,12 @@
 """What each file format holds, before any cleaning: one reader per family of suffixes.
 
-Parsing of PLY, OBJ, STL and glTF is trimesh's; this module only picks the arrays out and turns every failure into
-a sentence. Nothing here ever unpickles.
+Parsing of OBJ, STL and glTF is trimesh's; this module only picks the arrays out and turns every failure into
+a sentence. Polygons and strips become triangles. Nothing here ever unpickles.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ import numpy as np
 
 from headfield.errors import ScanError
 from headfield.io.gltf import srgb_colours
+from headfield.io.obj import plain_triangles
+from headfield.io.ply import Element, Lists, read_elements
+from headfield.io.polygons import RESTART, triangulate, unstrip
 
 MESH_SUFFIXES = (".ply", ".obj", ".stl", ".glb", ".gltf")
 SCAN_SUFFIXES = (*MESH_SUFFIXES, ".npy", ".npz", ".xyz")
@@ -58,7 +62,8 @@ def read_raw(path: Path) -> RawGeometry:
     found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
     if found is not None and found != suffix:
         raise ScanError(f"{path}: named {suffix} but its content is {found}. Rename it to {path.stem}{found}.")
-    reader = {".npy": _read_npy, ".npz": _read_npz, ".xyz": _read_xyz}.get(suffix, _read_with_trimesh)
+    readers = {".ply": _read_ply, ".npy": _read_npy, ".npz": _read_npz, ".xyz": _read_xyz}
+    reader = readers.get(suffix, _read_with_trimesh)
     try:
         return reader(path)
     except ScanError:
@@ -73,8 +78,53 @@ def read_raw(path: Path) -> RawGeometry:
         ) from error
 
 
+_INDICES = ("vertex_indices", "vertex_index")
+"""What exporters call the list of a face's or a strip's corners in PLY."""
+
+
+def _read_ply(path: Path) -> RawGeometry:
+    """PLY: vertices, faces of any number of corners, triangle strips."""
+    elements = read_elements(path)
+    vertex = elements.get("vertex", {})
+    points, normals = _columns(vertex, ("x", "y", "z")), _columns(vertex, ("nx", "ny", "nz"))
+    if points is None or not len(points):
+        raise ScanError(f"{path}: holds no points (no element 'vertex' with x, y, z); it is empty or not a scan.")
+    triangles = []
+    if (polygons := _corner_lists(elements.get("face", {}))) is not None:
+        corners = polygons.values.astype(np.int64)
+        triangles.append(corners[triangulate(points, corners, polygons.counts)])
+    if (strips := _corner_lists(elements.get("tristrips", {}))) is not None:
+        values = strips.values.astype(np.int64)
+        values[values == 2**32 - 1] = RESTART  # from a column of unsigned numbers
+        ends = np.cumsum(strips.counts)
+        triangles.append(unstrip(np.insert(values, ends[:-1], RESTART)))
+    triangles = np.concatenate(triangles) if triangles else np.zeros((0, 3), dtype=np.int64)
+    return RawGeometry(points, normals, triangles if len(triangles) else None, _ply_colours(vertex))
+
+
+def _corner_lists(element: Element) -> Lists | None:
+    found = next((element[name] for name in _INDICES if name in element), None)
+    return found if isinstance(found, Lists) and len(found.counts) else None
+
+
+def _columns(element: Element, names: tuple[str, ...]) -> np.ndarray | None:
+    """Scalar properties side by side, (R, len(names)); None unless all are there."""
+    found = [element.get(name) for name in names]
+    return None if any(c is None or isinstance(c, Lists) for c in found) else np.column_stack(found)
+
+
+def _ply_colours(vertex: Element) -> np.ndarray | None:
+    """(N, 3 or 4) uint8; numbers with a point are 0 to 1."""
+    names = ("red", "green", "blue", "alpha")
+    colours = _columns(vertex, names)
+    colours = _columns(vertex, names[:3]) if colours is None else colours
+    if colours is not None and colours.dtype.kind == "f":
+        colours = 255 * np.nan_to_num(colours)
+    return None if colours is None else np.clip(colours, 0, 255).astype(np.uint8)
+
+
 def _read_with_trimesh(path: Path) -> RawGeometry:
-    """PLY, OBJ, STL, GLB, GLTF; several geometries are joined with their scene transforms applied."""
+    """OBJ, STL, GLB, GLTF; several geometries are joined with their scene transforms applied."""
     import trimesh
 
     suffix = path.suffix.lower()
@@ -86,8 +136,10 @@ def _read_with_trimesh(path: Path) -> RawGeometry:
     if suffix == ".gltf":
         loaded = trimesh.load(str(path), **options)  # needs its neighbours: .bin and images
     else:
-        with open(path, "rb") as file:
-            loaded = trimesh.load(file, file_type=suffix[1:], **options)
+        content = path.read_bytes()
+        if suffix == ".obj":
+            content = plain_triangles(content)
+        loaded = trimesh.load(io.BytesIO(content), file_type=suffix[1:], **options)
     if isinstance(loaded, trimesh.Scene):
         placed = [loaded.graph[node] for node in loaded.graph.nodes_geometry]
         parts = [_from_trimesh(loaded.geometry[name], transform) for transform, name in placed]
@@ -118,7 +170,7 @@ def _from_trimesh(geometry, transform: np.ndarray | None = None) -> RawGeometry 
         kind = geometry.visual.kind if geometry.visual is not None else None
         colours = geometry.visual.vertex_colors if kind == "vertex" else None
     else:
-        normals, colours = _ply_normals(geometry), getattr(geometry, "colors", None)
+        normals, colours = None, getattr(geometry, "colors", None)
     normals = None if normals is None or np.shape(normals) != points.shape else np.array(normals)
     colours = None if colours is None or len(colours) != len(points) else np.array(colours, dtype=np.uint8)
     if transform is not None and not np.array_equal(transform, np.eye(4)):
@@ -129,17 +181,6 @@ def _from_trimesh(geometry, transform: np.ndarray | None = None) -> RawGeometry 
         if triangles is not None and np.linalg.det(linear) < 0:
             triangles = triangles[:, ::-1]  # a mirror turns triangles inside out
     return RawGeometry(points, normals, triangles, colours)
-
-
-def _ply_normals(cloud) -> np.ndarray | None:
-    """Normals of a PLY point cloud, which trimesh keeps only in the raw element data."""
-    data = cloud.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
-    names = ("nx", "ny", "nz")
-    if isinstance(data, dict):
-        has = all(name in data for name in names)
-    else:
-        has = data is not None and data.dtype.names is not None and all(name in data.dtype.names for name in names)
-    return np.column_stack([np.ravel(data[name]) for name in names]) if has else None
 
 
 def _join(parts: list[RawGeometry]) -> RawGeometry:

@@ -7,17 +7,14 @@ Blender. The file's own data stay byte for byte; accessors, one animation and at
 from __future__ import annotations
 
 import json
-import math
 import re
 import struct
 
 import numpy as np
 
 from headfield.errors import ConfigError
+from headfield.frames import gaze_angles
 from headfield.types import ARKIT
-
-GAZE_RADIANS = math.radians(28)
-"""How far an eyeball turns sideways for a gaze channel of 1; up and down it is 0.8 of this."""
 
 
 def with_animation(
@@ -131,10 +128,8 @@ def _gaze(weights: np.ndarray, side: str, rest) -> np.ndarray:
     """Quaternions (T, 4) xyzw of one eyeball from its four gaze channels."""
     from scipy.spatial.transform import Rotation
 
-    look = {way: weights[:, ARKIT.index(f"eyeLook{way}{side}")] for way in ("In", "Out", "Up", "Down")}
-    outward = 1.0 if side == "Left" else -1.0  # the subject's left is +x
-    yaw = GAZE_RADIANS * outward * (look["Out"] - look["In"])
-    pitch = 0.8 * GAZE_RADIANS * (look["Down"] - look["Up"])
+    look = [weights[:, ARKIT.index(f"eyeLook{way}{side}")] for way in ("In", "Out", "Up", "Down")]
+    yaw, pitch = gaze_angles(side, *look)
     turns = Rotation.from_euler("YX", np.column_stack([yaw, pitch]))
     if rest is not None:
         turns = Rotation.from_quat(rest) * turns

@@ -6,12 +6,14 @@ them; every other line, and so the order and the indices of everything, comes ou
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import ScanError
+from headfield.io.polygons import triangulate
 from headfield.types import Mesh
 
 _SHOWN = 60
@@ -25,7 +27,7 @@ class ObjFile:
         name: For messages.
         lines: All lines with their ends.
         vertices: (V, 3).
-        triangles: (F, 3) of its polygons, each cut into a fan from its first corner.
+        triangles: (F, 3) of its polygons.
         polygons: How many faces the file has.
         corner_normals: (F, 3) index of the normal of each corner, -1 where a face names none.
         normals: (N, 3) as written, or (0, 3).
@@ -107,7 +109,7 @@ def read_obj(path: str | Path) -> ObjFile:
 def _parsed(name: str, content: bytes) -> ObjFile:
     lines = content.splitlines(keepends=True)
     vertices, normals, vertex_lines, normal_lines = [], [], [], []
-    corners, corner_normals, polygons, textured, materials = [], [], 0, False, []
+    corners, corner_normals, counts, textured, materials = [], [], [], False, []
     pending, start = b"", 0
     for number, line in enumerate(lines):
         if not pending and line.lstrip().startswith(b"#"):  # also one that ends in a backslash
@@ -137,12 +139,10 @@ def _parsed(name: str, content: bytes) -> ObjFile:
                 face = [_corner(word, len(vertices), len(normals)) for word in words[1:]]
                 if len(face) < 3:
                     raise ValueError("a face needs three corners or more")
-                polygons += 1
+                counts.append(len(face))
                 textured |= any(has_texture for _, _, has_texture in face)
-                for second, third in zip(face[1:], face[2:]):
-                    fan = (face[0], second, third)
-                    corners.append([corner[0] for corner in fan])
-                    corner_normals.append([corner[1] for corner in fan])
+                corners += [corner[0] for corner in face]
+                corner_normals += [corner[1] for corner in face]
             elif words[0] == b"mtllib":
                 materials.append(b" ".join(words[1:]).decode("utf-8", "replace"))
         except (ValueError, IndexError) as error:
@@ -154,22 +154,23 @@ def _parsed(name: str, content: bytes) -> ObjFile:
         raise ScanError(
             f"{name}: holds {len(vertices):,} vertices but no faces ('f ...'); a template is a surface of polygons."
         )
-    triangles, corner_normals = np.array(corners), np.array(corner_normals)
-    if triangles.min() < 0 or triangles.max() >= len(vertices):
-        wrong = int(triangles.max() if triangles.max() >= len(vertices) else triangles.min())
+    corners, corner_normals = np.array(corners, dtype=np.int64), np.array(corner_normals)
+    if corners.min() < 0 or corners.max() >= len(vertices):
+        wrong = int(corners.max() if corners.max() >= len(vertices) else corners.min())
         raise ScanError(f"{name}: a face names vertex {wrong + 1}, but there are {len(vertices):,} vertices.")
     if corner_normals.max() >= len(normals):
         raise ScanError(f"{name}: a face names normal {corner_normals.max() + 1}, but there are {len(normals):,}.")
     places = np.array(vertices, dtype=float)
     if not np.isfinite(places).all():
         raise ScanError(f"{name}: {(~np.isfinite(places).all(1)).sum():,} vertices are not finite numbers.")
+    cut = triangulate(places, corners, np.array(counts))
     return ObjFile(
         name,
         tuple(lines),
         places,
-        triangles.astype(np.int64),
-        polygons,
-        corner_normals,
+        corners[cut],
+        len(counts),
+        corner_normals[cut],
         np.array(normals, dtype=float).reshape(-1, 3),
         textured,
         tuple(materials),
@@ -188,6 +189,45 @@ def _corner(word: bytes, vertices: int, normals: int) -> tuple[int, int, bool]:
     vertex = vertex - 1 if vertex > 0 else vertices + vertex  # negative ones count back from here
     normal = normal - 1 if normal >= 0 else normals + normal
     return vertex, normal, len(parts) > 1 and bool(parts[1])
+
+
+_FACE = re.compile(rb"^[ \t]*f(?=[^\n]*-|(?:[ \t]+\S+){4})((?:[ \t]+\S+){3,})[ \t]*\r?$", re.MULTILINE)
+"""A face with more than three corners, or with indices that count back."""
+
+_PLACES = {name: re.compile(rb"^[ \t]*" + name + rb"[ \t]+(\S+)[ \t]+(\S+)[ \t]+(\S+)", re.M) for name in (b"v", b"vn")}
+
+
+def plain_triangles(content: bytes) -> bytes:
+    """An OBJ file whose faces are triangles with indices from 1, as trimesh understands them.
+
+    Polygons become triangles that cover them, also where they are concave; indices that count back become plain ones,
+    without texture coordinates. All else stays as it is, what cannot be understood too: the parser will refuse it.
+    """
+    faces = list(_FACE.finditer(content))
+    if not faces:
+        return content
+    vertices, normals = ([match for match in pattern.finditer(content)] for pattern in _PLACES.values())
+    begins = np.array([match.start() for match in faces])
+    before = [np.searchsorted([match.start() for match in found], begins) for found in (vertices, normals)]
+    words, corners, counts = [], [], []
+    try:
+        points = np.array([match.groups() for match in vertices], dtype=float)
+        for match, *there in zip(faces, *before):
+            face = match.group(1).split()
+            if b"-" in match.group(1):
+                found = [_corner(word, *there)[:2] for word in face]
+                face = [b"%d" % (v + 1) if n < 0 else b"%d//%d" % (v + 1, n + 1) for v, n in found]
+            words += face
+            corners += [int(word.split(b"/")[0]) - 1 for word in face]
+            counts.append(len(face))
+    except (ValueError, IndexError):
+        return content
+    cut, pieces, last, used = triangulate(points, np.array(corners), np.array(counts)), [], 0, 0
+    for match, count in zip(faces, counts):
+        pieces.append(content[last : match.start()])
+        pieces.append(b"\n".join(b"f " + b" ".join(words[i] for i in row) for row in cut[used : used + count - 2]))
+        last, used = match.end(), used + count - 2
+    return b"".join([*pieces, content[last:]])
 
 
 def _rewritten(line: bytes, numbers: np.ndarray) -> bytes:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import ConfigError, ScanError
 from headfield.frames import UNITS_IN_METRES, length_text
+from headfield.io.crop import as_box, inside
 from headfield.io.formats import RawGeometry, read_raw
+from headfield.io.polygons import repeated, triangulate
 from headfield.types import Scan
 
 MIN_POINTS = 100
@@ -20,25 +24,30 @@ MIN_TRIANGLES = 8
 _HUGE = 1e12  # coordinates beyond this are sentinels (1e30, FLT_MAX), never lengths
 
 
-def read_scan(path: str | Path, units: str | None = None, max_points: int = 200_000) -> Scan:
+def read_scan(
+    path: str | Path, units: str | None = None, max_points: int = 200_000, *, crop: Sequence[float] | None = None
+) -> Scan:
     """Read a head scan from PLY, OBJ, STL, GLB, GLTF, NPY, NPZ or XYZ.
 
-    Non-finite points are dropped and counted in `Scan.notes`; normals are computed from triangles when the file
-    has none. A cloud with more than `max_points` points is subsampled at random, always the same way.
+    Polygons and strips become triangles. Non-finite points are dropped and counted in `Scan.notes`; normals are
+    computed from triangles when the file has none. A cloud with more than `max_points` points is subsampled at
+    random, always the same way.
 
     Args:
         path: The file.
         units: ``mm``, ``cm``, ``m`` or ``inch`` when known; None leaves it to the format (glTF is metres, if that
             is a plausible size) or to the fit.
         max_points: Upper limit of points kept; a larger mesh becomes a cloud of its vertices with normals.
+        crop: Box (x0, y0, z0, x1, y1, z1) in the file's frame and unit; only what lies within is read.
     Returns:
         The scan: float64 points in the file's own frame and unit.
     Raises:
         ScanError: The file is missing, empty, damaged, of unknown type, or holds too little to show a head.
-        ConfigError: `units` is unknown.
+        ConfigError: `units` is unknown, or `crop` is no box.
     """
     path = Path(path)
     check_units(units)
+    box = None if crop is None else as_box(crop)
     if path.is_dir():
         raise ScanError(f"{path}: a folder, expected a scan file.")
     try:
@@ -47,16 +56,42 @@ def read_scan(path: str | Path, units: str | None = None, max_points: int = 200_
         raise ScanError(f"{path}: cannot be opened ({error.strerror}).") from error
     if size == 0:
         raise ScanError(f"{path}: the file is empty (0 bytes).")
-    return clean(read_raw(path), path.name, units=units, max_points=max_points)
+    return clean(read_raw(path), path.name, units=units, max_points=max_points, box=box)
 
 
-def clean(raw: RawGeometry, name: str, *, units: str | None = None, max_points: int = 200_000) -> Scan:
+def cropped(scan: Scan, crop: Sequence[float]) -> Scan:
+    """What lies in a box of a scan, with everything that hangs on it; triangles that lose a corner go.
+
+    Args:
+        scan: The scan.
+        crop: Box (x0, y0, z0, x1, y1, z1) in its frame and unit.
+    Raises:
+        ConfigError: `crop` is no box.
+        ScanError: Too little lies within to show a head.
+    """
+    kept, note = inside(scan.points, as_box(crop), scan.name)
+    raw = RawGeometry(scan.points, scan.normals, colours=scan.colours)
+    points, triangles, normals, colours = _select(raw, scan.triangles, kept)
+    _refuse_too_little(points, triangles, scan.name)
+    changed = {"points": points, "triangles": triangles, "normals": normals, "colours": colours}
+    return replace(scan, **changed, notes=(*scan.notes, note))
+
+
+def clean(
+    raw: RawGeometry,
+    name: str,
+    *,
+    units: str | None = None,
+    max_points: int = 200_000,
+    box: np.ndarray | None = None,
+) -> Scan:
     """Drop what cannot be used, say so in notes, refuse what is left if it is too little.
 
     Args:
         raw: Arrays as the file states them.
         name: For messages.
         units, max_points: As in :func:`read_scan`.
+        box: (2, 3) what lies outside of it is left out before anything is thinned.
     Returns:
         The scan.
     Raises:
@@ -68,7 +103,7 @@ def clean(raw: RawGeometry, name: str, *, units: str | None = None, max_points: 
     if total == 0:
         raise ScanError(f"{name}: holds no points.")
     if triangles is not None:
-        triangles = _checked_triangles(triangles, total, name)
+        triangles = _checked_triangles(triangles, points, name, notes)
     keep = np.isfinite(points).all(axis=1) & (np.abs(points) < _HUGE).all(axis=1)
     dropped = total - int(keep.sum())
     if dropped > total / 2:
@@ -84,6 +119,10 @@ def clean(raw: RawGeometry, name: str, *, units: str | None = None, max_points: 
         if (count := int(zero.sum())) > max(10, 0.001 * total):
             keep &= ~zero
             notes.append(f"{count:,} points at exactly (0, 0, 0) were taken as missing and dropped.")
+    if box is not None:
+        within, note = inside(points, box, name)
+        keep &= within
+        notes.append(note)
     points, triangles, normals, colours = _select(raw, triangles, keep)
     _refuse_too_little(points, triangles, name)
     normals = _unit(normals)
@@ -141,15 +180,35 @@ def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return np.where(length > 0, normals / np.where(length > 0, length, 1), [0.0, 0.0, 1.0])
 
 
-def _checked_triangles(triangles: np.ndarray, count: int, name: str) -> np.ndarray | None:
+def _checked_triangles(triangles: np.ndarray, points: np.ndarray, name: str, notes: list[str]) -> np.ndarray | None:
+    """Triangles (F, 3) that name vertices that exist, each three of them; polygons (F, n) are cut into triangles."""
     triangles = np.asarray(triangles)
-    if triangles.ndim != 2 or triangles.shape[1] != 3 or triangles.dtype.kind not in "iu":
+    if triangles.ndim != 2 or triangles.shape[1] < 3 or triangles.dtype.kind not in "iu":
         raise ScanError(
             f"{name}: triangles of shape {triangles.shape} and type {triangles.dtype}, expected (F, 3) int."
         )
-    if len(triangles) and (triangles.min() < 0 or triangles.max() >= count):
-        raise ScanError(f"{name}: a triangle names vertex {triangles.max()}, but there are {count:,} vertices.")
-    return triangles.astype(np.int64) if len(triangles) else None
+    if not len(triangles):
+        return None
+    triangles = triangles.astype(np.int64)
+    wrong = (triangles < 0) | (triangles >= len(points))
+    if wrong.any():
+        face, corner = np.argwhere(wrong)[0]
+        raise ScanError(
+            f"{name}: {wrong.any(1).sum():,} of {len(triangles):,} faces name a vertex that is not there: the first "
+            f"names vertex {triangles[face, corner]:,} (counted from 0); there are {len(points):,}. Export it again."
+        )
+    if triangles.shape[1] > 3:
+        corners = triangles.ravel()
+        triangles = corners[triangulate(points, corners, np.full(len(triangles), triangles.shape[1]))]
+    twice = repeated(triangles)
+    if twice.all():
+        raise ScanError(
+            f"{name}: every triangle names a vertex twice, so that none has a surface. Export it again, or without "
+            "faces: points alone will do."
+        )
+    if twice.any():
+        notes.append(f"{twice.sum():,} of {len(twice):,} triangles named a vertex twice and were dropped.")
+    return triangles[~twice]
 
 
 def _select(raw: RawGeometry, triangles: np.ndarray | None, keep: np.ndarray):

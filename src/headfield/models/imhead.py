@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from headfield import frames
+from headfield.expressions import space_named
 from headfield.models.config import ImHeadConfig
 from headfield.models.prior import Prior
 from headfield.nn.deformer import Expressed, ExpressionDeformer
@@ -115,6 +116,7 @@ class ImHead(nn.Module):
             config.deformer_frequencies, config.deformer_identity, config.deformer_expression,
         )
         self.regions = frames.REGIONS
+        self.expression_space = space_named(config.expression_names, config.expression)
 
     # ---- codes -------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import threading
 from contextlib import ContextDecorator
+from pathlib import Path
 
 import torch
 
@@ -43,17 +45,24 @@ def max_relative_error() -> float:
 
 
 class denormals_flushed(ContextDecorator):
-    """In this block the thread takes numbers below 1e-38 for zero; may be nested. Does nothing where the CPU cannot.
+    """In this block torch takes numbers below 1e-38 for zero; may be nested. Does nothing where the CPU cannot.
 
     The slope of a softplus with beta = 100 underflows where a unit is off by more than one, which is most of them, and
     every product with such a number is done in microcode on Intel: the field is two to four times as slow there. What
     is lost is no digit of any result. Only around products of networks: other libraries count on denormals (scipy's
-    k-d tree crashes without them). Threads that torch starts within the block keep the setting, and do nothing else.
+    k-d tree crashes without them).
+
+    The setting belongs to a thread. The calling one gets its own back after the block. Torch's threads, a pool for
+    every thread that calls it, take over the setting of their caller when they are started: so the first block of a
+    calling thread starts them anew, and they keep the setting for good, also for torch's work outside of such blocks.
+    No other library's threads are among them.
     """
 
     def __enter__(self) -> denormals_flushed:
         _flushing.depth = getattr(_flushing, "depth", 0) + 1
-        torch.set_flush_denormal(True)
+        if torch.set_flush_denormal(True) and (threads := torch.get_num_threads()) != getattr(_flushing, "pool", 1):
+            _start_pool(threads)
+            _flushing.pool = threads
         return self
 
     def __exit__(self, *error) -> None:
@@ -63,6 +72,30 @@ class denormals_flushed(ContextDecorator):
 
 
 _flushing = threading.local()
+"""Of the calling thread: ``depth`` of its blocks, and of how many threads its ``pool`` was when a block started it."""
+
+
+def _start_pool(threads: int) -> None:
+    """End what this thread has of torch's pool and start it anew, with the caller's settings."""
+    openmp = _openmp()
+    if openmp is not None:
+        openmp.omp_pause_resource_all(1)  # omp_pause_soft; only this thread's pool ends
+    torch.zeros(2**16 * threads, device="cpu").add_(1.0)  # enough work for all of them
+
+
+@functools.cache
+def _openmp() -> ctypes.CDLL | None:
+    """The GNU OpenMP that torch brings and has loaded, which can end a pool; None where it is another one.
+
+    Without it a pool can only be started: it keeps denormals if torch has worked outside of every block before.
+    """
+    try:
+        for path in (Path(torch.__file__).parent / "lib").glob("libgomp*"):
+            library = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+            return library if hasattr(library, "omp_pause_resource_all") else None
+    except (OSError, AttributeError):  # not loaded, or no such platform
+        pass
+    return None
 
 
 @functools.cache

@@ -190,14 +190,14 @@ def _scene(truth: HeadTruth, shoulders: bool, rng: np.random.Generator):
     triangles = truth.triangles
     label = np.where(truth.surface, np.where(truth.hair, HAIR, SKIN), -1)
     if shoulders:
-        body, faces = _torso(truth.neck * truth.metres_per_unit, truth.metres_per_unit / 0.25, rng)
+        body, faces = torso(truth.neck * truth.metres_per_unit, truth.metres_per_unit / 0.25, rng)
         triangles = np.concatenate([triangles, faces + len(vertices)])
         vertices = np.concatenate([vertices, body])
         label = np.concatenate([label, np.full(len(faces), SHOULDERS)])
     return vertices, triangles, label
 
 
-def _torso(neck: np.ndarray, size: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def torso(neck: np.ndarray, size: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Shoulders and upper chest: a squashed ball whose profile rises to the neck, in soft folds of cloth (metres)."""
     from trimesh.creation import icosphere
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from headfield.curate.subjects import NEUTRAL, Gathering, RawScan, Skipped, gathered
 from headfield.errors import DataError
 from headfield.io.formats import SCAN_SUFFIXES
+from headfield.io.names import named_neutral
 
 _ARCHIVES = (".zip", ".7z", ".rar", ".gz", ".tgz", ".tar", ".bz2", ".xz")
 _COMPANIONS = (".mtl", ".jpg", ".jpeg", ".png", ".bin", ".bmp", ".tif", ".tiff", ".webp", ".exr")
@@ -98,7 +99,7 @@ def landmarks_beside(file: Path) -> Path | None:
 def expression_of(stem: str, person: str = "") -> str | None:
     """What a file's name says of the expression: ``014_jaw_left`` -> ``jaw_left``, ``scan_03`` -> None."""
     words = [word for word in re.split(r"[\W_]+", stem.casefold()) if word and not word.isdigit()]
-    if NEUTRAL in words or any(word.rstrip("0123456789") == NEUTRAL for word in words):
+    if named_neutral(stem):
         return NEUTRAL
     owner = {word for word in re.split(r"[\W_]+", person.casefold())}
     words = [word for word in words if word not in owner and word.rstrip("0123456789") not in _NOTHING]

@@ -1,0 +1,45 @@
+"""A box in a scan's own frame and unit that holds the head, when a file holds more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from headfield.errors import ConfigError, ScanError
+
+
+def as_box(values: str | Sequence[float] | np.ndarray) -> np.ndarray:
+    """The box (2, 3), lower and upper corner, of six numbers x0 y0 z0 x1 y1 z1, also as one text.
+
+    Raises:
+        ConfigError: They are not six finite numbers, or the first corner is not below the second.
+    """
+    given = values
+    if isinstance(values, str):
+        values = values.replace(",", " ").split()
+    try:
+        box = np.asarray(values, dtype=float).reshape(2, 3)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"--crop {given!r}: expected six numbers, x0 y0 z0 x1 y1 z1, in the scan's unit.") from error
+    if not np.isfinite(box).all() or not (box[0] < box[1]).all():
+        raise ConfigError(
+            f"--crop {given!r}: expected x0 y0 z0 x1 y1 z1 with x0 < x1, y0 < y1 and z0 < z1; `headfield doctor` tells "
+            "a scan's box."
+        )
+    return box
+
+
+def inside(points: np.ndarray, box: np.ndarray, name: str) -> tuple[np.ndarray, str]:
+    """Which points (N,) lie in a box (2, 3), and a sentence about it.
+
+    Raises:
+        ScanError: None does.
+    """
+    kept = ((points >= box[0]) & (points <= box[1])).all(axis=1)
+    if not kept.any():
+        finite = points[np.isfinite(points).all(axis=1)]
+        low, high = (finite.min(0), finite.max(0)) if len(finite) else np.full((2, 3), np.nan)
+        where = " ".join(f"{value:.4g}" for value in (*low, *high))
+        raise ScanError(f"{name}: nothing lies within --crop; the scan's own box is {where}.")
+    return kept, f"Cropped: {kept.sum():,} of {len(points):,} points were kept."
