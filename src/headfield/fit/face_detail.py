@@ -62,35 +62,36 @@ def face_detail(points_mm: np.ndarray, residual_mm: np.ndarray) -> FaceDetail:
     count = len(points_mm)
     kept = np.abs(residual_mm) <= LIMIT_MM
     rejected = float(1.0 - kept.mean()) if count else 0.0
-    points, residual = _cell_means(points_mm[kept], residual_mm[kept])
+    points, residual, held = _cell_means(points_mm[kept], residual_mm[kept])
     if len(points) < FEWEST:
         return FaceDetail(rejected=rejected, cells=len(points))
     probes = np.random.default_rng(0).permutation(len(points))[:PROBES]
     distance, near = cKDTree(points).query(points[probes], k=min(NEIGHBOURS, len(points)))
     offset = points[near] - points[probes][:, None]
-    band = _band(distance, offset)
+    band = _band(distance, offset, held[near])
+    share = held[probes] / held[probes].sum()
     height = np.einsum("nkc,nc->nk", offset, _axes(distance, offset)[:, :, 0])
-    before = float(np.square((band * height).sum(1)).mean())
-    after = float(np.square((band * residual[near]).sum(1)).mean())
+    before = float(share @ np.square((band * height).sum(1)))
+    after = float(share @ np.square((band * residual[near]).sum(1)))
     # white noise is in both: neighbours' residuals differ by it, and by what they truly differ
     differ = residual[near[:, 0]] - residual[near[:, 1:5]].mean(1)
     noise = float(np.median(np.square(differ))) / 0.455 / 1.25 * float(np.square(band).sum(1).mean())
-    truly = max(before - min(noise, 0.5 * before), 1e-12)
+    truly = max(before - min(noise, after, 0.5 * before), 1e-12)
     explained = max(-1.0, (before - after) / truly)
     if explained > 0:
         explained *= 1.0 - rejected
     return FaceDetail(truly**0.5, after**0.5, explained, rejected, len(points))
 
 
-def _cell_means(points: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means (M, 3), (M,) of points and residuals in the cells of a cubic lattice."""
+def _cell_means(points: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means (M, 3), (M,) of points and residuals in the cells of a cubic lattice, and how many points each holds."""
     if not len(points):
-        return points, residual
+        return points, residual, residual
     cells = np.floor((points - points.min(0)) / CELL_MM).astype(np.int64)
     _, cell, count = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
     sums = np.stack([np.bincount(cell.ravel(), values) for values in (*points.T, residual)], axis=1)
     means = sums / count[:, None]
-    return means[:, :3], means[:, 3]
+    return means[:, :3], means[:, 3], count.astype(float)
 
 
 def _axes(distance: np.ndarray, offset: np.ndarray) -> np.ndarray:
@@ -99,9 +100,10 @@ def _axes(distance: np.ndarray, offset: np.ndarray) -> np.ndarray:
     return np.linalg.eigh(np.einsum("nk,nki,nkj->nij", wide, offset, offset))[1]
 
 
-def _band(distance: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Weights (P, K) of neighbours: the probe itself, less the quadratic that fits all of them."""
-    wide = np.exp(-0.5 * (distance / WIDE_MM) ** 2)
+def _band(distance: np.ndarray, offset: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Weights (P, K) of neighbours: the probe itself, less the quadratic that fits all of them, each counted by the
+    points that it holds."""
+    wide = held * np.exp(-0.5 * (distance / WIDE_MM) ** 2)
     axes = _axes(distance, offset)
     u, v = np.einsum("nkc,nca->ank", offset, axes[:, :, 1:]) / WIDE_MM
     terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=2)

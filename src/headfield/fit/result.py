@@ -239,7 +239,7 @@ class Fit:
             "hair_class": self.component,
             "scans": [scan.to_dict() for scan in self.scans],
             "seconds": {key: float(value) for key, value in self.seconds.items()},
-            "evidence": {key: float(value) for key, value in self.evidence.items()},
+            "evidence": {key: float(value) if np.isfinite(value) else None for key, value in self.evidence.items()},
             "notes": list(self.notes),
         }
 
