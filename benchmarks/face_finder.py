@@ -22,8 +22,8 @@ from scipy.spatial.transform import Rotation
 
 from headfield.evaluate.truth import frozen_person, millimetres
 from headfield.fit.clean import clean
-from headfield.fit.gate import FACE_PARTS
 from headfield.fit.face_finder import Proposal, face_network, propose
+from headfield.fit.gate import FACE_PARTS
 from headfield.fit.run import surface_points
 from headfield.io.scan import read_scan
 from headfield.nn.face_net import FACE_MIDDLE, FACE_REACH, SIZE

@@ -235,7 +235,7 @@ def _print(command: FitCommand, paths: list[Path], fit, files: list[str], scan_n
             f"median {distance['median']:.2f} mm, p90 {distance['p90']:.2f} mm; {error['inliers']:.0%} of the scan "
             "within 5 mm"
         )
-        rows["expression"] = describe_expression(fit.expression)
+        rows["expression"] = _acts(scan)
     if fit.component != "all":
         rows["hair"] = fit.component
     rows["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in fit.seconds.items())
@@ -251,7 +251,15 @@ def _row(scan) -> list[str]:
     error = scan.errors()
     distance = error["scan_to_head_mm"]
     numbers = [f"{distance['median']:.2f}", f"{distance['p90']:.2f}", f"{error['inliers']:.0%}"]
-    return [scan.name, scan.units, *numbers, describe_expression(scan.expression)]
+    return [scan.name, scan.units, *numbers, _acts(scan)]
+
+
+def _acts(scan) -> str:
+    """A scan's expression in words, and what of the eyes could not be seen."""
+    told = describe_expression(scan.expression)
+    if scan.eyes is None or scan.eyes.gaze:
+        return told
+    return told + (" (gaze not seen)" if scan.eyes.lids else " (lids and gaze not seen)")
 
 
 def describe_expression(weights) -> str:

@@ -1,8 +1,8 @@
 """Does a scan show the eyes? Whether there is a gaze to read, or a blink.
 
 Where sockets are smoothed over or points are few the eyes' channels explain noise. Lids are edges: within a few
-millimetres the surface about an eye is no plain quadratic. Eyeballs that turn show by tenths of a millimetre, which only
-dense and sharp scans have.
+millimetres the surface about an eye is no plain quadratic. Eyeballs that turn show by tenths of a millimetre, which
+only dense and sharp scans have.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from headfield.errors import ScanError
+from headfield.fit.eyes_seen import EyesSeen
 from headfield.fit.placement import millimetres_per_unit
 from headfield.fit.verdict import Verdict
 from headfield.types import Codes, Mesh, Similarity
@@ -42,6 +43,7 @@ class ScanFit:
         on_head: (N,) bool: above the neck's cut and within 25 mm of the head.
         all_points: (M, 3) the scan's points around the head (up to 100,000), scan frame, for detail and seen masks.
         colours: (M, 4) uint8 RGBA of those, or None when the scan has none.
+        eyes: Whether the scan shows lids and eyeballs; where it does not, no blink or gaze is read. None = not asked.
     """
 
     name: str
@@ -54,6 +56,7 @@ class ScanFit:
     on_head: np.ndarray
     all_points: np.ndarray
     colours: np.ndarray | None = None
+    eyes: EyesSeen | None = None
 
     @property
     def mm_per_unit(self) -> float:
@@ -84,6 +87,7 @@ class ScanFit:
             "placement": self.placement.matrix().tolist(),
             "size_relative_to_adult": float(np.exp(self.size_log)) if self.units != "free" else None,
             "expression": [float(value) for value in self.expression],
+            "seen": None if self.eyes is None else {"lids": self.eyes.lids, "gaze": self.eyes.gaze},
             "errors": self.errors(),
         }
 
@@ -134,6 +138,11 @@ class Fit:
     def errors(self) -> dict[str, Any]:
         """Errors of the first scan, see :meth:`ScanFit.errors`."""
         return self.scans[0].errors()
+
+    @property
+    def gaze_seen(self) -> bool | None:
+        """Whether the first scan shows where the eyes look; None when it was not asked."""
+        return None if self.scans[0].eyes is None else self.scans[0].eyes.gaze
 
     # ---- the head -----------------------------------------------------------------------------------------------
 
@@ -257,7 +266,11 @@ class Fit:
             "evidence": self.evidence,
             "notes": list(self.notes),
             "verdict": self.verdict.to_dict(),
-            "scans": [{"name": s.name, "units": s.units, "size_log": s.size_log} for s in self.scans],
+            "scans": [
+                {"name": s.name, "units": s.units, "size_log": s.size_log}
+                | ({} if s.eyes is None else {"lids_seen": s.eyes.lids, "gaze_seen": s.eyes.gaze})
+                for s in self.scans
+            ],
         }
         arrays: dict[str, np.ndarray] = {"header": np.array(json.dumps(header)), "identity": self.identity}
         for index, scan in enumerate(self.scans):
@@ -320,6 +333,7 @@ class Fit:
                             get["on_head"],
                             get["all_points"],
                             file[f"scan{index}_colours"] if f"scan{index}_colours" in file else None,
+                            EyesSeen(facts["lids_seen"], facts["gaze_seen"]) if "gaze_seen" in facts else None,
                         )
                     )
                 return Fit(

@@ -11,10 +11,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.errors import ConfigError, ScanError
+from headfield.expressions import ExpressionSpace
 from headfield.fit.choose import best_component
 from headfield.fit.clean import thin
 from headfield.fit.empty_space import empty_places
 from headfield.fit.evidence import evidence_of, refuse_unless_head
+from headfield.fit.eyes_seen import EyesSeen, eyes_seen
 from headfield.fit.hints import settled
 from headfield.fit.mean_field import mean_field_of
 from headfield.fit.normal_equations import Cloud, field_values, model_anchors
@@ -27,6 +29,7 @@ from headfield.fit.shoulders import on_body
 from headfield.fit.solver import Solution, solve
 from headfield.fit.trial import view_of
 from headfield.fit.verdict import facts_of_size, verdict_of, worst
+from headfield.frames import reference_anchors
 from headfield.io.scan import cropped, read_scan
 from headfield.models.prior import BARE
 from headfield.types import Scan
@@ -172,10 +175,11 @@ def _around_head(surface: np.ndarray, placement: Placement, box: np.ndarray) -> 
     return np.flatnonzero(((placed > box[0] - 0.05) & (placed < box[1] + 0.05)).all(axis=1))
 
 
-def at_rest(model) -> np.ndarray:
-    """What may move (E,) of a face that is said to be neutral: its lids and eyeballs."""
-    space = expression_space(model)
-    return space.mask("blink") | space.mask("gaze")
+def movable(space: ExpressionSpace, eyes: EyesSeen, neutral: bool) -> np.ndarray:
+    """Which expression numbers (E,) bool may move: blink and gaze where they are seen; of a face that is said to be
+    neutral only those."""
+    blink, gaze = space.mask("blink"), space.mask("gaze")
+    return (blink & eyes.lids) | (gaze & eyes.gaze) | (~blink & ~gaze & (not neutral))
 
 
 def _without_growths(
@@ -195,7 +199,8 @@ def _without_growths(
 
 def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: FitOptions, tell) -> Fit:
     box, mean = np.asarray(model.box, dtype=float), mean_field_of(model)
-    views, around = [], []
+    space, reference = expression_space(model), reference_anchors()
+    views, around, eyes = [], [], []
     for number, (scan, item) in enumerate(zip(scans, placed)):
         index = _around_head(item.surface, item.placement, box)
         if len(index) < 50:
@@ -206,8 +211,10 @@ def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: F
         cloud = Cloud.of(head[thin(head, options.points, options.seed)], options.seed)
         if options.solver.hair:
             cloud = replace(cloud, empty=empty_places(near, item.placement.similarity))
-        view = view_of(model, cloud, item.placement)
-        views.append(replace(view, free=at_rest(model)) if number in (options.neutral or ()) else view)
+        mm = millimetres_per_unit(item.placement.similarity.scale, item.placement.units)
+        eyes.append(eyes_seen(item.placement.similarity.apply(near), reference, mm))
+        free = movable(space, eyes[-1], number in (options.neutral or ()))
+        views.append(replace(view_of(model, cloud, item.placement), free=free))
     label, prior = best_component(model, views, options.solver)
     solver = replace(options.solver, expression=options.expression, hair=options.solver.hair and label != BARE)
     if options.method == "adam":
@@ -249,6 +256,7 @@ def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: F
                 (np.abs(residual) * mm <= HEAD_REACH_MM) & (solution.scales[index] > 0),
                 near[keep],
                 _colours(scan, near[keep]),
+                eyes[index],
             )
         )
         prefix = f"{scan.name}: " if len(scans) > 1 else ""
