@@ -65,6 +65,11 @@ class ExpressionSpace:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def speaks_arkit(self) -> bool:
+        """Whether these are the 52 ARKit weights, which tracks, blendshapes and sliders are made of."""
+        return self.names == tuple(ARKIT)
+
     def mask(self, name: str) -> np.ndarray:
         """A group (E,) bool; nothing where the space does not know it."""
         return self.masks.get(name, np.zeros(len(self), dtype=bool))
@@ -219,7 +224,8 @@ def _arkit_prior() -> ExpressionPrior:
     seen = json.loads((files("headfield") / "expression_statistics.json").read_text(encoding="utf-8"))
     order = [seen["channels"].index(name) for name in ARKIT]
     mean, covariance = np.array(seen["mean"])[order], np.array(seen["covariance"])[np.ix_(order, order)]
-    moment = means @ (covariance + np.outer(mean, mean)) @ means.T
+    moment = covariance + np.outer(mean, mean)
+    moment = means @ (0.5 * (moment + moment[np.ix_(ARKIT_MIRROR, ARKIT_MIRROR)])) @ means.T  # no side is special
     spread = np.sqrt(np.diag(moment))
     correlation = moment / np.outer(spread, spread)
     correlation = _TRUST * correlation + (1.0 - _TRUST) * np.eye(len(spread))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headfield.synth.expressions import LIP_CONFLICTS, OPPOSED, draw_expressions, tame
+from headfield.synth.expressions import EXCLUSIVE, LIP_CONFLICTS, draw_expressions, tame
 from headfield.types import ARKIT, ARKIT_MIRROR
 
 JAW, CLOSE, TONGUE = (ARKIT.index(name) for name in ("jawOpen", "mouthClose", "tongueOut"))
@@ -23,7 +23,7 @@ def test_rules(seed):
     count = (rows > 0).sum(1)
     assert (count >= 1).all() and (count <= 6).all()  # 5, and the jaw that a mouthClose brings along
     assert (rows[:, CLOSE] <= rows[:, JAW]).all()
-    for first, second in OPPOSED:
+    for first, second in EXCLUSIVE:
         assert not ((rows[:, ARKIT.index(first)] > 0) & (rows[:, ARKIT.index(second)] > 0)).any()
     lips = rows[:, [ARKIT.index(name) for name in LIP_CONFLICTS]]
     assert ((lips > 0).sum(1) <= 2).all()

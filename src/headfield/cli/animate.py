@@ -207,7 +207,7 @@ class AnimateCommand:
 
     def _poser(self, head, say):
         """Expression weights (E,) -> vertices (V, 3) and triangles (F, 3), model frame."""
-        if not self.exact and head.head.model.config.expression_names == "arkit52":
+        if not self.exact and head.head.model.expression_space.speaks_arkit:
             from headfield.cli.shapes import bake_head
 
             baked = bake_head(head, self.vertices, say)

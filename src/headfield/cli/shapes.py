@@ -25,7 +25,7 @@ def open_head(path: Path, *, channels: tuple[str, ...] = ("arkit52",)):
 
     Args:
         path: A saved fit or head.
-        channels: Kinds of expression numbers that will do, as a model's ``expression_names``.
+        channels: Kinds of expression numbers that will do, see `ExpressionSpace.kind`.
     Raises:
         ScanError: No such file, not a head, damaged, or of a newer version.
         ConfigError: Its model does not speak the 52 ARKit channels.
@@ -33,9 +33,9 @@ def open_head(path: Path, *, channels: tuple[str, ...] = ("arkit52",)):
     from headfield.edit.record import SavedHead
 
     saved = SavedHead.load(path)
-    names = saved.head.model.config.expression_names
-    if names not in channels:
-        raise ConfigError(f"{path}: its model's expression numbers are {names!r}; the 52 ARKit channels are needed.")
+    kind = saved.head.model.expression_space.kind
+    if kind not in channels:
+        raise ConfigError(f"{path}: its model's expression numbers are {kind!r}; the 52 ARKit channels are needed.")
     return saved
 
 

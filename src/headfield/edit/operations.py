@@ -310,7 +310,7 @@ def _expression(head: Head) -> torch.Tensor:
 
 
 def _speaks_arkit(head: Head) -> bool:
-    return head.model.config.expression_names == "arkit52"
+    return head.model.expression_space.speaks_arkit
 
 
 def _same_model(a: Head, b: Head) -> None:

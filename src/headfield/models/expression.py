@@ -7,32 +7,29 @@ import difflib
 import numpy as np
 
 from headfield.errors import ConfigError
-from headfield.models.config import ImHeadConfig
-from headfield.types import ARKIT
+from headfield.expressions import ExpressionSpace
 
 
-def expression_vector(weights: np.ndarray | dict[str, float], config: ImHeadConfig) -> np.ndarray:
+def expression_vector(weights: np.ndarray | dict[str, float], space: ExpressionSpace) -> np.ndarray:
     """Expression weights (E,) from a vector or from a few names.
 
     Args:
-        weights: (E,) numbers, or a dictionary of ARKit channel names to weights in [0, 1].
-        config: The model's configuration.
+        weights: (E,) numbers, or a dictionary of names to weights.
+        space: What the model's expression numbers mean.
     Raises:
         ConfigError: A wrong length, an unknown name (the nearest one is suggested), or a number that is not finite.
     """
     if isinstance(weights, dict):
-        if config.expression_names != "arkit52":
-            raise ConfigError(f"This model's expression numbers are {config.expression_names!r}: give a vector.")
-        vector = np.zeros(config.expression)
+        vector = space.rest.copy()
         for name, value in weights.items():
-            if name not in ARKIT:
-                near = difflib.get_close_matches(name, ARKIT, n=3)
-                raise ConfigError(f"Unknown expression {name!r}; perhaps {' or '.join(near) or 'see headfield.types'}.")
-            vector[ARKIT.index(name)] = value
+            if name not in space.names:
+                near = difflib.get_close_matches(name, space.names, n=3) or [*space.names[:3], "others"]
+                raise ConfigError(f"Unknown expression {name!r}; perhaps {' or '.join(near)}.")
+            vector[space.names.index(name)] = value
     else:
         vector = np.asarray(weights, dtype=float)
-        if vector.shape != (config.expression,):
-            raise ConfigError(f"Expression has shape {vector.shape}, expected ({config.expression},).")
+        if vector.shape != (len(space),):
+            raise ConfigError(f"Expression has shape {vector.shape}, expected ({len(space)},).")
     if not np.isfinite(vector).all():
         raise ConfigError("Expression weights must be finite numbers.")
     return vector

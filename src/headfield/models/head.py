@@ -9,7 +9,7 @@ import torch
 
 from headfield import frames
 from headfield.models.imhead import ImHead
-from headfield.types import ARKIT_MIRROR, Codes, Mesh
+from headfield.types import Codes, Mesh
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,10 @@ class Head:
         """The same person with these expression weights: 52 in ARKit order, or a few by name."""
         from headfield.models.expression import expression_vector
 
-        vector = expression_vector(weights, self.model.config)
-        if self.reflected and self.model.config.expression_names == "arkit52":
-            vector = vector[ARKIT_MIRROR]  # the query is mirrored, so left is asked for on the right
+        space = self.model.expression_space
+        vector = expression_vector(weights, space)
+        if self.reflected:
+            vector = vector[space.mirror]  # the query is mirrored, so left is asked for on the right
         expression = torch.as_tensor(vector).to(self.codes.identity)[None]
         return replace(self, codes=replace(self.codes, expression=expression))
 

@@ -127,10 +127,10 @@ def bake(
     """
     import torch
 
-    if model.config.expression_names != "arkit52":
+    if not model.expression_space.speaks_arkit:
         raise ConfigError(
             f"Blendshapes are baked for models with the 52 ARKit channels; this one speaks "
-            f"{model.config.expression_names!r}."
+            f"{model.expression_space.kind!r}."
         )
     say = progress or (lambda share, what: None)
     begin = time.perf_counter()

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from headfield.expressions import OPPOSED
 from headfield.synth.identities import frozen
 from headfield.types import ARKIT
 
-OPPOSED = (
-    ("jawLeft", "jawRight"),
-    ("mouthLeft", "mouthRight"),
-    ("mouthFunnel", "mouthPucker"),
-    ("mouthSmileLeft", "mouthFrownLeft"),
-    ("mouthSmileRight", "mouthFrownRight"),
-    ("eyeBlinkLeft", "eyeWideLeft"),
-    ("eyeBlinkRight", "eyeWideRight"),
-    ("browDownLeft", "browOuterUpLeft"),
-    ("browDownRight", "browOuterUpRight"),
-    ("eyeLookUpLeft", "eyeLookDownLeft"),
-    ("eyeLookUpRight", "eyeLookDownRight"),
-    ("eyeLookInLeft", "eyeLookOutLeft"),
-    ("eyeLookInRight", "eyeLookOutRight"),
-)
-"""Channels that one face does not play at once: the weaker of the two is dropped."""
+EXCLUSIVE = (*OPPOSED, ("mouthFunnel", "mouthPucker"))
+"""Channels that one training face does not play at once: the weaker of the two is dropped."""
 
 LIP_CONFLICTS = ("mouthPucker", "mouthFunnel", "mouthRollLower", "mouthRollUpper", "mouthPressLeft", "mouthPressRight")
 """Of these at most two act together, or the lips fold through each other."""
@@ -92,7 +79,7 @@ def tame(weights: np.ndarray) -> np.ndarray:
     channels the weaker is dropped; at most two lip-folding channels stay.
     """
     weights = np.clip(np.asarray(weights, dtype=float), 0.0, 1.0)
-    for first, second in OPPOSED:
+    for first, second in EXCLUSIVE:
         first, second = ARKIT.index(first), ARKIT.index(second)
         if weights[first] > 0 and weights[second] > 0:
             weights[first if weights[first] < weights[second] else second] = 0.0

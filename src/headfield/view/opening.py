@@ -63,9 +63,9 @@ def check_expression(model, name: str) -> None:
     Raises:
         ConfigError: Its expression is not the 52 ARKit channels.
     """
-    if model.config.expression_names != "arkit52":
+    if not model.expression_space.speaks_arkit:
         raise ConfigError(
-            f"{name}: its expression numbers are {model.config.expression_names!r}; the viewer needs the 52 ARKit "
+            f"{name}: its expression numbers are {model.expression_space.kind!r}; the viewer needs the 52 ARKit "
             "channels."
         )
 
