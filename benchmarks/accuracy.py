@@ -18,6 +18,9 @@ from headfield.evaluate.options import Options
 from headfield.evaluate.protocols import PROTOCOLS
 from headfield.evaluate.run import evaluate
 
+CAPTURES = {name for name, protocol in PROTOCOLS.items() if protocol.kind in ("capture", "real")}
+"""Tests that have a table of their own: benchmarks/captures.py."""
+
 BY_GROUP = ("full-anny", "depth-bald", "haired")
 """Tests that the model card splits by what the people are."""
 
@@ -83,7 +86,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--resolution", type=int, default=192)
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=list(PROTOCOLS), choices=list(PROTOCOLS))
+    parser.add_argument(
+        "--only", nargs="*", default=[n for n in PROTOCOLS if n not in CAPTURES], choices=list(PROTOCOLS)
+    )
     parser.add_argument("--card", type=Path, help="model card whose results section is replaced")
     options = parser.parse_args()
     for name in options.only:
