@@ -20,7 +20,12 @@ class Cholesky:
         Raises:
             torch.linalg.LinAlgError: It is not positive definite.
         """
-        self._factor = torch.linalg.cholesky(torch.from_numpy(np.ascontiguousarray(matrix)))
+        matrix = torch.from_numpy(np.ascontiguousarray(matrix))
+        self._factor, failed = torch.linalg.cholesky_ex(matrix)
+        jitter = 1e-12 * float(matrix.diagonal().abs().max())
+        while failed:  # single-precision products of a hopeless start leave it indefinite by their rounding
+            self._factor, failed = torch.linalg.cholesky_ex(matrix + jitter * torch.eye(len(matrix), dtype=matrix.dtype))
+            jitter *= 10.0
 
     def solve(self, right: np.ndarray) -> np.ndarray:
         """Solution (n,) or (n, m) for a right side of the same size."""
