@@ -2,11 +2,12 @@
 
     HEADFIELD_DATA=... python benchmarks/verdict.py --heads 15 --things 2 --out verdict.json
 
-Forced failures, on heads of the *dev* split with frozen seeds, refusal off: a wrong up axis, a wrong unit, landmarks
-whose names are swapped, and the best placement of the search that is wrong (30 degrees or 40 mm off); all neutral. A forced
-placement from which the solver finds home is no failure and is not counted. Things: `--things` of each of the kinds of
-headfield.synth.non_heads, and parts of a head. Honest fits: the same heads, scanned in four ways; those whose face lies
-within 0.6 mm of the truth (median) must not be poor. Reach: poor on 90 % of failures, on 3 % of honest fits. Resumable.
+Forced failures, on heads of the *dev* split with frozen seeds, refusal off, all neutral: a wrong up axis, a wrong unit,
+landmarks whose names are swapped, and the best placement of the search that is wrong (30 degrees or 40 mm off). A
+forced placement from which the solver finds home is no failure and is not counted; an error counts as poor. Things:
+`--things` of each of the kinds of headfield.synth.non_heads, and parts of a head. Honest fits: the same heads, scanned
+in four ways; those whose face lies within 0.6 mm of the truth (median) must not be poor. Reach: poor on 90 % of
+failures, on 3 % of honest fits. Resumable.
 """
 
 from __future__ import annotations
