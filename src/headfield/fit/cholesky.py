@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-
 _ROUNDING = 1e-5
 """Share of the largest diagonal element by which rounding may have spoiled the least eigenvalue."""
 
