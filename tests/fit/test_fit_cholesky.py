@@ -35,3 +35,12 @@ def test_normal_products():
     np.testing.assert_allclose(hessian, exact.T @ (weight[:, None] * exact), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(slope, exact.T @ (weight * residual), rtol=1e-5, atol=1e-4)
     assert hessian.dtype == slope.dtype == np.float64
+
+
+def test_a_matrix_that_rounding_left_indefinite_is_still_factored():
+    rng = np.random.default_rng(5)
+    wide = rng.standard_normal((40, 12))
+    matrix = wide @ wide.T - 1e-9 * np.eye(40)  # of rank 12, the rest a little below zero
+    factor = Cholesky(matrix)
+    assert np.isfinite(factor.log_determinant)
+    assert np.isfinite(factor.solve(np.ones(40))).all()

@@ -10,17 +10,28 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+_ROUNDING = 1e-5
+"""Share of the largest diagonal element by which rounding may have spoiled the least eigenvalue."""
+
 
 class Cholesky:
     """The factor of a symmetric positive definite matrix."""
 
     def __init__(self, matrix: np.ndarray) -> None:
-        """Factor a matrix (n, n) float64.
+        """Factor a matrix (n, n) float64. One that is indefinite only by the rounding of single-precision products (a
+        hopeless start leaves such) gets as much on its diagonal as it takes.
 
         Raises:
             torch.linalg.LinAlgError: It is not positive definite.
         """
-        self._factor = torch.linalg.cholesky(torch.from_numpy(np.ascontiguousarray(matrix)))
+        matrix = torch.from_numpy(np.ascontiguousarray(matrix))
+        self._factor, failed = torch.linalg.cholesky_ex(matrix)
+        largest, share = float(matrix.diagonal().abs().max()), 1e-12
+        while failed and share < _ROUNDING:
+            self._factor, failed = torch.linalg.cholesky_ex(matrix + share * largest * torch.eye(len(matrix)).double())
+            share *= 10.0
+        if failed:
+            self._factor = torch.linalg.cholesky(matrix)
 
     def solve(self, right: np.ndarray) -> np.ndarray:
         """Solution (n,) or (n, m) for a right side of the same size."""

@@ -101,9 +101,5 @@ def log_evidence(
     lines = problem.linearised(solution.identity, list(solution.views))
     held = problem.assemble(solution.identity, list(solution.views), lines, options.gate.end, sigma=sigma)
     smooth = held["smooth"]
-    hessian = held["hessian"][:smooth, :smooth] + 1e-9 * np.eye(smooth)
-    try:
-        volume = Cholesky(hessian).log_determinant
-    except RuntimeError:  # hardly any point near the head: single-precision rounding leaves it indefinite
-        volume = float(np.log(np.maximum(np.linalg.eigvalsh(hessian), 1e-9)).sum())
+    volume = Cholesky(held["hessian"][:smooth, :smooth] + 1e-9 * np.eye(smooth)).log_determinant
     return float(prior.log_share - held["cost"] - 0.5 * volume - np.log(np.diag(prior.spread)).sum())
