@@ -37,6 +37,10 @@ BLINK = ("eyeBlinkLeft", "eyeBlinkRight")
 _WIDEN, _LEAST_SPREAD, _TRUST = 1.3, 0.22, 0.7
 """The recordings are of few people: their spreads are widened to at least this, their correlations shrunk by this."""
 
+_BLINK_SPREAD, _BLINK_SLOPE, _BLINK_PRESENCE = 0.6, 0.5, 0.25
+"""Who is scanned keeps the eyes shut as often as not: closed lids are no surprise, unlike in recordings. The last is a
+share of what the presence of other channels costs."""
+
 
 @dataclass(frozen=True)
 class ExpressionSpace:
@@ -84,11 +88,11 @@ class ExpressionPrior:
       costs much, in one that laughs the next costs little.
     * Both sides move alike: ``h log(1 + d^2 / s^2)`` of a pair's difference d, a sharp peak with a heavy tail: nothing
       in between, but a wink is possible.
-    * Opposed numbers are one signed value: ``OPPOSED_COST`` times their product.
+    * Opposed numbers are one signed value: `opposition` times their product.
     * Ties (``rows`` e is about zero: the two eyes look one way) and one-sided bounds (a mouth closes only as far as
       the jaw is open; lids follow the eyes down).
-    * Nothing for nothing: `slope` for each unit of each number, and `presence` for each number or pair that is there
-      at all (see :meth:`units`).
+    * Nothing for nothing: `slope` for each unit of each number, and a price for each number or pair that is there at
+      all (see :meth:`units`), of which `presence` says how high it is against the others'.
 
     Attributes:
         precision: (E, E) A' P A.
@@ -98,8 +102,10 @@ class ExpressionPrior:
         ties: (T, E) rows whose product with e is about zero, each divided by its standard deviation.
         bounds: (B, E) rows whose product with e is hardly above zero, each divided by its standard deviation.
         freedom: Of the common intensity.
-        presence: Nats of each unit that is not at rest.
+        presence: (E,) price of a number that is not at rest, as a share of the usual one.
+        price: Nats of the presence of a number or pair with share 1.
         side: (h, s) of the difference of two sides.
+        opposition: Of opposed numbers: nats times their product.
     """
 
     precision: np.ndarray
@@ -108,13 +114,14 @@ class ExpressionPrior:
     opposed: np.ndarray
     ties: np.ndarray
     bounds: np.ndarray
+    presence: np.ndarray
     freedom: float = 8.0
-    presence: float = 5.0
+    price: float = 5.0
     side: tuple[float, float] = (2.5, 0.08)
     opposition: float = 40.0
 
     def cost(self, e: np.ndarray) -> float:
-        """Nats of expression numbers (E,), relative to the face at rest, without `presence`."""
+        """Nats of expression numbers (E,), relative to the face at rest, without the price of presence."""
         e = np.asarray(e, dtype=float)
         height, width = self.side
         apart = e[self.pairs[:, 0]] - e[self.pairs[:, 1]]
@@ -191,6 +198,7 @@ def plain_space(count: int, kind: str = "plain") -> ExpressionSpace:
         opposed=np.zeros((0, 2), dtype=int),
         ties=np.zeros((0, count)),
         bounds=np.zeros((0, count)),
+        presence=np.ones(count),
     )
     names = tuple(f"expression{k}" for k in range(count))
     zero = np.zeros(count)
@@ -230,14 +238,18 @@ def _arkit_prior() -> ExpressionPrior:
     correlation = moment / np.outer(spread, spread)
     correlation = _TRUST * correlation + (1.0 - _TRUST) * np.eye(len(spread))
     wide = np.maximum(_WIDEN * spread, _LEAST_SPREAD)
+    blink = np.isin(ARKIT, BLINK)
+    wide[means[:, blink].any(1)] = _BLINK_SPREAD
     precision = means.T @ np.linalg.inv(correlation * np.outer(wide, wide)) @ means
     slope = np.full(len(ARKIT), 3.0)
     slope[pairs.ravel()] = 1.5
+    slope[blink] = _BLINK_SLOPE
+    presence = np.where(blink, _BLINK_PRESENCE, 1.0)
     index = ARKIT.index
     opposed = np.array([(index(one), index(other)) for one, other in OPPOSED])
     looks = np.array([[index(f"eyeLook{way}{side}") for side in ("Left", "Right")] for way in ("In", "Out")])
     even = np.array([pair for pair in pairs if pair[0] not in looks])
-    return ExpressionPrior(precision, slope, even, opposed, _gaze_ties(), _one_sided_bounds())
+    return ExpressionPrior(precision, slope, even, opposed, _gaze_ties(), _one_sided_bounds(), presence)
 
 
 def _sides() -> np.ndarray:

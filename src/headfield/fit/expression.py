@@ -95,8 +95,8 @@ def propose(
     start = np.concatenate([state.expression for state in starts])
     free = np.concatenate([_free(state) for state in starts])
     reduced, pull = problem.expression_quadratic(held, factor)
-    presence = problem.space.prior.presence
-    target = sparse_minimum(problem, reduced, pull - reduced @ start, start, free, presence)
+    price = problem.space.prior.price
+    target = sparse_minimum(problem, reduced, pull - reduced @ start, start, free, price)
     change = target - start
     gain = -(0.5 * change @ reduced @ change + pull @ change)
     gain -= _prior_cost(problem, target) - _prior_cost(problem, start)
@@ -135,7 +135,7 @@ def prune(
 
 
 def sparse_minimum(
-    problem: Problem, reduced: np.ndarray, linear: np.ndarray, start: np.ndarray, free: np.ndarray, presence: float
+    problem: Problem, reduced: np.ndarray, linear: np.ndarray, start: np.ndarray, free: np.ndarray, price: float
 ) -> np.ndarray:
     """Expressions that minimise data (a quadratic) and prior, with only those channels that are worth their presence.
 
@@ -147,12 +147,13 @@ def sparse_minimum(
         reduced, linear: Of the data's quadratic, all views.
         start: Where the expressions stand.
         free: Which may move.
-        presence: Nats that a channel must be worth.
+        price: Nats that a channel must be worth, where its `presence` has a share of 1.
     """
     space = problem.space
     views = len(start) // len(space)
     lower, upper = np.tile(space.lower, views), np.tile(space.upper, views)
     units = [unit + len(space) * view for view in range(views) for unit in space.prior.units()]
+    prices = price * np.array([space.prior.presence[unit % len(space)].max() for unit in units])
     e, free = np.where(free, start, np.where(start > 0, start, 0.0)), free.copy()
     held_at = e.copy()
     for _ in range(len(units)):
@@ -160,9 +161,9 @@ def sparse_minimum(
             hessian, slope = problem.with_prior(reduced, linear, e)
             low, high = np.where(free, lower, held_at), np.where(free, upper, held_at)
             e = box_minimum(hessian, slope, e, low, high, sweeps=30)
-        worth = [_worth(hessian, e, unit, free) for unit in units]
-        least = int(np.argmin(worth))
-        if worth[least] >= presence:
+        gain = np.array([_worth(hessian, e, unit, free) for unit in units]) - prices
+        least = int(np.argmin(gain))
+        if gain[least] >= 0:
             break
         free[units[least]] = False
         held_at[units[least]] = 0.0
@@ -204,6 +205,6 @@ def _prior_cost(problem: Problem, expressions: np.ndarray) -> float:
     space = problem.space
     found = 0.0
     for e in expressions.reshape(-1, len(space)):
-        present = sum(bool((e[unit] > 1e-3).any()) for unit in space.prior.units())
-        found += space.prior.cost(e) + space.prior.presence * present
+        present = [space.prior.presence[unit].max() for unit in space.prior.units() if (e[unit] > 1e-3).any()]
+        found += space.prior.cost(e) + space.prior.price * sum(present)
     return problem.options.expression_prior * found
