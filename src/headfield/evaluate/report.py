@@ -252,7 +252,7 @@ def _true_head(protocol: Protocol, options, case: tuple[str, int]):
         from headfield.evaluate.captures import make_capture
 
         taken = make_capture(protocol.capture, options.split, *case, protocol.pose == "neutral").capture
-        shown = Mesh(taken.sitter.vertices, taken.sitter.triangles)
+        shown = taken.sitter.mesh()
         return Observed(taken.scan, taken.model_from_scan, taken.unit), shown, None, taken.sitter.mm_per_unit
     if protocol.kind == "outsiders":
         from headfield.evaluate.outsiders import make_outsider

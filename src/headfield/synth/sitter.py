@@ -11,7 +11,7 @@ from headfield.synth.gaze import Eye, eyes_of, with_gaze
 from headfield.synth.person import Person
 from headfield.synth.sheet import lip_gap
 from headfield.synth.solid import OPEN_LIPS, Solid
-from headfield.types import ARKIT
+from headfield.types import ARKIT, Mesh
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Sitter:
     hair_vertices: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
     hair_triangles: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), dtype=np.int64))
     facts: dict = field(default_factory=dict)
+
+    def mesh(self) -> Mesh:
+        """Skin and hair as they are, overlapping: for pictures."""
+        triangles = np.concatenate([self.triangles, self.hair_triangles + len(self.vertices)])
+        return Mesh(np.concatenate([self.vertices, self.hair_vertices]), triangles)
 
     def cap_vertices(self) -> np.ndarray:
         """Vertices where the neck ends: of its cap, or the lowest ones of a neck that is open."""
