@@ -141,8 +141,9 @@ def shares(model, cases, options: SolverOptions) -> None:
               f"{parts[1]:+7.0f} expression {parts[2]:+7.0f} = {parts.sum():+7.0f}", flush=True)  # fmt: skip
     if totals:
         total = np.array(totals)
-        print(f"  {len(total)} misses; the truth costs more in {(total.sum(1) > 0).sum()}, the data alone speak against "
-              f"it in {(total[:, 0] > 0).sum()}; medians {np.median(total, axis=0).round(0).tolist()}")  # fmt: skip
+        dearer, against = (total.sum(1) > 0).sum(), (total[:, 0] > 0).sum()
+        print(f"  {len(total)} misses; the truth costs more in {dearer}, the data alone speak against it in {against}")
+        print(f"  medians: data, identity, expression {np.median(total, axis=0).round(0).tolist()}")
 
 
 def objective(model, view: View, options: SolverOptions, solution: Solution) -> np.ndarray:
