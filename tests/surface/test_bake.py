@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from headfield.errors import ConfigError
+from headfield.expressions import plain_space
 from headfield.frames import MM_PER_UNIT, anchor_indices
 from headfield.surface.bake import Baked, bake, unwrapped
 from headfield.surface.mesh_head import mesh_of
@@ -183,7 +184,7 @@ def test_posing_is_linear_and_starts_at_the_neutral(baked):
 
 def test_progress_is_told_and_a_batch_or_another_language_refused(bald):
     with pytest.raises(ConfigError, match="52 ARKit"):
-        other = type("Model", (), {"config": replace(bald.model.config, expression_names="flame")})
+        other = type("Model", (), {"expression_space": plain_space(103, "flame")})
         bake(other, bald.codes)
     told = []
 

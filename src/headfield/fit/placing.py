@@ -9,7 +9,7 @@ import numpy as np
 
 from headfield.errors import ScanError
 from headfield.fit.clean import clean, without_strays
-from headfield.fit.face_finder import propose
+from headfield.fit.face_finder import Proposal, propose
 from headfield.fit.gate import FACE_PARTS
 from headfield.fit.landmarks import place_by_landmarks
 from headfield.fit.mean_field import MeanField, class_fields
@@ -28,6 +28,9 @@ _DOUBT, _CLEARLY = 0.5, 0.15
 
 _SURE = 0.15
 """Confidence above which a proposal of the face finder is tried; right ones have 0.85 and more."""
+
+_CERTAIN, _ANOTHER = 0.6, 0.7
+"""A second head in a scan is one that is seen with this confidence, so far from the first (model units, 175 mm)."""
 
 _WEAK, _ELSEWHERE = 0.25, 0.08
 """Below this share of the head explained, and without a face confirmed, the search is in doubt. A face seen this far
@@ -93,11 +96,29 @@ def _search(model, field_: MeanField, scan: Scan, options: FitOptions, units: st
 
 def _seen_faces(model, scan: Scan, options: FitOptions, units: str | None) -> Iterator[Placement]:
     """Placements where the face finder sees a face, surest first, standing as the user says."""
-    for proposal in propose(scan.points, seed=options.seed):
+    for proposal in _larger_first(propose(scan.points, seed=options.seed), scan.points, np.asarray(model.box)):
         if proposal.confidence < _SURE:
             return
         if options.up is None or _stands(proposal.similarity, options.up):
             yield placement_of_face(model, proposal.similarity, units)
+
+
+def _larger_first(proposals: list[Proposal], points: np.ndarray, box: np.ndarray) -> list[Proposal]:
+    """Proposals with the surest of the larger head first, when two heads are seen for sure."""
+    if not proposals:
+        return []
+    first = proposals[0].similarity
+    middle = np.array([0.0, 0.02, -0.12])
+
+    def held(proposal: Proposal) -> int:
+        placed = proposal.similarity.apply(points)
+        return int(((placed > box[0]) & (placed < box[1])).all(1).sum())
+
+    for other in proposals[1:]:
+        away = np.linalg.norm(first.apply(other.similarity.inverse().apply(middle)) - middle)
+        if other.confidence > _CERTAIN and away > _ANOTHER and held(other) > 1.2 * held(proposals[0]):
+            return [other, *(proposal for proposal in proposals if proposal is not other)]
+    return proposals
 
 
 def _stands(similarity: Similarity, up: str) -> bool:
