@@ -285,6 +285,6 @@ def _gaze_ties() -> np.ndarray:
 
 def _one_sided_bounds() -> np.ndarray:
     """mouthClose - jawOpen is hardly above zero, nor is 0.24 eyeLookDown - eyeBlink."""
-    rows = [_row(mouthClose=1.0, jawOpen=-1.0) / 0.05]
+    rows = [_row(mouthClose=1.0, jawOpen=-1.0) / 0.01]
     rows += [_row(**{f"eyeLookDown{side}": 0.24, f"eyeBlink{side}": -1.0}) / 0.1 for side in ("Left", "Right")]
     return np.stack(rows)

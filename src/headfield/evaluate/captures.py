@@ -101,7 +101,8 @@ def run_capture(protocol: Protocol, family: str, index: int, settings: Settings)
     case = make_capture(protocol.capture, settings.split, family, index, protocol.pose == "neutral")
     model = load(settings.model)
     begin = time.perf_counter()
-    found = fit(case.capture.scan, model, expression=protocol.expression, refuse=False)
+    said = {"neutral": (0,)} if protocol.pose == "neutral" else {}
+    found = fit(case.capture.scan, model, expression=protocol.expression, refuse=False, **said)
     facts = {"fit_seconds": time.perf_counter() - begin} | fit_facts(found)
     facts |= {"person": case.capture.sitter.facts, "capture": case.capture.facts}
     values, more = measured(case, found, model, settings)

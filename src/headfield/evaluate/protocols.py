@@ -249,7 +249,6 @@ PROTOCOLS: dict[str, Protocol] = {
             _capture("closed", "closed eyes, neutral, and said to be neutral: they keep their blink", None, 0.96),
             name="captures-closed-neutral",
             pose="neutral",
-            expression="neutral",
         ),
         Protocol(
             "captures-real",

@@ -122,7 +122,9 @@ def prune(
     start = np.concatenate([state.expression for state in states])
     free = np.concatenate([_free(state) for state in states])
     reduced, pull = problem.expression_quadratic(held, factor)
-    keep = problem.options.expression_keep
+    # where the head explains the scan less well than heads of the model's own kind, errors are worth more, too
+    excess = max(1.0, float(np.median(np.concatenate(held["strengths"]))) / problem.options.sigma)
+    keep = excess * problem.options.expression_keep
     target = sparse_minimum(problem, reduced, pull - reduced @ start, start, free & (start > 0), keep)
     step = -factor.solve(held["slope"][:smooth] + hessian[:smooth, smooth:] @ (target - start))
     found = []
