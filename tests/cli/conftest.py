@@ -39,7 +39,8 @@ def save_fit(model, tmp_path_factory):
     """Write a fit of a scan in centimetres, turned by 30 degrees about y, as `headfield fit` would: seed -> path."""
     from scipy.spatial.transform import Rotation
 
-    from headfield.fit.result import Fit, ScanFit
+    from headfield.fit.result import Fit
+    from headfield.fit.scan_fit import ScanFit
     from headfield.types import Similarity
 
     placement = Similarity(Rotation.from_euler("y", 30, degrees=True).as_matrix(), np.zeros(3), 1 / 25.0)

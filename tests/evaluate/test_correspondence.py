@@ -6,7 +6,8 @@ import pytest
 from headfield.evaluate import correspondence
 from headfield.evaluate.correspondence import carry, carry_on_template
 from headfield.fit.normal_equations import model_anchors
-from headfield.fit.result import Fit, ScanFit
+from headfield.fit.result import Fit
+from headfield.fit.scan_fit import ScanFit
 from headfield.surface.mesh_head import mesh_of
 from headfield.types import Mesh, Similarity
 

@@ -21,8 +21,9 @@ from headfield.fit.landmarks import place_by_landmarks, read_landmarks
 from headfield.fit.mean_field import MeanField, mean_field_of
 from headfield.fit.options import FitOptions
 from headfield.fit.placement import millimetres_per_unit
-from headfield.fit.result import HEAD_REACH_MM, Fit
+from headfield.fit.result import Fit
 from headfield.fit.run import fit
+from headfield.fit.scan_fit import HEAD_REACH_MM
 from headfield.fit.shoulders import on_body
 from headfield.frames import MM_PER_UNIT, REGIONS, UNITS_IN_METRES, anchor_indices
 from headfield.surface.cloud_normals import estimated_normals

@@ -24,7 +24,8 @@ from headfield.fit.options import FitOptions, checked
 from headfield.fit.placement import Placement, millimetres_per_unit, size_log_of
 from headfield.fit.placing import Placed, place_head, surface_points
 from headfield.fit.problem import View, expression_space
-from headfield.fit.result import HEAD_REACH_MM, Fit, ScanFit
+from headfield.fit.result import Fit
+from headfield.fit.scan_fit import HEAD_REACH_MM, ScanFit
 from headfield.fit.shoulders import on_body
 from headfield.fit.solver import Solution, solve
 from headfield.fit.trial import view_of
