@@ -176,7 +176,10 @@ def place_head(model, field_: MeanField, scan: Scan, options: FitOptions, first:
         notes.append("No unit (mm, cm, m, inch) explains the head's size; it was left free and errors assume an adult.")
     bodies = clean(surface, 3000, options.seed).bodies
     if bodies > 1:
-        notes.append(f"{bodies} separate bodies in the file; the head was looked for in all, the best match was taken.")
+        notes.append(
+            f"{bodies} separate bodies in the file; the head was looked for in all, the best match was taken. To have "
+            "another one give --crop."
+        )
     return Placed(surface, placement, tuple(notes))
 
 

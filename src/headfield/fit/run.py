@@ -241,8 +241,8 @@ def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: F
         evidence = evidence or facts
         if options.refuse:
             refuse_unless_head(facts, scan.name)
-        verdicts.append(verdict_of(facts))
-        expression = np.zeros(int(model.config.expression)) if state.expression is None else state.expression
+        expression = space.rest.copy() if state.expression is None else state.expression
+        verdicts.append(verdict_of(facts | {"expression_nats": space.prior.cost(expression)}))
         near = around[index]
         keep = np.sort(np.random.default_rng(options.seed).permutation(len(near))[:_DETAIL_POINTS])
         fits.append(

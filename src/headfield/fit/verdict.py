@@ -145,6 +145,10 @@ DOUBTS = (
         "Check the unit: --units mm, cm, m or inch.",
     ),
     _Doubt(
+        "expression_nats", 45.0, None, "its expression is one that faces hardly make ({value:.0f} nats, usually below "
+        "{usual:.0f})", "Say which scan is neutral (--neutral-scan), or give a neutral scan of the same person as well.",
+    ),
+    _Doubt(
         "free_size", 0.5, None, "no unit explains its size, which was left free",
         "Say the unit (--units) or scale the scan; distances in millimetres assume an adult.",
     ),
