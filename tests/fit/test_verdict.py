@@ -40,7 +40,8 @@ def examples(request):
 
 @pytest.mark.parametrize("doubt", DOUBTS, ids=lambda doubt: doubt.key)
 def test_worse_evidence_never_makes_a_better_verdict(doubt):
-    worse = np.linspace(0.0, 6.0, 61) if doubt.above else np.linspace(1.5, -0.5, 61)
+    most = max(6.0, 2.0 * (doubt.poor or doubt.fair))
+    worse = np.linspace(0.0, most, 61) if doubt.above else np.linspace(1.5, -0.5, 61)
     levels = [LEVELS.index(verdict_of(GOOD | {doubt.key: float(value)}).level) for value in worse]
     assert (np.diff(levels) >= 0).all()
     assert levels[0] == 0

@@ -146,7 +146,7 @@ DOUBTS = (
     ),
     _Doubt(
         "expression_nats", 45.0, None, "its expression is one that faces hardly make ({value:.0f} nats, usually below "
-        "{usual:.0f})", "Say which scan is neutral (--neutral-scan), or give a neutral scan of the same person as well.",
+        "{usual:.0f})", "Say which scan is neutral (--neutral-scan), or give a neutral one as well.",
     ),
     _Doubt(
         "free_size", 0.5, None, "no unit explains its size, which was left free",
