@@ -87,7 +87,7 @@ def test_a_fit_survives_its_file(fitted, tmp_path, stub):
     assert after == pytest.approx(before, rel=1e-5)
     content = json.loads(json.dumps(result.to_dict()))
     assert {"model", "identity", "scans", "seconds", "evidence", "notes"} <= set(content)
-    of_scan = {"name", "units", "placement", "size_relative_to_adult", "expression", "seen", "errors"}
+    of_scan = {"name", "units", "placement", "size_relative_to_adult", "expression", "seen", "said_neutral", "errors"}
     assert [set(scan) for scan in content["scans"]] == [of_scan] and not of_scan & set(content)
     assert np.array(content["scans"][0]["placement"]).shape == (4, 4)
     assert set(content["scans"][0]["errors"]["scan_to_head_mm"]) == {"mean", "median", "p90"}

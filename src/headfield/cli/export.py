@@ -63,11 +63,11 @@ class ExportCommand:
             # a GLB keeps the unit too; it has no place to name it
             write_mesh(mesh, temporary, unit=None if self.out.suffix.lower() == ".glb" else named)
         unit = self.unit or head.units
-        height = float(mesh.vertices.max(axis=0).max() - mesh.vertices.min(axis=0).min())
+        longest = float((mesh.vertices.max(axis=0) - mesh.vertices.min(axis=0)).max())
         return {
             "mesh": f"{len(mesh.vertices):,} vertices, {len(mesh.triangles):,} triangles",
             "unit": unit,
-            "size": length_text(height * metres_per_unit(head, self.unit)),
+            "size": length_text(longest * metres_per_unit(head, self.unit)),
         }
 
     def _share(self) -> dict:

@@ -27,6 +27,9 @@ Unit = Literal["mm", "cm", "m", "inch"]
 SUMMARY = "summary.csv"
 """Table of a batch; its presence marks a folder that a batch may continue."""
 
+SCALP_SEEN = 0.3
+"""Share of the scalp's places below which nothing is said of hair."""
+
 _COLUMNS = ("scan", "status", "units", "median_mm", "p90_mm", "inliers", "seconds", "message")
 
 
@@ -183,9 +186,10 @@ def neutral_numbers(said: tuple[str, ...], paths: list[Path]) -> tuple[int, ...]
     for word in said:
         if word == "none" and len(said) == 1:
             continue
-        same = [index for index, path in enumerate(paths) if word in (str(path), path.name, path.stem)]
-        if not same and word.isdigit() and 1 <= int(word) <= len(paths):
-            same = [int(word) - 1]
+        if word.isdigit() and 1 <= int(word) <= len(paths):
+            same = [int(word) - 1]  # a file 2.ply can be named 2.ply
+        else:
+            same = [index for index, path in enumerate(paths) if word in (str(path), path.name, path.stem)]
         if len(same) != 1:
             known = ", ".join(f"{number} {path.name}" for number, path in enumerate(paths, start=1))
             kind = "is no scan that was given" if not same else "is the name of several scans; give a number"
@@ -237,7 +241,8 @@ def _print(command: FitCommand, paths: list[Path], fit, files: list[str], scan_n
         )
         rows["expression"] = _acts(scan)
     if fit.component != "all":
-        rows["hair"] = fit.component
+        seen = fit.evidence.get("covered_scalp", 1.0) >= SCALP_SEEN
+        rows["hair"] = fit.component if seen else f"not seen; {fit.component} was assumed"
     rows["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in fit.seconds.items())
     rows["files"] = f"{command.out}: " + ", ".join(files)
     notes = tuple(dict.fromkeys([*scan_notes, *fit.notes]))

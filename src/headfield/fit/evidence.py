@@ -11,6 +11,10 @@ from headfield.fit.face_detail import face_detail
 from headfield.fit.gate import FACE_PARTS
 from headfield.fit.mean_field import neck_plane
 from headfield.fit.normal_equations import RIM
+from headfield.frames import ANCHOR_NAMES
+
+SCALP = np.array([name.startswith(("crown", "head_back")) for name in ANCHOR_NAMES])
+"""Anchors (39,) that only a scan of the hair or the bare scalp comes near."""
 
 NEAR = 0.12
 """Points within this distance of the head (model units, 30 mm) are what the head should explain."""
@@ -46,6 +50,7 @@ def evidence_of(
         ``explained``: share of all points within 5 mm; ``covered_anchors``: share of the 39 anchors with a scan point
         within 15 mm; ``covered_face``: the same of the face's; ``deviation``: rms of the code, standard deviations;
         ``relief_mm``: 90th percentile of those points' distances to the quadric that fits them best;
+        ``covered_scalp``: share of the crown's and the back's anchors with a scan point within 45 mm, hair and all;
         ``face_mm``: median distance of the points around the face; ``face_detail_mm``, ``face_explained`` and
         ``face_rejected``: see :class:`headfield.fit.face_detail.FaceDetail`.
     """
@@ -62,6 +67,7 @@ def evidence_of(
         "explained": float((size <= 5.0).mean()),
         "covered_anchors": float((gap < 15.0).mean()),
         "covered_face": float((gap[FACE_PARTS] < 15.0).mean()),
+        "covered_scalp": float((gap[SCALP] < 45.0).mean()),
         "deviation": float(np.sqrt(np.mean(np.square(identity)))),
         "relief_mm": quadric_relief(placed[near]) * mm_per_unit,
         "face_mm": float(np.median(size[near & face])) if (near & face).any() else float("inf"),
@@ -134,9 +140,15 @@ def refuse_unless_head(evidence: dict[str, float], name: str) -> None:
     if failed:
         raise NotAHeadError(
             f"{name}: not a head, as far as can be seen. Best attempt: residual {evidence['median_mm']:.1f} mm, "
-            f"inlier share {evidence['inliers']:.0%}. Against it: {'; '.join(failed)}. If it is one, say where: "
-            "--landmarks file.json, --units, --up; or crop the scan to the head."
+            f"inlier share {evidence['inliers']:.0%}. Against it: {'; '.join(failed)}. {_try(evidence)}"
         )
+
+
+def _try(evidence: dict[str, float]) -> str:
+    """What to do about a refusal."""
+    if evidence["covered_face"] < NO_FACE and evidence["median_mm"] <= LIMITS["median_mm"]:
+        return "A fit needs a face: scan it from the front as well, or crop less."
+    return "If it is one, say where: --landmarks file.json, --units, --up; or crop the scan to the head."
 
 
 def _against_face(evidence: dict[str, float]) -> list[str]:

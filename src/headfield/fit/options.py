@@ -47,6 +47,18 @@ class FitOptions:
     """The solver's settings."""
 
 
+def _numbers(neutral) -> tuple[int, ...]:
+    """Numbers of scans, from 0.
+
+    Raises:
+        ConfigError: Something else.
+    """
+    given = (neutral,) if isinstance(neutral, int) and not isinstance(neutral, bool) else neutral
+    if isinstance(given, (tuple, list)) and all(type(index) is int or hasattr(index, "__index__") for index in given):
+        return tuple(int(index) for index in given)
+    raise ConfigError(f"neutral={neutral!r}: expected the numbers, from 0, of the scans that are neutral, as (0,).")
+
+
 def checked(options: FitOptions | None, changes: dict) -> FitOptions:
     """Options with some fields changed.
 
@@ -68,5 +80,5 @@ def checked(options: FitOptions | None, changes: dict) -> FitOptions:
     if options.crop is not None:
         options = replace(options, crop=tuple(as_box(options.crop).ravel().tolist()))
     if options.neutral is not None:
-        options = replace(options, neutral=tuple(int(index) for index in options.neutral))
+        options = replace(options, neutral=_numbers(options.neutral))
     return options

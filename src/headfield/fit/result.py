@@ -197,7 +197,7 @@ class Fit:
             "notes": list(self.notes),
             "verdict": self.verdict.to_dict(),
             "scans": [
-                {"name": s.name, "units": s.units, "size_log": s.size_log}
+                {"name": s.name, "units": s.units, "size_log": s.size_log, "said_neutral": s.said_neutral}
                 | ({} if s.eyes is None else {"lids_seen": s.eyes.lids, "gaze_seen": s.eyes.gaze})
                 for s in self.scans
             ],
@@ -264,6 +264,7 @@ class Fit:
                             get["all_points"],
                             file[f"scan{index}_colours"] if f"scan{index}_colours" in file else None,
                             EyesSeen(facts["lids_seen"], facts["gaze_seen"]) if "gaze_seen" in facts else None,
+                            bool(facts.get("said_neutral", False)),
                         )
                     )
                 return Fit(

@@ -258,6 +258,7 @@ def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: F
                 near[keep],
                 _colours(scan, near[keep]),
                 eyes[index],
+                index in (options.neutral or ()),
             )
         )
         prefix = f"{scan.name}: " if len(scans) > 1 else ""

@@ -33,6 +33,7 @@ class ScanFit:
         on_head: (N,) bool: above the neck's cut and within 25 mm of the head.
         all_points: (M, 3) the scan's points around the head (up to 100,000), scan frame, for detail and seen masks.
         colours: (M, 4) uint8 RGBA of those, or None when the scan has none.
+        said_neutral: Whether the user, or the file's name, said that this scan is neutral.
         eyes: Whether the scan shows lids and eyeballs; where it does not, no blink or gaze is read. None = not asked.
     """
 
@@ -47,6 +48,7 @@ class ScanFit:
     all_points: np.ndarray
     colours: np.ndarray | None = None
     eyes: EyesSeen | None = None
+    said_neutral: bool = False
 
     @property
     def mm_per_unit(self) -> float:
@@ -78,5 +80,6 @@ class ScanFit:
             "size_relative_to_adult": float(np.exp(self.size_log)) if self.units != "free" else None,
             "expression": [float(value) for value in self.expression],
             "seen": None if self.eyes is None else {"lids": self.eyes.lids, "gaze": self.eyes.gaze},
+            "said_neutral": self.said_neutral,
             "errors": self.errors(),
         }
