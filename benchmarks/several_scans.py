@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/several_scans.py                # dev heads of ICT and anny
     OMP_NUM_THREADS=1 python benchmarks/several_scans.py --neutral      # the first scan is said to be neutral
 
-Clean points of the true surface, upright and in mm. Printed for each scan: channels at 0.25 or more, true > read, and the
-sum of what was read and is not there. Seconds are CPU seconds of the whole fit, the model loaded before.
+Clean points of the true surface, upright and in mm. Printed for each scan: channels at 0.25 or more, true > read, and
+the sum of what was read and is not there. Seconds are CPU seconds of the whole fit, the model loaded before.
 """
 
 from __future__ import annotations
