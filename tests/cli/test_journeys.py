@@ -145,7 +145,8 @@ def test_neutral_scans_by_name_and_number():
     paths = [Path("one/a.ply"), Path("b.obj"), Path("2.ply")]
     assert neutral_numbers((), paths) is None and neutral_numbers(("none",), paths) == ()
     for word in ("b", "b.obj", "2"):
-        assert neutral_numbers((word,), paths) == ((2,) if word == "2" else (1,)), "a name comes before a number"
+        assert neutral_numbers((word,), paths) == (1,), "a number is a number, whatever files are called"
+    assert neutral_numbers(("2.ply",), paths) == (2,)
     assert neutral_numbers(("one/a.ply", "3", "a"), paths) == (0, 2)
 
 

@@ -26,7 +26,7 @@ LIMITS = {
     "deviation": 2.0,
     "relief_mm": 2.5,
     "face_detail_mm": 0.25,
-    "face_explained": 0.3,
+    "face_explained": 0.25,
 }
 """Beyond these a fit is refused; set between scans of heads and of other things (benchmarks/verdict.py)."""
 

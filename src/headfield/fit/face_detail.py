@@ -20,9 +20,6 @@ WIDE_MM = 16.0
 CELL_MM = 5.0
 """Points are averaged in cells of this side: the noise goes down, and any scan is as dense as another."""
 
-COUNTED = 0.95
-"""Share of the probes that count, by what is left of their detail: the others may be strays near the face."""
-
 NEIGHBOURS, PROBES = 100, 600
 """Most neighbours of a probe (as many cells lie within two widths), and most probes."""
 
@@ -74,10 +71,8 @@ def face_detail(points_mm: np.ndarray, residual_mm: np.ndarray) -> FaceDetail:
     band = _band(distance, offset, held[near])
     share = held[probes] / held[probes].sum()
     height = np.einsum("nkc,nc->nk", offset, _axes(distance, offset)[:, :, 0])
-    left = np.square((band * residual[near]).sum(1))
-    counted = left <= np.quantile(left, COUNTED)
-    share = counted * share / (counted @ share)
-    before, after = float(share @ np.square((band * height).sum(1))), float(share @ left)
+    before = float(share @ np.square((band * height).sum(1)))
+    after = float(share @ np.square((band * residual[near]).sum(1)))
     # white noise is in both: neighbours' residuals differ by it, and by what they truly differ
     differ = residual[near[:, 0]] - residual[near[:, 1:5]].mean(1)
     noise = float(np.median(np.square(differ))) / 0.455 / 1.25 * float(np.square(band).sum(1).mean())

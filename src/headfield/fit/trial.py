@@ -40,7 +40,7 @@ _FACE_WEIGHT = 0.5
 """What a face that is explained in every detail adds to the trust in a placement; upside-down faces gain nothing by it,
 and lead by less than this when they lead."""
 
-CONFIRMED, SEEN, LIKELY_SIZE = 0.7, 0.5, 2.5
+CONFIRMED, SEEN, LIKELY_SIZE = 0.65, 0.5, 2.5
 """A short fit that explains this share of the face's detail, with this share of the face's places seen, at a size no
 farther (standard deviations) from what heads have, settles the question. Wrong placements explain 0.5 at most, and that
 by lying within 10 degrees of the right one; right ones 0.8 and more."""
