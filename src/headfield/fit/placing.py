@@ -23,8 +23,8 @@ from headfield.types import Scan, Similarity
 _CANDIDATES = 12
 """Candidates that the search returns."""
 
-_CLEARLY = 0.15
-"""A rival must explain so much more of the head than one that stands as the user says."""
+_DOUBT, _CLEARLY = 0.5, 0.15
+"""Below this share of the head explained an up axis that was given is doubted; a rival must explain so much more."""
 
 _SURE = 0.15
 """Confidence above which a proposal of the face finder is tried; right ones have 0.85 and more."""
@@ -152,7 +152,7 @@ def place_head(model, field_: MeanField, scan: Scan, options: FitOptions, first:
         return Placed(surface, placement, tuple(notes))
     known = options.units or scan.units
     found = _search(model, field_, cloud, options, known)
-    if options.up is not None and not found.confirmed:
+    if options.up is not None and (found.trust < _DOUBT or not found.confirmed):
         _check_up(scan.name, options.up, found, _search(model, field_, cloud, replace(options, up=None), known))
     face = options.face(scan) if options.face is not None and _weak(found) else None
     if face is not None and _apart(face, found.placement.similarity) < _ELSEWHERE:
