@@ -93,7 +93,7 @@ def propose(
     smooth, hessian = held["smooth"], held["hessian"]
     factor = Cholesky(hessian[:smooth, :smooth] + 1e-6 * np.eye(smooth))
     start = np.concatenate([state.expression for state in starts])
-    free = np.concatenate([_free(state) for state in starts])
+    free = np.concatenate([state.movable for state in starts])
     reduced, pull = problem.expression_quadratic(held, factor)
     price = problem.space.prior.price
     target = sparse_minimum(problem, reduced, pull - reduced @ start, start, free, price)
@@ -120,7 +120,7 @@ def prune(
     smooth, hessian = held["smooth"], held["hessian"]
     factor = Cholesky(hessian[:smooth, :smooth] + 1e-6 * np.eye(smooth))
     start = np.concatenate([state.expression for state in states])
-    free = np.concatenate([_free(state) for state in states])
+    free = np.concatenate([state.movable for state in states])
     reduced, pull = problem.expression_quadratic(held, factor)
     # where the head explains the scan less well than heads of the model's own kind, errors are worth more, too
     excess = max(1.0, float(np.median(np.concatenate(held["strengths"]))) / problem.options.sigma)
@@ -130,7 +130,7 @@ def prune(
     found = []
     for state, weights in zip(states, target.reshape(len(states), -1)):
         if weights.any():
-            found.append(ViewState(state.similarity, weights, _free(state) & (weights > 0)))
+            found.append(ViewState(state.similarity, weights, state.movable & (weights > 0)))
         else:
             found.append(ViewState(state.similarity, None, state.free))
     return identity + step[: len(identity)], found
@@ -196,10 +196,6 @@ def _by_secants(problem: Problem, identity, view: View, state: ViewState, anchor
     jacobian = line.jacobian.copy()
     jacobian[:, -channels:] = secants(problem.model, identity, state, line, points, anchors)
     return replace(line, jacobian=jacobian), state
-
-
-def _free(state: ViewState) -> np.ndarray:
-    return np.ones(len(state.expression), dtype=bool) if state.free is None else state.free
 
 
 def _prior_cost(problem: Problem, expressions: np.ndarray) -> float:

@@ -73,6 +73,11 @@ class ViewState:
     expression: np.ndarray | None
     free: np.ndarray | None = None
 
+    @property
+    def movable(self) -> np.ndarray:
+        """Which weights (E,) may move, of a state that has an expression."""
+        return np.ones(len(self.expression), dtype=bool) if self.free is None else self.free
+
 
 @dataclass(frozen=True)
 class Linearised:

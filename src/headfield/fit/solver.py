@@ -185,7 +185,7 @@ class _LevenbergMarquardt:
         step = -factor.solve(slope[:smooth])
         if len(slope) > smooth:
             start = np.concatenate([s.expression for s in states if s.expression is not None])
-            free = np.concatenate([_free(s) for s in states if s.expression is not None])
+            free = np.concatenate([s.movable for s in states if s.expression is not None])
             target = problem.expression_minimum(held, factor, start, free, damping)
             step = -factor.solve(slope[:smooth] + hessian[:smooth, smooth:] @ (target - start))
         else:
@@ -198,10 +198,6 @@ class _LevenbergMarquardt:
             at += count
             moved.append(ViewState(_moved(state.similarity, limit * pose), expression, state.free))
         return identity + limit * step[:d], moved
-
-
-def _free(state: ViewState) -> np.ndarray:
-    return np.ones(len(state.expression), dtype=bool) if state.free is None else state.free
 
 
 def _moved(similarity: Similarity, step: np.ndarray) -> Similarity:
