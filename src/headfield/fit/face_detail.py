@@ -26,6 +26,10 @@ NEIGHBOURS, PROBES = 100, 600
 FEWEST = 60
 """Cells below which nothing is said."""
 
+HOVER_MM, HOVER = 2.0, 5.0
+"""A stray hovers over the surface: its distance to the head differs from its neighbours' by more than 2 mm and by more
+than five times what theirs differ. A wrong head errs alike at neighbours and loses none of its errors by this."""
+
 LIMIT_MM = 6.0
 """Points farther than this from the head are not explained at all: the inside of a mouth, strays, another head."""
 
@@ -39,7 +43,7 @@ class FaceDetail:
         left_mm: Of what the fit leaves of it, noise and all.
         explained: Share of the detail (of its square) that the fit explains, times the share of points that are near
             the head at all; at most 1, below zero when the fit adds detail of its own.
-        rejected: Share of the points that are farther from the head than 6 mm.
+        rejected: Share of the points that are farther from the head than 6 mm, strays left out.
         cells: How many cells of the scan were asked.
     """
 
@@ -59,6 +63,8 @@ def face_detail(points_mm: np.ndarray, residual_mm: np.ndarray) -> FaceDetail:
     Returns:
         What was found; zeros for fewer than 60 cells near the head.
     """
+    on_surface = ~_hovering(points_mm, residual_mm)
+    points_mm, residual_mm = points_mm[on_surface], residual_mm[on_surface]
     count = len(points_mm)
     kept = np.abs(residual_mm) <= LIMIT_MM
     rejected = float(1.0 - kept.mean()) if count else 0.0
@@ -81,6 +87,16 @@ def face_detail(points_mm: np.ndarray, residual_mm: np.ndarray) -> FaceDetail:
     if explained > 0:
         explained *= 1.0 - rejected
     return FaceDetail(truly**0.5, after**0.5, explained, rejected, len(points))
+
+
+def _hovering(points: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Which points (N,) are strays near a surface."""
+    if len(points) < FEWEST:
+        return np.zeros(len(points), dtype=bool)
+    around = residual[cKDTree(points).query(points, k=13)[1]]
+    middle = np.median(around, axis=1)
+    spread = np.median(np.abs(around - middle[:, None]), axis=1)
+    return np.abs(residual - middle) > np.maximum(HOVER_MM, HOVER * spread)
 
 
 def _cell_means(points: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from headfield.fit.clean import thin
 from headfield.fit.face_detail import FaceDetail, face_detail
 from headfield.fit.gate import FACE_PARTS, Gate
 from headfield.fit.mean_field import MeanField, class_fields, neck_plane
-from headfield.fit.normal_equations import RIM, Cloud, model_anchors
+from headfield.fit.normal_equations import RIM, Cloud, field_values, model_anchors
 from headfield.fit.options import FitOptions
 from headfield.fit.placement import (
     Placement,
@@ -23,7 +23,7 @@ from headfield.fit.placement import (
     unit_of,
 )
 from headfield.fit.problem import SolverOptions, View
-from headfield.fit.solver import solve
+from headfield.fit.solver import Solution, solve
 from headfield.frames import UNITS_IN_METRES
 from headfield.types import Scan, Similarity
 
@@ -32,6 +32,9 @@ _SHORT = SolverOptions(iterations=5, gate=Gate(0.06, 0.012, 4), expression="neut
 
 _POINTS = 600
 """Points of a short fit: enough to see sockets and lips on a head, and many more on a mask."""
+
+_DENSE, _FACE_POINTS = 6000, 900
+"""The face is looked at more closely: of a head with hair, shoulders and a table few of so few points lie on it."""
 
 _CLEAR = 0.15
 """A placement that leads the next by this much in the search needs no rival."""
@@ -175,11 +178,30 @@ def tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int)
     away = float((np.log(similarity.scale) - view.log_scale) / view.log_scale_sd)
     trust = float(evidence["support"] * good - inside - 0.5 * evidence["contradiction"] - 0.01 * away**2)
     mm = millimetres_per_unit(similarity.scale, placement.units)
-    on_face = above & FACE_PARTS[cKDTree(anchors).query(placed)[1]]
-    face = face_detail(placed[on_face] * mm, residual[on_face] * mm)
+    face = _face_of(model, near[thin(near, _DENSE, seed)], solution, anchors, cut, mm)
     seen = float((cKDTree(placed).query(anchors[FACE_PARTS])[0] * mm < 15.0).mean())
     evidence |= {"cost": placement.evidence.get("cost", 0.0), "good": good, "trust": trust, "face": face.explained}
     settled = replace(
         placement, similarity=similarity, size_log=size_log_of(similarity.scale, placement.units), evidence=evidence
     )
     return Trial(settled, trust, face, seen, away)
+
+
+def _face_of(
+    model, points: np.ndarray, solution: Solution, anchors: np.ndarray, cut: np.ndarray, mm: float
+) -> FaceDetail:
+    """The face's detail after a short fit, by more points than it was fitted to.
+
+    Args:
+        points: (N, 3) scan points in random order or none.
+        solution: The short fit.
+        anchors: (39, 3) of it.
+        cut: (4,) the neck's plane.
+        mm: Millimetres of a model unit.
+    """
+    placed = solution.views[0].similarity.apply(points)
+    on_face = (placed @ cut[:3] + cut[3] > 0) & FACE_PARTS[cKDTree(anchors).query(placed)[1]]
+    chosen = np.flatnonzero(on_face)
+    chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:_FACE_POINTS])
+    residual = field_values(model, solution.identity, solution.views[0], points[chosen])
+    return face_detail(placed[chosen] * mm, residual * mm)
