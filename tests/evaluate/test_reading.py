@@ -150,6 +150,7 @@ def test_real_captures_are_all_known_and_asked_twice():
 def test_a_real_capture_is_right_only_upright_and_in_its_unit():
     case = real.make_real("mask_07", 0)
     truth = case.observed.truth
+    assert len(case.observed.scan.triangles) == len(case.mesh.triangles)
     assert np.allclose(np.sort(truth.apply(case.observed.scan.points), axis=0), np.sort(case.mesh.vertices, axis=0))
 
     def values(placement, units):
