@@ -279,7 +279,7 @@ def strip(asked, family: str, names: list[str], model, columns: int = 8, size: i
         for name in some:
             taken = played(asked.split, family, name).capture
             sight, found = sight_of_capture(taken), Fit.load(strip_path(asked, family, name), model)
-            view = {"frame_on": taken.sitter.anchors[_face()], "size": (size, int(1.15 * size)), "zoom": 0.86}
+            view = {"frame_on": taken.sitter.anchors[_face()], "size": (size, int(1.15 * size)), "zoom": 1.08}
             scans.append(scan_picture(sight, **view))
             fits.append(render(head_of(found, sight, 192), occlusion_rays=4, **view))
             true.append(wrapped(f"{name}: {in_words(taken.sitter.expression, 3)}"))
