@@ -32,6 +32,7 @@ from headfield.evaluate.kinds import KINDS, MISSED, PREFIX, table_of_kinds
 from headfield.evaluate.pictures import (
     SIGNED_MM,
     capture_pictures,
+    capture_view,
     fit_of,
     head_of,
     scan_picture,
@@ -73,7 +74,7 @@ class Run:
         return_freed_memory()
         sight = sight_of(self.protocol, self.options.split, self.cases[k])
         if self.results[k].error:
-            return [scan_picture(sight, frame_on=sight.surface.vertices, size=size), *[blank(size)] * 2], None
+            return [scan_picture(sight, **capture_view(sight, size)), *[blank(size)] * 2], None
         found = fit_of(self.options, self.cases[k], self.folder)
         return capture_pictures(sight, found, size), found
 
@@ -104,14 +105,18 @@ def blank(size: int) -> np.ndarray:
 
 
 def acts(result: CaseResult) -> tuple[str, str]:
-    """What a face truly did and what was read, in words."""
+    """What a face truly did and what was read, in words; of a case that could not be fitted nothing was kept."""
+    if result.error:
+        return "-", "-"
     true, read = (result.facts.get(name, {}) for name in ("true", "read"))
     return tuple(in_words(np.array([named.get(name, 0.0) for name in ARKIT])) for named in (true, read))
 
 
 def pose_of(result: CaseResult) -> str:
-    """Name of a case's pose; the real ones are all neutral."""
-    return result.facts.get("capture", {}).get("pose", "neutral").replace("_", " ")
+    """Name of a case's pose; the real ones are all neutral. And how much was strewn over it, which is not pictured."""
+    facts = result.facts.get("capture", {})
+    strewn = f", {facts['strays']:.0%} strays" if facts.get("strays") else ""
+    return facts.get("pose", "-" if result.error else "neutral").replace("_", " ") + strewn
 
 
 # ---- text ----------------------------------------------------------------------------------------------------------
@@ -186,7 +191,7 @@ def kinds(asked, runs: list[Run]) -> Iterator[str]:
         images += pictures
         labels += [f"{run.kind}: {run.results[k].name}\n{pose_of(run.results[k])}",
                    f"read: {acts(run.results[k])[1]}\nverdict: {found.verdict.level}",
-                   f"median {run.distance(k)}\nof {len(run.results)} heads"]  # fmt: skip
+                   f"{run.distance(k)}\nthe median of {len(run.results)}"]  # fmt: skip
     if images:
         sheet = contact_sheet(images, 6, labels, None, legend())
         name = write(sheet, asked.pictures / "captures_kinds.png")

@@ -152,7 +152,7 @@ def test_signed_distances_tell_a_head_that_is_too_large():
     taken = ball(1.0)
     unasked = np.zeros(len(taken.vertices), bool)
     unasked[3] = True
-    sight = Sight(None, taken, Target(taken), taken, unasked, 250.0)
+    sight = Sight(None, np.zeros(0, bool), taken, Target(taken), taken, unasked, 250.0)
     for radius in (1.02, 0.98):
         found = signed_mm(sight, ball(radius))
         assert np.isnan(found[3]) and np.isnan(found).sum() == 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from headfield.evaluate.observe import Observed
 from headfield.evaluate.protocols import Protocol
@@ -27,6 +28,9 @@ ERROR_MM = 3.0
 SIGNED_MM = 1.0
 """Dark ends of the signed distance maps: what is to be reached lies between 0.3 and 1 mm."""
 
+STRAY_MM = 0.01
+"""What lies farther from the captured surface was strewn: scans are not noisy beside that."""
+
 VIEW = (30.0, 4.0)
 """Captures are seen a little from the side: more of the face than a three-quarter view, and still its relief."""
 
@@ -37,14 +41,16 @@ class Sight:
 
     Attributes:
         observed: The scan, and where it truly was; meshes are in that frame.
+        stray: (N,) bool, points of the scan that a test strewed over it, and that would hide it in a picture.
         truth: The head as it is.
         target: What fitted heads are measured to.
         surface: What was captured of it, without strays; the truth itself where scans are plain.
-        unasked: (V,) bool, vertices of the surface that no head explains: teeth, cloth, a table, a membrane.
+        unasked: (V,) bool, vertices of the surface that no distance is asked of: hair, teeth, cloth, table, membrane.
         mm_per_unit: True millimetres of the frame's unit.
     """
 
     observed: Observed
+    stray: np.ndarray
     truth: Mesh
     target: Target
     surface: Mesh
@@ -78,19 +84,22 @@ def sight_of(protocol: Protocol, split: str, case: tuple[str, int]) -> Sight:
 
 def sight_of_capture(taken) -> Sight:
     """The same of a capture (`headfield.synth.captures.Capture`)."""
-    truth, surface = taken.sitter.mesh(), taken.shown.surface
+    truth, surface, mm = taken.sitter.mesh(), taken.shown.surface, taken.sitter.mm_per_unit
+    gap, _ = cKDTree(surface.vertices).query(mm * taken.model_from_scan.apply(taken.scan.points))
     return Sight(
         Observed(taken.scan, taken.model_from_scan, taken.unit),
+        gap > STRAY_MM,
         truth,
         Target(truth),
-        Mesh(surface.vertices / taken.sitter.mm_per_unit, surface.triangles),
-        surface.alien | surface.mouth,
-        taken.sitter.mm_per_unit,
+        Mesh(surface.vertices / mm, surface.triangles),
+        surface.alien | surface.mouth | surface.hair,
+        mm,
     )
 
 
 def _plain(observed: Observed, truth: Mesh, target: Target, mm_per_unit: float) -> Sight:
-    return Sight(observed, truth, target, truth, np.zeros(len(truth.vertices), dtype=bool), mm_per_unit)
+    stray, unasked = (np.zeros(len(points), dtype=bool) for points in (observed.scan.points, truth.vertices))
+    return Sight(observed, stray, truth, target, truth, unasked, mm_per_unit)
 
 
 def _whole(solid) -> Mesh:
@@ -113,11 +122,12 @@ def head_of(found: Fit, sight: Sight, resolution: int = PICTURE_RESOLUTION) -> M
 
 
 def scan_picture(sight: Sight, **view) -> np.ndarray:
-    """The scan as the fit was given it, strays and all, in the truth's frame; `view` as of `render`."""
+    """The scan as the fit was given it, but for strays, in the truth's frame; `view` as of `render`."""
     scan, whole = sight.observed.scan, sight.truth.vertices
     points = sight.observed.truth.apply(scan.points)
     if scan.triangles is not None:
         return render(Mesh(points, scan.triangles), occlusion_rays=4, **view)
+    points = points[~sight.stray]
     near = np.abs(points - whole.mean(0)).max(1) < 1.2 * np.ptp(whole, axis=0).max()
     return render_points(points[near], radius=1.7 * spacing(points), **view)
 
@@ -137,20 +147,20 @@ def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path,
 
 
 def capture_pictures(sight: Sight, found: Fit, size: int = 220) -> list[np.ndarray]:
-    """Scan, fitted head, and the captured surface coloured by how far the head lies outside of it (`signed_mm`).
-
-    All are framed on what was captured and on where a head's anchors usually are: a face fills its picture, and what
-    the head adds to it is seen.
-    """
-    head = head_of(found, sight)
+    """Scan, fitted head, and the captured surface coloured by how far the head lies outside of it (`signed_mm`)."""
+    head, view = head_of(found, sight), capture_view(sight, size)
     colours = error_colours(signed_mm(sight, head), SIGNED_MM, signed=True)
-    frame = np.concatenate([sight.surface.vertices[~sight.unasked], reference_anchors()])
-    view = {"view": VIEW, "size": size, "frame_on": frame}
     return [
         scan_picture(sight, **view),
         render(head, occlusion_rays=4, **view),
         render(sight.surface, colours=colours, occlusion_rays=0, **view),
     ]
+
+
+def capture_view(sight: Sight, size: int) -> dict:
+    """The view of a capture, framed on it and on where a head's anchors usually are: what a fit adds is seen too."""
+    frame = np.concatenate([sight.surface.vertices[~sight.unasked], reference_anchors()])
+    return {"view": VIEW, "size": size, "frame_on": frame, "zoom": 1.1}
 
 
 def signed_mm(sight: Sight, head: Mesh) -> np.ndarray:

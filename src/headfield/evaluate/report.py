@@ -25,9 +25,12 @@ def summary_of(results, column: Column, method: str) -> dict[str, float]:
 
     A head that could not be fitted counts as infinitely wrong in median and p90, and is left out of the mean; `failed`
     says how many. Heads to which the number does not apply (no hair, say) are left out. Where more is better, p90 is
-    what 90 % of the heads reach or exceed. For shares, `mean` is the share, failures counting as 0.
+    what 90 % of the heads reach or exceed. For shares, `mean` is the share, failures counting as 0; shares that are
+    to be small are of heads that were fitted.
     """
-    worst = 0.0 if column.share else (-np.inf if column.at_least else np.inf)
+    worst = -np.inf if column.at_least else np.inf
+    if column.share:
+        worst = 0.0 if column.at_least else np.nan
     failed = sum(1 for result in results if result.error)
     values = [worst if r.error else r.values.get(column.name, {}).get(method, np.nan) for r in results]
     values = np.array([value for value in values if not np.isnan(value)], dtype=float)
