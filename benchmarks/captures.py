@@ -6,7 +6,8 @@
 Each kind is `headfield evaluate --protocol captures-KIND` with its own folder under --out; `real` are the ten captures
 of real people, two turns each. --again measures the fits that are there once more, without fitting (after a change of
 what is measured). --wrap adds correspondence between real captures that share a topology: through a fit of each, and
-through ICT-FaceKit's template wrapped round each. --sheet writes scans.png, a row of two scans of each kind.
+through ICT-FaceKit's template wrapped round each. --sheet writes scans.png, a row of two scans of each kind. Pictures
+of what was fitted, and the text around them, are made by benchmarks/captures_evidence.py.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from headfield.evaluate.kinds import KINDS, PREFIX, table_of_kinds
 from headfield.evaluate.options import Options
-from headfield.evaluate.protocols import PROTOCOLS, Column, Protocol
+from headfield.evaluate.protocols import PROTOCOLS, Protocol
 from headfield.evaluate.records import CaseResult, case_path, read_case, write_json
-from headfield.evaluate.report import reached, summary_of, write_report
+from headfield.evaluate.report import write_report
 from headfield.evaluate.run import evaluate
-
-PREFIX = "captures-"
-KINDS = [name.removeprefix(PREFIX) for name in PROTOCOLS if name.startswith(PREFIX)]
 
 
 def main() -> None:
@@ -53,43 +52,11 @@ def main() -> None:
             print(f"{kind}: {done}/{total} {case} {time.perf_counter() - begin:.0f} s", flush=True)
 
         results[kind] = evaluate(protocol, folder, options, say)
-    print(table(results))
+    print(table_of_kinds(results))
     if asked.wrap:
-        from headfield.evaluate.correspondence import real_correspondence
+        from headfield.evaluate.correspondence import correspondence_table, real_correspondence
 
-        print(real_correspondence(asked.out / "correspondence", asked.model))
-
-
-def table(results: dict[str, list[CaseResult]]) -> str:
-    """One row a number, one column a kind; the statistic that the goal is about, and how many heads it is over."""
-    columns: dict[str, Column] = {}
-    for kind in results:
-        for column in PROTOCOLS[PREFIX + kind].columns:
-            columns.setdefault(column.name, column)
-    lines = ["| what | statistic | " + " | ".join(results) + " |", "|---" * (2 + len(results)) + "|"]
-    for name, column in columns.items():
-        statistic = "share" if column.share else "median" if column.reach is None else column.statistic
-        cells = [cell(name, kind, own) for kind, own in results.items()]
-        if any(cell != "-" for cell in cells):
-            lines.append(f"| {column.title} | {statistic} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def cell(name: str, kind: str, results: list[CaseResult]) -> str:
-    """A number with its count and, where there is a goal, whether it is reached."""
-    column = next((c for c in PROTOCOLS[PREFIX + kind].columns if c.name == name), None)
-    if column is None:
-        return "-"
-    row = summary_of(results, column, "ours")
-    if not row["n"]:
-        return "-"
-    value = row["mean"] if column.share else row["median" if column.reach is None else column.statistic]
-    text = f"{value:.0%}" if column.share else f"{value:.2f}"
-    goal = ""
-    if column.reach is not None:
-        limit = f"{column.reach:.0%}" if column.share else f"{column.reach:g}"
-        goal = f", goal {'≥' if column.at_least else '≤'} {limit}{'' if reached(column, row) else ' ✗'}"
-    return f"{text} ({row['n']}{goal})"
+        print(correspondence_table(real_correspondence(asked.out / "correspondence", asked.model)))
 
 
 def measure_again(protocol: Protocol, folder: Path, options: Options) -> None:
@@ -110,7 +77,7 @@ def measure_again(protocol: Protocol, folder: Path, options: Options) -> None:
         if protocol.kind == "real":
             values, more = real_values(make_real(*case), found, bool(fit_facts(found)["refused"])), {}
         else:
-            made = make_capture(protocol.capture, options.split, *case, protocol.pose == "neutral")
+            made = make_capture(protocol.capture, options.split, *case, protocol.pose)
             values, more = measured(made, found, model, options)
         new = CaseResult(old.name, {name: {"ours": value} for name, value in values.items()}, old.facts | more)
         write_json(path, asdict(new))
@@ -135,7 +102,7 @@ def sheet(kinds: list[str], split: str, path: Path, count: int = 2, size: int = 
                 mesh, label = make_real(*case).mesh, case[0]
             else:
                 protocol = PROTOCOLS[PREFIX + kind]
-                made = make_capture(protocol.capture, split, *case, protocol.pose == "neutral").capture
+                made = make_capture(protocol.capture, split, *case, protocol.pose).capture
                 mesh = Mesh(made.shown.surface.vertices, made.shown.surface.triangles)
                 label = f"{kind}: {made.sitter.family}, {made.pose.name}"
             for view in ("front", "three_quarter"):

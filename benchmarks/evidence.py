@@ -18,8 +18,8 @@ import torch
 
 from headfield.evaluate.cases import Settings, compare, heads, make_case, numbers
 from headfield.evaluate.options import Options
+from headfield.evaluate.pictures import ERROR_MM, case_pictures
 from headfield.evaluate.protocols import protocol_named
-from headfield.evaluate.report import ERROR_MM, case_pictures
 from headfield.evaluate.run import case_name
 from headfield.evaluate.slices import plane_points, slice_picture
 from headfield.evaluate.truth import millimetres, truth_of

@@ -64,8 +64,10 @@ def test_a_failed_fit_counts_as_infinitely_wrong():
     got = summary_of(results, FACE, "ours")
     assert got["n"] == 5 and got["failed"] == 2
     assert got["mean"] == 1.0 and got["median"] == 1.0 and got["p90"] == np.inf
-    share = summary_of(results, replace(FACE, share=True), "ours")
+    share = summary_of(results, replace(FACE, share=True, at_least=True), "ours")
     assert share["mean"] == pytest.approx(0.6)  # failures are not right
+    small = summary_of(results, replace(FACE, share=True), "ours")
+    assert small["mean"] == 1.0 and small["n"] == 3 and small["failed"] == 2  # a failure has no verdict
 
 
 def test_heads_without_the_region_are_left_out():

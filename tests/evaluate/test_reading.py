@@ -122,8 +122,9 @@ def test_every_kind_asks_fifty_heads_and_splits_share_no_avatar():
     from headfield.evaluate.outsiders import outsider_facts
 
     kinds = [p for p in PROTOCOLS.values() if p.kind == "capture"]
-    assert len(kinds) == 10  # eight kinds, clean heads, and closed eyes that are said to be neutral
-    assert all(len(protocol.cases("test")) == 50 for protocol in kinds)
+    assert len(kinds) == 11  # eight kinds, clean heads, closed eyes said to be neutral, and a neutral scan as well
+    assert {len(protocol.cases("test")) for protocol in kinds if not protocol.rest} == {50}
+    assert [len(protocol.cases("test")) for protocol in kinds if protocol.rest] == [44]  # an avatar cannot act
     split = outsider_facts()["split"]
     assert len(split["dev"]) == 4 and len(split["test"]) == 6 and not set(split["dev"]) & set(split["test"])
     assert {name for names in split.values() for name in names} | {"vitruvian"} == set(outsider_facts()["anchors"])
@@ -149,6 +150,7 @@ def test_real_captures_are_all_known_and_asked_twice():
 def test_a_real_capture_is_right_only_upright_and_in_its_unit():
     case = real.make_real("mask_07", 0)
     truth = case.observed.truth
+    assert len(case.observed.scan.triangles) == len(case.mesh.triangles)
     assert np.allclose(np.sort(truth.apply(case.observed.scan.points), axis=0), np.sort(case.mesh.vertices, axis=0))
 
     def values(placement, units):

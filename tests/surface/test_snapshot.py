@@ -122,6 +122,10 @@ def test_error_colours_darken_steadily():
     assert np.array_equal(error_colours(np.array([99.0])), error_colours(np.array([3.0])))
     grey = error_colours(np.array([np.nan]))[0]
     assert grey[0] == grey[1] == grey[2] and grey[3] == 255
+    sides = luminance(error_colours(np.linspace(-1, 1, 51), 1.0, signed=True))
+    assert (np.diff(sides[:26]) > 0).all() and (np.diff(sides[25:]) < 0).all()
+    blue, red = error_colours(np.array([-1.0, 1.0]), 1.0, signed=True)[:, [0, 2]].astype(int)
+    assert blue[1] > blue[0] + 50 and red[0] > red[1] + 50
     legend = error_legend(400, 3.0)
     assert legend.shape[1] == 400 and luminance(legend).min() < 60
 
@@ -132,6 +136,8 @@ def test_contact_sheet_holds_every_picture():
     assert sheet.shape[1] > 180 and sheet.shape[0] > 80
     for i in range(5):
         assert (sheet == 10 * i).all(-1).sum() >= 0.9 * 2400
+    one, two = (contact_sheet(pictures, 3, [label] * 5) for label in ("a", "a\nb"))
+    assert two.shape[0] > one.shape[0] and two.shape[1] == one.shape[1]
     with pytest.raises(ValueError, match="at least one"):
         contact_sheet([])
 

@@ -110,6 +110,21 @@ def test_closing_fills_what_is_narrow_and_leaves_what_is_wide():
     assert inside.values[corner] > 0
 
 
+def test_the_fit_is_given_the_triangles_that_a_capture_has(ict):
+    from headfield.evaluate.captures import make_capture
+
+    taken = make_capture("clean", "dev", "ict", 0).capture
+    scan, shown = taken.scan, taken.shown.surface
+    assert taken.facts["triangles"] and scan.triangles is not None
+
+    def areas(points, triangles):
+        corner = points[triangles]
+        return np.sort(np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=1))
+
+    back = taken.model_from_scan.apply(scan.points) * taken.sitter.mm_per_unit
+    assert np.allclose(areas(back, scan.triangles), areas(shown.vertices, shown.triangles), atol=1e-6)
+
+
 def test_a_capture_is_the_same_when_made_again_and_its_secret_is_true(ict):
     from headfield.evaluate.captures import make_capture
 

@@ -21,7 +21,7 @@ class EvaluateCommand:
     protocol: str
     """full-ict, full-anny, depth-bald, depth-mixed, haired, posed, disentangled, outsiders, placement,
     or captures-KIND with mask, closed, average, phone-mesh, smile, bust, photogrammetry, phone-depth, clean,
-    closed-neutral or real."""
+    closed-neutral, with-neutral or real."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("evaluation")
     """Output folder; one that was interrupted is continued."""
     options: Annotated[Options, tyro.conf.OmitArgPrefixes] = field(default_factory=Options)

@@ -13,6 +13,7 @@ from headfield.evaluate.options import Settings
 from headfield.evaluate.outcome import Outcome, fit_facts
 from headfield.evaluate.protocols import FALSE_HAIR_MM, RIGHT_MM, Protocol
 from headfield.evaluate.reading import (
+    ACTED,
     COLUMNS,
     FOUND_COLUMNS,
     SCALELESS,
@@ -38,7 +39,7 @@ from headfield.surface.mesh_head import mesh_of
 from headfield.surface.nearest import Target
 from headfield.synth.captures import Capture, capture, draw_expression, draw_pose, frozen_captures, people
 from headfield.synth.identities import frozen
-from headfield.synth.poses import poses
+from headfield.synth.poses import Pose, poses
 from headfield.synth.sitter import Sitter, posed, sitter_of
 from headfield.types import Mesh
 
@@ -74,35 +75,54 @@ def stream(kind: str, split: str, family: str, index: int) -> np.random.Generato
     return np.random.default_rng([frozen()["seed"], *words, index])
 
 
-def make_capture(kind: str, split: str, family: str, index: int, neutral: bool = False) -> CaptureCase:
-    """A case, the same whenever it is made; `neutral` holds the face still (closed eyes stay closed)."""
-    rng = stream(kind, split, family, index)
+def make_capture(kind: str, split: str, family: str, index: int, play: str = "drawn") -> CaptureCase:
+    """A case, the same whenever it is made.
+
+    Args:
+        kind: Of captures, see `headfield.synth.captures`.
+        split, family, index: Who.
+        play: What the face does: ``drawn`` (by the kind's shares), ``acted`` (drawn until it is an emotion or a
+            viseme), ``neutral`` (still; closed eyes stay closed), or ``rest``: still in a second capture of the person.
+    """
+    rng = stream(kind if play != "rest" else f"{kind}-rest", split, family, index)
     pose = draw_pose(kind, rng)
-    pose = poses()["neutral"] if neutral else pose
+    while play == "acted" and pose.kind not in ACTED:
+        pose = draw_pose(kind, rng)
+    pose = poses()["neutral"] if play in ("neutral", "rest") else pose
+    return capture_of(kind, split, family, index, pose, rng)
+
+
+def capture_of(kind: str, split: str, family: str, index: int, pose: Pose, rng: np.random.Generator) -> CaptureCase:
+    """A person of the test in a pose of the table; `rng` draws how strong it is, and how it is captured."""
     expression = draw_expression(kind, pose, rng)
-    number = list(frozen_captures()["poses"]).index(kind) * people(kind, split)[family] + index
+    number = list(frozen_captures()["poses"]).index(kind) * people(kind, split).get(family, 0) + index
     if family in SPLITS:
         person = frozen_person(family, split, number % SPLITS[family][split], "drawn" if kind in HAIRED else "bald")
-        sitter, play = sitter_of(person, expression), partial(posed, person)
+        sitter, played = sitter_of(person, expression), partial(posed, person)
     else:
         who = np.random.default_rng([frozen()["seed"], OUTSIDER_STREAMS[split], number])
-        sitter, play = outsider_sitter(family, split, index, expression, who)
+        sitter, played = outsider_sitter(family, split, index, expression, who)
         pose = pose if sitter.poseable else poses()["neutral"]
-    actions = actions_of(sitter.expression, play, sitter.triangles, sitter.face, sitter.mm_per_unit)
+    actions = actions_of(sitter.expression, played, sitter.triangles, sitter.face, sitter.mm_per_unit)
     return CaptureCase(capture(kind, sitter, pose, rng), actions)
 
 
 def run_capture(protocol: Protocol, family: str, index: int, settings: Settings) -> Outcome:
-    """Fit one capture, told nothing, and measure.
+    """Fit one capture, told no more than the protocol says, and measure; numbers are of the first scan.
 
     Raises:
         HeadfieldError: It could not be fitted at all.
     """
-    case = make_capture(protocol.capture, settings.split, family, index, protocol.pose == "neutral")
+    case = make_capture(protocol.capture, settings.split, family, index, protocol.pose)
     model = load(settings.model)
+    scans, said = [case.capture.scan], {}
+    if protocol.rest:
+        scans.append(make_capture(protocol.capture, settings.split, family, index, "rest").capture.scan)
+        said = {"neutral": (1,)}
+    elif protocol.pose == "neutral":
+        said = {"neutral": (0,)}
     begin = time.perf_counter()
-    said = {"neutral": (0,)} if protocol.pose == "neutral" else {}
-    found = fit(case.capture.scan, model, expression=protocol.expression, refuse=False, **said)
+    found = fit(scans, model, expression=protocol.expression, refuse=False, **said)
     facts = {"fit_seconds": time.perf_counter() - begin} | fit_facts(found)
     facts |= {"person": case.capture.sitter.facts, "capture": case.capture.facts}
     values, more = measured(case, found, model, settings)
@@ -197,6 +217,5 @@ def hair_claimed(sitter: Sitter, head: Mesh) -> dict[str, float]:
         return {}
     over = over[:: max(1, len(over) // 4000)]
     skin = Target(Mesh(sitter.vertices, sitter.triangles), sitter.seen)
-    distance, foot = skin.closest(over)
-    offset = float(np.median(np.sign(((over - foot.points) * foot.normals).sum(1)) * distance)) * mm
+    offset = float(np.median(skin.outside(over))) * mm
     return {"scalp": offset, "true_scalp": float(offset <= FALSE_HAIR_MM)}

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from headfield.evaluate.protocols import REAL
 from headfield.evaluate.real import real_frames, real_scan
+from headfield.evaluate.records import write_json
 from headfield.fit.gate import FACE_PARTS
 from headfield.fit.normal_equations import model_anchors, model_points
 from headfield.fit.result import Fit
@@ -27,6 +28,9 @@ from headfield.surface.inverse_warp import from_canonical
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.nearest import Target
 from headfield.types import Mesh
+
+ROWS = "correspondence.json"
+"""Where a folder keeps its rows."""
 
 RESOLUTION = 192
 """Samples along the longest side of the meshes that vertices are put on."""
@@ -73,16 +77,19 @@ def miss(name: str, other: str, carried: np.ndarray) -> np.ndarray:
     return gap[on_face(name)]
 
 
-def real_correspondence(out: Path, model_name: str) -> str:
-    """A table of the misses between real masks and between averages; fits and wraps are kept in `out`.
+def real_correspondence(out: Path, model_name: str) -> list[dict]:
+    """The misses between real masks and between averages, through fits and through wraps.
 
     Args:
-        out: Folder.
+        out: Folder; fits and wraps are kept there, and the rows in ``correspondence.json``.
         model_name: Released model.
+    Returns:
+        Rows: ``between``, ``by``, ``pairs``, and mm ``median`` and ``p90`` of the face's vertices, the median over the
+        pairs, and the ``median_largest`` and ``p90_largest`` of any pair.
     """
     out.mkdir(parents=True, exist_ok=True)
     model = load(model_name)
-    lines = ["| between | by | pairs | median of medians, mm | largest | p90, median | largest |", "|---" * 7 + "|"]
+    rows = []
     for group in ("mask", "average"):
         names = [name for name in REAL if name.startswith(group)]
         fits = {name: _fitted(name, model, out) for name in names}
@@ -94,8 +101,19 @@ def real_correspondence(out: Path, model_name: str) -> str:
         for way, through in ways.items():
             gaps = [miss(a, b, through(a, b)) for a, b in combinations(names, 2)]
             medians, tails = [np.median(gap) for gap in gaps], [np.percentile(gap, 90) for gap in gaps]
-            cells = [np.median(medians), np.max(medians), np.median(tails), np.max(tails)]
-            lines.append(f"| {group}s | {way} | {len(gaps)} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+            numbers = [np.median(medians), np.max(medians), np.median(tails), np.max(tails)]
+            named = zip(("median", "median_largest", "p90", "p90_largest"), map(float, numbers))
+            rows.append({"between": f"{group}s", "by": way, "pairs": len(gaps), **dict(named)})
+    write_json(out / ROWS, {"rows": rows})
+    return rows
+
+
+def correspondence_table(rows: list[dict]) -> str:
+    """The rows in Markdown."""
+    lines = ["| between | by | pairs | median of medians, mm | largest | p90, median | largest |", "|---" * 7 + "|"]
+    for row in rows:
+        cells = [f"{row[name]:.2f}" for name in ("median", "median_largest", "p90", "p90_largest")]
+        lines.append(f"| {row['between']} | {row['by']} | {row['pairs']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -101,16 +101,19 @@ def read_weights(
         read: (52,) weights of the fit.
         lids_visible: Whether lids can be judged; else their groups are not asked for.
     Returns:
-        ``acted``, ``one_sided``, ``single``: shares of active groups found; ``false_neutral``, ``false``: sums of what
-        was read and is not there; ``symmetric``: largest difference of the sides; ``closed_read``, ``open_read``.
+        ``found``: share of active groups found; ``acted``, ``one_sided``, ``single``: the same of these poses only;
+        ``false_neutral``, ``false``: sums of what was read and is not there; ``symmetric``: largest difference of the
+        sides; ``closed_read``, ``open_read``.
     """
     values = dict.fromkeys(COLUMNS, np.nan)
     active = {name: action for name, action in actions.items() if asked(action, lids_visible)}
     found = {name: action.group.weight(read) >= FOUND * action.weight for name, action in active.items()}
-    if found and pose.kind in ("emotion", "viseme"):
-        values["acted"] = float(np.mean(list(found.values())))
-    if found and pose.kind == "single":
-        values["single"] = float(np.mean(list(found.values())))
+    if found:
+        values["found"] = float(np.mean(list(found.values())))
+    if pose.kind in ACTED:
+        values["acted"] = values["found"]
+    if pose.kind == "single":
+        values["single"] = values["found"]
     if pose.kind == "one-sided":
         one = [
             ok and groups()[actions[name].group.mirror].weight(read) <= OTHER_SIDE
@@ -162,9 +165,8 @@ def read_motion(pose: Pose, actions: dict[str, Action], moved: dict[str, tuple[n
             found.append(float((true * got).sum()) / size >= FOUND * size)
     if not found:
         return values
-    key = {"emotion": "acted", "viseme": "acted", "single": "single", "one-sided": "one_sided"}.get(pose.kind)
-    if key:
-        values[key] = float(np.mean(found))
+    key = {"emotion": "acted", "viseme": "acted", "single": "single", "one-sided": "one_sided"}.get(pose.kind, "found")
+    values["found"] = values[key] = float(np.mean(found))
     return values
 
 
@@ -182,11 +184,33 @@ def nonzero(weights: np.ndarray) -> dict[str, float]:
     return {name: round(float(weight), 3) for name, weight in zip(ARKIT, weights) if weight > 0.02}
 
 
-FOUND_COLUMNS = ("acted", "one_sided", "single", "closed_read", "open_read")
+def in_words(weights: np.ndarray, most: int = 4) -> str:
+    """What a label says of an expression (52,): its strongest groups, both sides as one where they agree, and gaze."""
+    told: dict[str, float] = {}
+    for name, group in groups().items():
+        weight, other = (max(weights[one.channels]) for one in (group, groups()[group.mirror]))
+        side = name.rsplit("_", 1)[-1] if group.mirror != name else ""
+        if side and not name.startswith("jaw") and abs(weight - other) <= SIDES_AGREE:  # a jaw goes to one side
+            name, weight = name.removesuffix(f"_{side}"), (weight + other) / 2
+        told[name] = weight
+    strong = sorted((name for name in told if told[name] >= TOLD), key=lambda name: -told[name])
+    words = [f"{name.replace('_', ' ')} {told[name]:.1f}" for name in strong[:most]]
+    off = gaze_error(np.zeros(len(ARKIT)), weights)
+    words += [f"gaze {off:.0f}°"] if off >= GAZE_TOLD else []
+    return ", ".join(words) or "nothing"
+
+
+ACTED = ("emotion", "viseme")
+"""Kinds of poses that whole faces play."""
+
+TOLD, SIDES_AGREE, GAZE_TOLD = 0.15, 0.2, 5.0
+"""Words tell of groups from this weight on, of both sides as one within this difference, of a gaze off by 5 degrees."""
+
+FOUND_COLUMNS = ("found", "acted", "one_sided", "single", "closed_read", "open_read")
 """Those that are shares of what was found."""
 
 SCALELESS = ("false_neutral", "closed_read", "open_read")
 """What can be asked of families whose weights mean other amounts: nothing is nothing, and closed is closed."""
 
-COLUMNS = ("acted", "one_sided", "single", "false_neutral", "false", "symmetric", "closed_read", "open_read")
+COLUMNS = ("found", "acted", "one_sided", "single", "false_neutral", "false", "symmetric", "closed_read", "open_read")
 """What `read_weights` gives."""

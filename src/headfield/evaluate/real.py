@@ -92,7 +92,7 @@ def make_real(name: str, turn: int) -> RealCase:
     scan_from_file = Similarity(rotation, rng.uniform(-500, 500, 3) / mm, 1.0 / mm)
     order = rng.permutation(len(scan.points))
     triangles = np.argsort(order)[scan.triangles]
-    turned = clean(RawGeometry(scan_from_file.apply(scan.points)[order], triangles), f"{name}-{turn}")
+    turned = clean(RawGeometry(scan_from_file.apply(scan.points)[order], triangles=triangles), f"{name}-{turn}")
     truth = frame.after(scan_from_file.inverse())
     return RealCase(Observed(turned, truth, unit), Mesh(frame.apply(scan.points), scan.triangles), mm)
 

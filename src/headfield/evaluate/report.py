@@ -10,18 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from headfield.evaluate.observe import Observed
 from headfield.evaluate.protocols import METHODS, Column, Protocol
-from headfield.evaluate.records import case_path, write_json
-from headfield.types import Mesh
+from headfield.evaluate.records import write_json
 
 WORST, TYPICAL = 5, 6
 """How many cases are pictured on each sheet."""
 
-PICTURE_RESOLUTION = 160
-
-ERROR_MM = 3.0
-"""Dark end of the error maps."""
+RIGHT = ("placed", "right")
+"""Columns that say whether the head was found where it is."""
 
 
 def summary_of(results, column: Column, method: str) -> dict[str, float]:
@@ -29,9 +25,12 @@ def summary_of(results, column: Column, method: str) -> dict[str, float]:
 
     A head that could not be fitted counts as infinitely wrong in median and p90, and is left out of the mean; `failed`
     says how many. Heads to which the number does not apply (no hair, say) are left out. Where more is better, p90 is
-    what 90 % of the heads reach or exceed. For shares, `mean` is the share, failures counting as 0.
+    what 90 % of the heads reach or exceed. For shares, `mean` is the share, failures counting as 0; shares that are
+    to be small are of heads that were fitted.
     """
-    worst = 0.0 if column.share else (-np.inf if column.at_least else np.inf)
+    worst = -np.inf if column.at_least else np.inf
+    if column.share:
+        worst = 0.0 if column.at_least else np.nan
     failed = sum(1 for result in results if result.error)
     values = [worst if r.error else r.values.get(column.name, {}).get(method, np.nan) for r in results]
     values = np.array([value for value in values if not np.isnan(value)], dtype=float)
@@ -137,10 +136,10 @@ def write_report(protocol: Protocol, options, cases, results, out: Path, seconds
         "run_seconds": seconds,
     }
     write_json(out / "results.json", _plain(content))
-    order = _worst_first(protocol, results)
+    order = [k for k in worst_first(protocol, results) if not results[k].error]
     _sheet(protocol, options, cases, results, order[:WORST], out / "worst.png", "the worst")
-    typical = sorted(order[len(order) // 4 : len(order) // 4 + max(TYPICAL, len(order) // 2)][:: _step(len(order))])
-    _sheet(protocol, options, cases, results, typical[:TYPICAL], out / "typical.png", "typical")
+    middle = sorted(order[len(order) // 4 : len(order) // 4 + max(TYPICAL, len(order) // 2)][:: _step(len(order))])
+    _sheet(protocol, options, cases, results, middle[:TYPICAL], out / "typical.png", "typical")
 
 
 def _step(count: int) -> int:
@@ -182,94 +181,50 @@ def _by_group(protocol: Protocol, results) -> dict:
     }
 
 
-def _worst_first(protocol: Protocol, results) -> list[int]:
-    """Indices of the cases that were fitted, worst first by the first number that is no share."""
+def worst_first(protocol: Protocol, results) -> list[int]:
+    """Indices of the cases, worst first: not fitted at all, fitted in the wrong place, then by the first number.
+
+    The first number is the first that is no share; cases in which it is unknown come last.
+    """
     column = next(c for c in protocol.columns if not c.share)
-    values = [r.values.get(column.name, {}).get("ours", np.nan) for r in results]
     sign = 1.0 if column.at_least else -1.0
-    known = [k for k, value in enumerate(values) if not results[k].error and not np.isnan(value)]
-    return sorted(known, key=lambda k: sign * values[k])
+
+    def rank(k: int) -> tuple:
+        def value(name: str) -> float:
+            return results[k].values.get(name, {}).get("ours", np.nan)
+
+        astray = any(value(name) == 0.0 for name in RIGHT)
+        number = value(column.name)
+        return not results[k].error, not astray, np.isnan(number), sign * np.nan_to_num(number)
+
+    return sorted(range(len(results)), key=rank)
+
+
+def typical(protocol: Protocol, results) -> int | None:
+    """Index of the median case by the first number, of those that were fitted where the head is; None without any."""
+    order = [
+        k
+        for k in worst_first(protocol, results)
+        if not results[k].error and all(results[k].values.get(name, {}).get("ours") != 0.0 for name in RIGHT)
+    ]
+    return order[len(order) // 2] if order else None
 
 
 def _sheet(protocol: Protocol, options, cases, results, chosen, path: Path, kind: str) -> None:
     """Rows of scan, truth, head and error map."""
     if not chosen:
         return
+    from headfield.evaluate.pictures import ERROR_MM, case_pictures
     from headfield.nn.machine import return_freed_memory
     from headfield.surface.sheet import contact_sheet, error_legend, write_png
 
     column = next(c for c in protocol.columns if not c.share)
     images, labels = [], []
     for k in chosen:
-        value = results[k].values[column.name]["ours"]
+        value = results[k].values.get(column.name, {}).get("ours", np.nan)
         images += case_pictures(protocol, options, cases[k], path.parent)
         return_freed_memory()
         labels += [f"{results[k].name}: scan", "truth", "head", f"error; {column.title}: {value:.2f}"]
     legend = error_legend(4 * images[0].shape[1], ERROR_MM, "distance from the head to the true surface (mm)")
     title = f"{protocol.name}: {kind} {len(chosen)} of {len(results)}"
     write_png(contact_sheet(images, 4, labels, title, legend), path)
-
-
-def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path, size: int = 320) -> list[np.ndarray]:
-    """Scan, truth, head and error map of a case that was run, seen alike."""
-    from headfield.evaluate.metrics import Target
-    from headfield.fit.result import Fit
-    from headfield.models.release import load
-    from headfield.surface.mesh_head import mesh_of
-    from headfield.surface.sheet import error_colours
-    from headfield.surface.snapshot import render, render_points, spacing
-
-    model = load(options.model)
-    found = Fit.load(case_path(out, case).with_suffix(".npz"), model)
-    observed, shown, truth, mm = _true_head(protocol, options, case)
-    target = Target(shown) if truth is None else Target(truth.mesh, truth.visible)
-    head = mesh_of(model, found.codes(), PICTURE_RESOLUTION)
-    head = head.transformed(observed.truth.after(found.placement.inverse()))
-    colours = error_colours(target.closest(head.vertices)[0] * mm, ERROR_MM)
-    points = observed.truth.apply(observed.scan.points)
-    view = {"view": "three_quarter", "size": size, "frame_on": shown.vertices}
-    near = np.abs(points - shown.vertices.mean(0)).max(1) < 1.2 * np.ptp(shown.vertices, axis=0).max()
-    if observed.scan.triangles is None:
-        scan = render_points(points[near], radius=1.7 * spacing(points), **view)
-    else:
-        scan = render(Mesh(points, observed.scan.triangles), occlusion_rays=4, **view)
-    return [
-        scan,
-        render(shown, occlusion_rays=4, **view),
-        render(head, occlusion_rays=4, **view),
-        render(head, colours=colours, occlusion_rays=0, **view),
-    ]
-
-
-def _true_head(protocol: Protocol, options, case: tuple[str, int]):
-    """Scan, mesh to show, truth to measure to (None: the mesh itself), millimetres per unit of the truth's frame."""
-    if protocol.kind == "real":
-        from headfield.evaluate.real import make_real
-
-        real = make_real(*case)
-        return real.observed, real.mesh, None, real.mm_per_scan_unit / real.observed.truth.scale
-    if protocol.kind == "capture":
-        from headfield.evaluate.captures import make_capture
-
-        taken = make_capture(protocol.capture, options.split, *case, protocol.pose == "neutral").capture
-        shown = taken.sitter.mesh()
-        return Observed(taken.scan, taken.model_from_scan, taken.unit), shown, None, taken.sitter.mm_per_unit
-    if protocol.kind == "outsiders":
-        from headfield.evaluate.outsiders import make_outsider
-
-        other = make_outsider(case[0], options.split, case[1])
-        return other.observed, other.mesh, None, 10.0
-    from headfield.evaluate.cases import make_case
-    from headfield.evaluate.truth import millimetres, truth_of
-
-    made = make_case(protocol, options.split, *case)
-    truth = truth_of(made.person, made.solid)
-    return made.observed, _whole(made.solid), truth, millimetres(made.person)
-
-
-def _whole(solid) -> Mesh:
-    """Skin and hair as they are, overlapping: for pictures."""
-    if solid.hair is None:
-        return Mesh(solid.vertices, solid.sheet.triangles)
-    triangles = np.concatenate([solid.sheet.triangles, solid.hair.triangles + len(solid.vertices)])
-    return Mesh(np.concatenate([solid.vertices, solid.hair.vertices]), triangles)

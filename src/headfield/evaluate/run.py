@@ -57,6 +57,18 @@ def evaluate(
     return results
 
 
+def kept(protocol: Protocol, out: Path) -> tuple[Options, list[tuple[str, int]], list[CaseResult]]:
+    """How a run was made, its cases that are done, and their numbers; of a run that was never begun there are none."""
+    path = out / "settings.json"
+    if not path.exists():
+        return Options(), [], []
+    held = json.loads(path.read_text())
+    options = Options(**{name: held[name] for name in ("model", "split", "resolution", "samples", "pca_heads")})
+    done = {case: read_case(case_path(out, case)) for case in protocol.cases(options.split)}
+    found = {case: result for case, result in done.items() if result is not None}
+    return options, list(found), list(found.values())
+
+
 def _work(name: str, case: tuple[str, int], options: Options, place: str) -> CaseResult:
     from headfield.evaluate.cases import run_case
     from headfield.nn.machine import return_freed_memory

@@ -107,6 +107,11 @@ class Target:
         distance = np.sqrt(np.maximum(np.asarray(squared).reshape(-1), 0))
         return distance, _places(self.mesh, self._index[triangle], weights, foot, self._normals)
 
+    def outside(self, points: np.ndarray) -> np.ndarray:
+        """The same distances (N,), negative behind the surface by its normals."""
+        distance, foot = self.closest(points)
+        return np.where(((points - foot.points) * foot.normals).sum(1) < 0, -distance, distance)
+
 
 def _barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Weights (N, 3) of points (N, 3) that lie in triangles with corners (N, 3, 3)."""

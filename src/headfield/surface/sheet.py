@@ -24,21 +24,31 @@ _ERROR_SRGB = np.array(
 near to clay, so that what is right looks like a clay head."""
 
 
-def error_colours(mm: np.ndarray, max_mm: float = 3.0) -> np.ndarray:
-    """Colours of unsigned errors.
+_SIDE_STOPS = np.array([-1.0, -0.6, -0.25, 0.0, 0.25, 0.6, 1.0])
+_SIDE_SRGB = np.array(
+    [(22, 42, 102), (62, 112, 190), (160, 200, 226), (236, 235, 230), (246, 190, 142), (214, 88, 62), (104, 16, 40)],
+    dtype=float,
+)
+"""Blue and red are told apart by the colour blind too, and both darken steadily away from the pale middle."""
+
+
+def error_colours(mm: np.ndarray, max_mm: float = 3.0, *, signed: bool = False) -> np.ndarray:
+    """Colours of errors.
 
     Args:
-        mm: (V,) errors in millimetres; the sign is ignored, NaN means unknown and becomes grey.
+        mm: (V,) errors in millimetres; NaN means unknown and becomes grey.
         max_mm: Error at the dark end; larger ones take its colour.
+        signed: Tell the sides apart; else the sign is ignored.
 
     Returns:
-        (V, 4) uint8 RGBA, pale for 0 over yellow and red to dark violet for `max_mm`.
+        (V, 4) uint8 RGBA: pale for 0 over yellow and red to dark violet for `max_mm`; of signed ones from dark blue
+        for `-max_mm` over pale for 0 to dark red for `max_mm`.
     """
     mm = np.asarray(mm, dtype=float)
-    level = np.clip(np.abs(mm) / max_mm, 0, 1)
     known = np.isfinite(mm)
-    level = np.where(known, level, 0)
-    colours = np.stack([np.interp(level, _ERROR_STOPS, _ERROR_SRGB[:, c]) for c in range(3)], axis=-1)
+    stops, srgb = (_SIDE_STOPS, _SIDE_SRGB) if signed else (_ERROR_STOPS, _ERROR_SRGB)
+    level = np.clip(np.where(known, mm if signed else np.abs(mm), 0) / max_mm, stops[0], 1)
+    colours = np.stack([np.interp(level, stops, srgb[:, c]) for c in range(3)], axis=-1)
     colours[~known] = 150
     return np.concatenate([np.round(colours), np.full((*mm.shape, 1), 255)], axis=-1).astype(np.uint8)
 
@@ -48,18 +58,23 @@ def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=max(size, 8))
 
 
-def error_legend(width: int, max_mm: float = 3.0, text: str = "distance to the truth (mm)") -> np.ndarray:
+def error_legend(
+    width: int, max_mm: float = 3.0, text: str = "distance to the truth (mm)", *, signed: bool = False
+) -> np.ndarray:
     """A legend bar for `error_colours`: picture (H, width, 3) uint8 with ticks in millimetres."""
     size = int(np.clip(width / 28, 11, 22))
     height, margin, bar = int(4.2 * size), int(1.6 * size), int(0.9 * size)
     picture = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(picture)
-    ramp = error_colours(np.linspace(0, max_mm, width - 2 * margin), max_mm)[None, :, :3]
+    low = -max_mm if signed else 0.0
+    ramp = error_colours(np.linspace(low, max_mm, width - 2 * margin), max_mm, signed=signed)[None, :, :3]
     picture.paste(Image.fromarray(np.repeat(ramp, bar, axis=0)), (margin, int(1.6 * size)))
-    draw.text((margin, 0.2 * size), text, fill=INK, font=font(size))
-    for tick in np.linspace(0, max_mm, 4):
-        x = margin + tick / max_mm * (width - 2 * margin - 1)
-        label = f"{tick:.3g}" + ("+" if tick == max_mm else "")
+    long = draw.textlength(text, font=font(size))
+    shown = font(size * min(1.0, (width - 2 * margin) / max(long, 1)))
+    draw.text((margin, 1.3 * size), text, fill=INK, font=shown, anchor="ls")
+    for tick in np.linspace(low, max_mm, 5 if signed else 4):
+        x = margin + (tick - low) / (max_mm - low) * (width - 2 * margin - 1)
+        label = f"{tick:+.3g}" if signed and tick else f"{tick:.3g}" + ("+" if tick == max_mm else "")
         draw.line([(x, 1.6 * size + bar), (x, 1.9 * size + bar)], fill=INK)
         draw.text((x, 2.0 * size + bar), label, fill=INK, font=font(size), anchor="mt")
     return np.asarray(picture)
@@ -77,7 +92,7 @@ def contact_sheet(
     Args:
         images: Pictures (H, W, 3) uint8; cells take the largest size, smaller ones are centred.
         columns: Pictures per row.
-        labels: One line under each picture, or None; shrunk to fit its cell.
+        labels: Text under each picture, or None; lines are shrunk to fit their cell.
         title: One line above, shrunk to fit the sheet, or None.
         legend: Picture put below, such as `error_legend`, or None.
 
@@ -94,7 +109,9 @@ def contact_sheet(
     cell_h, cell_w = max(i.shape[0] for i in images), max(i.shape[1] for i in images)
     gap = max(4, cell_w // 64)
     size = int(np.clip(cell_w / 20, 11, 24))
-    label_h = int(1.7 * size) if labels is not None else 0
+    lines = [label.split("\n") for label in labels or ()]
+    line_h = int(1.7 * size) if max(map(len, lines), default=1) == 1 else int(1.3 * size)
+    label_h = line_h * max(map(len, lines), default=0 if labels is None else 1)
     title_h = int(2.4 * size) if title else 0
     width = columns * (cell_w + gap) + gap
     body = rows * (cell_h + label_h + gap) + gap
@@ -110,13 +127,13 @@ def contact_sheet(
         x, y = gap + column * (cell_w + gap), title_h + gap + row * (cell_h + label_h + gap)
         offset = ((cell_w - image.shape[1]) // 2, (cell_h - image.shape[0]) // 2)
         sheet.paste(Image.fromarray(np.ascontiguousarray(image[..., :3])), (x + offset[0], y + offset[1]))
-        if labels is not None and index < len(labels):
+        for number, line in enumerate(lines[index] if index < len(lines) else ()):
             shown = font(size)
-            long = draw.textlength(labels[index], font=shown)
+            long = draw.textlength(line, font=shown)
             if long > cell_w:
                 shown = font(size * cell_w / long)
-            middle = (x + cell_w / 2, y + cell_h + label_h / 2)
-            draw.text(middle, labels[index], fill=INK, font=shown, anchor="mm")
+            middle = (x + cell_w / 2, y + cell_h + (number + 0.5) * line_h)
+            draw.text(middle, line, fill=INK, font=shown, anchor="mm")
     if legend is not None:
         sheet.paste(Image.fromarray(legend), ((width - legend.shape[1]) // 2, title_h + body))
     return np.asarray(sheet)

@@ -161,7 +161,7 @@ def hand_over(kind: str, sitter: Sitter, pose: Pose, shown: Shown, rng: np.rando
     if with_triangles and len(surface.triangles):
         triangles = np.argsort(order)[surface.triangles]
         triangles = triangles[rng.permutation(len(triangles))]
-    raw = RawGeometry(scan_from_mm.apply(points)[order], triangles)
+    raw = RawGeometry(scan_from_mm.apply(points)[order], triangles=triangles)
     scan = clean(raw, f"{kind}-{sitter.name}", units="mm" if kind in TIDY else None)  # as from a file
     model_from_mm = Similarity(scale=1.0 / sitter.mm_per_unit)
     facts = {
