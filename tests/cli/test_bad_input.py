@@ -107,6 +107,27 @@ def test_nothing_and_contradictions(refused, tmp_path):
     assert "--neutral-scan 3" in refused("a.ply", "b.ply", "--neutral-scan", "3")
 
 
+def test_a_box_that_begins_with_a_minus(headfield, refused, tmp_path):
+    """Whatever its first number is, a box is the value of its option."""
+    _ply(tmp_path / "a.ply", np.random.default_rng(0).uniform(-1, 1, (1000, 3)))
+    upper = "-inf 0 -inf inf inf inf"
+    for words in (
+        ("--crop", upper),
+        (f"--crop={upper}",),
+        ("--crop", upper.replace("-inf", "-9")),
+        ("--crop", "-inf,0,-inf inf,inf,inf"),
+    ):
+        status, text, err = headfield("doctor", "a.ply", *words)
+        assert status == 0 and "1,000 points were kept" in text, err
+    assert "nothing lies within --crop" in refused("a.ply", "--crop", "-inf 7 -inf inf 8 inf")
+
+
+def test_what_is_about_a_scan_needs_one(headfield):
+    for words in (("--crop", "0 0 0 1 1 1"), ("--intrinsics", "camera.json"), ("--depth-unit", "m")):
+        status, text, err = headfield("doctor", *words)
+        assert status == 2 and not text and f"{words[0]} is about a scan, and none was given" in err
+
+
 def test_output_is_checked_before_anything_is_read(headfield, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")

@@ -52,8 +52,18 @@ def test_boxes_that_are_none(ball):
     for wrong in ("1 2 3", "a b c d e f", (1, 2, 3, 4, 5), "0 0 0 1 1 nan", "0 0 0 1 -1 1", np.zeros((2, 2))):
         with pytest.raises(ConfigError, match="--crop"):
             as_box(wrong)
+    with pytest.raises(ConfigError, match="nan is no place"):
+        as_box("0 0 0 1 1 nan")
+    with pytest.raises(ConfigError, match="y goes from 0 to -1; expected .* y0 < y1"):
+        as_box("0 0 0 1 -1 1")
     assert (as_box("-1,-2,-3, 1 2 3") == [[-1, -2, -3], [1, 2, 3]]).all()
     with pytest.raises(ScanError, match="nothing lies within --crop; the scan's own box is -100 -100 -100 100 100 100"):
         cropped(ball, (500, 500, 500, 600, 600, 600))
     with pytest.raises(ScanError, match="holds only"):
         cropped(replace(ball, triangles=None), (-100, 99, -100, 100, 101, 100))
+
+
+def test_infinity_leaves_a_side_open(ball):
+    _upper(cropped(ball, as_box("-inf 0 -inf inf inf inf").ravel()), ball)
+    with pytest.raises(ConfigError, match="x goes from inf to inf"):
+        as_box("inf 0 0 inf 1 1")

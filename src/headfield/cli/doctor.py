@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from headfield.cli.scans import DepthUnit
+from headfield.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class DoctorCommand:
     depth_unit: DepthUnit = "mm"
     """Unit of the depth values: its name, or metres per count such as 0.0001 (steps of 0.1 mm)."""
     crop: Annotated[str | None, tyro.conf.arg(metavar='"X0 Y0 Z0 X1 Y1 Z1"')] = None
-    """A box in the scan's own frame and unit; only what lies within is described."""
+    """A box in the scan's own frame and unit; only what lies within is described. -inf or inf leaves a side open."""
     model: str = "imhead-open-small"
     """Model whose weights are looked for."""
 
@@ -35,6 +36,16 @@ class DoctorCommand:
 
             summary(f"{self.scan}", *describe(self.scan, self.intrinsics, self.depth_unit, self.crop))
             return 0
+        about_a_scan = {
+            "--intrinsics": self.intrinsics is not None,
+            "--depth-unit": self.depth_unit != "mm",
+            "--crop": self.crop is not None,
+        }
+        for option in (option for option, given in about_a_scan.items() if given):
+            raise ConfigError(
+                f"{option} is about a scan, and none was given: headfield doctor SCAN {option} ...; without any of "
+                "these, the installation is checked."
+            )
         from headfield.cli.installation import installation
 
         for title, rows in installation(self.model).items():

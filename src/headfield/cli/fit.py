@@ -63,7 +63,7 @@ class FitCommand:
     the head is then written in metres."""
     crop: Annotated[str | None, tyro.conf.arg(metavar='"X0 Y0 Z0 X1 Y1 Z1"')] = None
     """A box in the scan's own frame and unit (`headfield doctor` tells the scan's); only what lies within is used. For
-    a file with two heads, or with a room around the head."""
+    a file with two heads, or with a room around the head. -inf or inf leaves a side open."""
     expression: Literal["auto", "neutral"] = "auto"
     """auto estimates the 52 expression weights with the identity; neutral holds them at zero."""
     neutral_scan: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME-OR-NUMBER")] = ()
