@@ -210,7 +210,7 @@ class Fit:
                 f"scan{index}_scale": np.array(scan.placement.scale),
                 f"scan{index}_expression": scan.expression,
                 f"scan{index}_points": scan.points,
-                f"scan{index}_residual_mm": scan.residual_mm.astype(np.float32),
+                f"scan{index}_residual_mm": scan.residual_mm,
                 f"scan{index}_on_head": scan.on_head,
                 f"scan{index}_all_points": scan.all_points,
             }
@@ -259,7 +259,7 @@ class Fit:
                             float(facts["size_log"]),
                             get["expression"],
                             get["points"],
-                            get["residual_mm"].astype(float),
+                            get["residual_mm"].astype(float),  # older files hold float32
                             get["on_head"],
                             get["all_points"],
                             file[f"scan{index}_colours"] if f"scan{index}_colours" in file else None,
