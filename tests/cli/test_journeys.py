@@ -32,7 +32,7 @@ def _names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_fit_and_export(headfield, head, tmp_path):
+def test_fit_and_export(headfield, head, tmp_path, fit_json):
     """Fit -> files in the scan's frame and unit -> export at another resolution, format and unit."""
     _write(tmp_path / "scan.obj", head)
     status, text, err = headfield("fit", "scan.obj", "--out", "out", "--resolution", 64)
@@ -42,6 +42,7 @@ def test_fit_and_export(headfield, head, tmp_path):
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
     (scan,) = fit["scans"]
     assert scan["name"] == "scan.obj" and scan["units"] == "mm" and np.shape(scan["placement"]) == (4, 4)
+    assert "resolution" in fit_json.keys(fit) <= fit_json.documented
     assert len(fit["identity"]) == 256 and len(scan["expression"]) == 52
     assert {"read", "align", "solve", "mesh", "total"} <= set(fit["seconds"])
     assert scan["errors"]["scan_to_head_mm"]["median"] < 1.0 and scan["errors"]["inliers"] > 0.9

@@ -100,14 +100,14 @@ class FitCommand:
         _check_camera(self, paths)
         neutral_numbers(self.neutral_scan, paths)
         with output_folder(self.out, force=self.force) as folder, working(f"Reading {paths[0].name}") as say:
-            fit, notes = _fit_into(self, paths, folder, say)
+            fit = _fit_into(self, paths, folder, say)
             files = sorted(path.name for path in folder.iterdir())
-        _print(self, paths, fit, files, notes)
+        _print(self, paths, fit, files)
         return 0
 
 
 def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=None):
-    """Fit one head to one scan or several of one person and write its files; returns the fit and the notes."""
+    """Fit one head to one scan or several of one person and write its files."""
     begin = time.perf_counter()
     scans = [_read(command, path) for path in paths]
     read = time.perf_counter() - begin
@@ -153,9 +153,8 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
     total = time.perf_counter() - begin
     result.seconds.update(read=read, load=loaded - begin - read, total=total)
     content = result.to_dict() | {"resolution": command.resolution}
-    content["scan_notes"] = [note for scan in scans for note in scan.notes]
     (folder / "fit.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return result, [note for scan in scans for note in scan.notes]
+    return result
 
 
 def _read(command: FitCommand, path: Path):
@@ -225,7 +224,7 @@ def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
         write_png(picture, folder / f"preview{suffix}.png")
 
 
-def _print(command: FitCommand, paths: list[Path], fit, files: list[str], scan_notes) -> None:
+def _print(command: FitCommand, paths: list[Path], fit, files: list[str]) -> None:
     import math
 
     rows = {"verdict": fit.verdict.in_full}
@@ -245,8 +244,7 @@ def _print(command: FitCommand, paths: list[Path], fit, files: list[str], scan_n
         rows["hair"] = fit.component if seen else f"not seen; {fit.component} was assumed"
     rows["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in fit.seconds.items())
     rows["files"] = f"{command.out}: " + ", ".join(files)
-    notes = tuple(dict.fromkeys([*scan_notes, *fit.notes]))
-    summary(f"{', '.join(path.name for path in paths)}: a head", rows, notes)
+    summary(f"{', '.join(path.name for path in paths)}: a head", rows, tuple(dict.fromkeys(fit.notes)))
     if len(fit.scans) > 1:
         table(["scan", "unit", "median mm", "p90 mm", "within 5 mm", "expression"], [_row(one) for one in fit.scans])
 
@@ -305,7 +303,7 @@ def _batch(command: FitCommand, folder: Path) -> int:
             begin = time.perf_counter()
             try:
                 with output_folder(command.out / names[path], force=command.force) as place:
-                    fit, _ = _fit_into(
+                    fit = _fit_into(
                         command, [path], place, lambda text, n=number: say(f"{n}/{len(paths)} {text}"), model
                     )
                 rows[path] = {"status": "done", **_facts(fit.to_dict())}
