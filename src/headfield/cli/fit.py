@@ -239,9 +239,9 @@ def _print(command: FitCommand, paths: list[Path], fit, files: list[str]) -> Non
             "within 5 mm"
         )
         rows["expression"] = _acts(scan)
-    if fit.component != "all":
+    if fit.hair != "all":
         seen = fit.evidence.get("covered_scalp", 1.0) >= SCALP_SEEN
-        rows["hair"] = fit.component if seen else f"not seen; {fit.component} was assumed"
+        rows["hair"] = fit.hair if seen else f"not seen; {fit.hair} was assumed"
     rows["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in fit.seconds.items())
     rows["files"] = f"{command.out}: " + ", ".join(files)
     summary(f"{', '.join(path.name for path in paths)}: a head", rows, tuple(dict.fromkeys(fit.notes)))

@@ -33,7 +33,9 @@ class Fit:
         seconds: Seconds by stage: read, align, solve, mesh, total.
         evidence: Why this was taken for a head: residual, inlier share, coverage, what the search scored.
         notes: What happened on the way, one sentence each.
-        component: Name of the prior's component (hair class) that explained the scan best.
+        hair: Hair class that explained the scans best, a name of the model's prior (``bald``, ``short``, ``long``,
+            ``beard``; ``all`` of a model that knows none). Where no scan shows the scalp (``covered_scalp`` of the
+            evidence) it is assumed.
         verdict: How far this can be believed, why not further, and what to try.
     """
 
@@ -43,7 +45,7 @@ class Fit:
     seconds: dict[str, float] = field(default_factory=dict)
     evidence: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    component: str = "all"
+    hair: str = "all"
     _model: Any = None
     verdict: Verdict = Verdict("unknown")
 
@@ -175,7 +177,7 @@ class Fit:
             "model": self.model_name,
             "verdict": self.verdict.to_dict(),
             "identity": [float(value) for value in self.identity],
-            "hair_class": self.component,
+            "hair": self.hair,
             "scans": [scan.to_dict() for scan in self.scans],
             "seconds": {key: float(value) for key, value in self.seconds.items()},
             "evidence": {key: float(value) if np.isfinite(value) else None for key, value in self.evidence.items()},
@@ -191,7 +193,7 @@ class Fit:
         header = {
             "version": _VERSION,
             "model": self.model_name,
-            "component": self.component,
+            "component": self.hair,  # the name that files have had from the first
             "seconds": self.seconds,
             "evidence": self.evidence,
             "notes": list(self.notes),
