@@ -19,8 +19,8 @@ from headfield.cli.output import check_resolution, output_folder, resumable_fold
 from headfield.cli.report import summary, table, working
 from headfield.cli.scans import DepthUnit, is_depth_map, read_any, scans_in
 from headfield.errors import ConfigError, HeadfieldError, NotAHeadError, OutputError
+from headfield.expressions import in_words
 from headfield.frames import UNITS_IN_METRES
-from headfield.types import ARKIT
 
 Unit = Literal["mm", "cm", "m", "inch"]
 
@@ -259,17 +259,10 @@ def _row(scan) -> list[str]:
 
 def _acts(scan) -> str:
     """A scan's expression in words, and what of the eyes could not be seen."""
-    told = describe_expression(scan.expression)
+    told = in_words(scan.expression)
     if scan.eyes is None or scan.eyes.gaze:
         return told
     return told + (" (gaze not seen)" if scan.eyes.lids else " (lids and gaze not seen)")
-
-
-def describe_expression(weights) -> str:
-    """The strongest channels of an expression in words."""
-    order = sorted(range(len(weights)), key=lambda index: -weights[index])
-    strong = [f"{ARKIT[index]} {weights[index]:.2f}" for index in order[:4] if weights[index] >= 0.05]
-    return ", ".join(strong) or "neutral"
 
 
 # ---- a folder of unrelated scans -----------------------------------------------------------------------------------

@@ -58,6 +58,10 @@ class SavedHead:
     name: str = field(default="head", compare=False)
     paint: Paint | None = field(default=None, compare=False)
 
+    def __repr__(self) -> str:
+        edits = f"{len(self.history)} edit{'s' * (len(self.history) != 1)}"
+        return f"SavedHead({self.name}, {self.units}, {edits}; {self.head!r})"
+
     # ---- editing -----------------------------------------------------------------------------------------------------
 
     def apply(self, operation: Mapping[str, Any]) -> SavedHead:

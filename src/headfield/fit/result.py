@@ -49,6 +49,11 @@ class Fit:
     _model: Any = None
     verdict: Verdict = Verdict("unknown")
 
+    def __repr__(self) -> str:
+        scans = ", ".join(f"{scan.name} in {scan.units}" for scan in self.scans)
+        median = " / ".join(f"{scan.errors()['scan_to_head_mm']['median']:.2f}" for scan in self.scans)
+        return f"Fit({self.model_name}; {scans}; median {median} mm; {self.verdict.level})"
+
     # ---- the first scan, the usual case ------------------------------------------------------------------------
 
     @property
