@@ -100,6 +100,18 @@ def test_every_key_of_fit_json_is_documented(fitted, fit_json):
     assert np.array(content["scans"][0]["placement"]).shape == (4, 4)
 
 
+def test_a_folder_stands_for_the_fit_in_it(fitted, tmp_path, stub):
+    result, *_ = fitted
+    result.save(tmp_path / "fit.npz")
+    assert Fit.load(tmp_path, model=stub).to_dict() == result.to_dict()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ScanError, match="empty: a folder without fit.npz; give the fit.npz that"):
+        Fit.load(tmp_path / "empty")
+    (tmp_path / "head.glb").write_bytes(b"glTF")
+    with pytest.raises(ScanError, match="head.glb: a mesh or a scan, not a fit.* Give .*fit.npz, which lies beside it"):
+        Fit.load(tmp_path / "head.glb")
+
+
 def test_a_fit_with_single_precision_errors_is_read(fitted, tmp_path, stub):
     """As older versions wrote it."""
     result, *_ = fitted

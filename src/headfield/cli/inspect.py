@@ -1,4 +1,4 @@
-"""What a scan file holds, in words: for ``headfield doctor``."""
+"""What a scan file, or a saved head, holds, in words: for ``headfield doctor``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headfield.cli.scans import read_any
+from headfield.fit.saved_file import FIT, holds_a_head
 from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.io.scan import robust_extent
 from headfield.types import Scan
@@ -48,6 +49,33 @@ def describe(
     if scan.triangles is not None:
         rows["surface"] = _surface(scan)
     return rows, scan.notes
+
+
+def is_head(path: Path) -> bool:
+    """Whether a path is a saved fit or head, or the folder of one, rather than a scan."""
+    if path.is_dir():
+        return (path / FIT).is_file()
+    return "#" in path.name or (path.suffix.lower() == ".npz" and path.is_file() and holds_a_head(path))
+
+
+def describe_head(path: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Rows and notes about a saved fit or head.
+
+    Raises:
+        ScanError: It cannot be read, or holds several heads.
+        WeightsError: Its model is not here.
+    """
+    from headfield.cli.export import load_head_or_fit
+    from headfield.fit.result import Fit
+
+    found = load_head_or_fit(path)
+    if not isinstance(found, Fit):
+        edits = ", ".join(operation["do"] for operation in found.history) or "none"
+        return {"what": "a head", "head": repr(found.head), "unit": found.units, "edits": edits}, ()
+    rows = {"what": "a fit", "model": found.model_name, "verdict": found.verdict.in_full, "hair": found.hair}
+    for number, scan in enumerate(found.scans, start=1):
+        rows["scan" if len(found.scans) == 1 else f"scan {number}"] = repr(scan)
+    return rows, tuple(dict.fromkeys(found.notes))
 
 
 def likely_units(extent: float) -> list[str]:

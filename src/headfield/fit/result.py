@@ -15,6 +15,7 @@ import numpy as np
 
 from headfield.errors import ScanError
 from headfield.fit.eyes_seen import EyesSeen
+from headfield.fit.saved_file import saved_file
 from headfield.fit.scan_fit import HEAD_REACH_MM, ScanFit
 from headfield.fit.verdict import Verdict
 from headfield.types import Codes, Mesh, Similarity
@@ -233,23 +234,23 @@ class Fit:
         """Read a saved fit; nothing in the file is executed.
 
         Args:
-            path: ``fit.npz``.
+            path: ``fit.npz``, or the folder in which `headfield fit` wrote it.
             model: The model object, if loaded already; else it is loaded by name when needed.
         Raises:
             ScanError: Not a fit, damaged, or of a newer version.
         """
-        path = Path(path)
         wanted = "give the fit.npz that `headfield fit` wrote"
-        if not path.exists():
-            raise ScanError(f"{path}: no such file; {wanted}.")
-        if not zipfile.is_zipfile(path):  # an NPZ is a zip; numpy would open, or misname, other things
-            raise ScanError(f"{path}: not a fit: no NPZ archive, or a damaged one; {wanted}.")
+        path = saved_file(path, "a fit", wanted)
         try:
             with np.load(path, allow_pickle=False) as file:
                 if "header" not in file:
                     held = ", ".join(file.files[:4]) + (", ..." if len(file.files) > 4 else "")
                     raise ScanError(f"{path}: not a fit: an NPZ archive of other things ({held or 'empty'}); {wanted}.")
                 header = json.loads(str(file["header"]))
+                if "scans" not in header and "history" in header:
+                    raise ScanError(
+                        f"{path}: not a fit but a head that was edited; headfield.edit.record.SavedHead.load opens it."
+                    )
                 if header["version"] > _VERSION:
                     raise ScanError(
                         f"{path}: written by a newer headfield (version {header['version']}); update first."

@@ -254,6 +254,11 @@ def _read_npz(path: Path) -> RawGeometry:
             return None if name is None else archive[name]
 
         points = pick("points", "vertices", "xyz", "v")
+        if points is None and {"header", "identity"} & set(names):
+            raise ScanError(
+                f"{path}: a saved fit or head, not a scan: it can be edited, exported and viewed as it is. To fit "
+                "again give the scan; `headfield export` makes a mesh of it."
+            )
         if points is None:
             raise ScanError(f"{path}: no array 'points' or 'vertices' in it (it holds {', '.join(archive.files)}).")
         units = pick("units", "unit")
