@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from headfield.fit import hints, run
 from headfield.fit.hints import settled
 from headfield.fit.options import FitOptions
 from headfield.frames import ANCHOR_NAMES, reference_anchors
-from headfield.io.names import named_neutral
+from headfield.io.names import distinct_names, named_neutral
 from headfield.models.prior import Prior
 from headfield.types import ARKIT, Codes, Scan, Similarity
 
@@ -94,6 +95,15 @@ def test_names_that_say_neutral(name):
 @pytest.mark.parametrize("name", [*NO_NEUTRAL.split(), "not neutral.ply", *TWO_WORDS.split()])
 def test_names_that_do_not(name):
     assert not named_neutral(name)
+
+
+def test_names_that_tell_files_apart():
+    assert distinct_names(["a.ply", "x/b.ply"]) == ["a.ply", "b.ply"], "no more of the path than it takes"
+    same = ["p/a/scan.ply", "p/b/scan.ply", "q/b/scan.ply", "scan.ply", Path("c.ply")]
+    assert distinct_names(same) == ["a/scan.ply", "p/b/scan.ply", "q/b/scan.ply", "scan.ply", "c.ply"]
+    assert distinct_names(distinct_names(same)) == distinct_names(same)
+    assert distinct_names(["a.ply", "a.ply", "./a.ply"]) == ["a.ply", "a.ply (2)", "a.ply (3)"]
+    assert distinct_names(["scan", ""]) == ["scan", ""]
 
 
 def test_no_expression_is_neutral_beside_that_word():

@@ -237,3 +237,17 @@ def test_similarity_given_by_landmarks_is_used(stub, tmp_path, fit_json):
     assert result.units == "cm"
     assert "evidence.search_landmark_residual_units" in fit_json.keys(result.to_dict()) <= fit_json.documented
     assert np.allclose(result.placement.after(truth).matrix(), np.eye(4), atol=0.02)
+
+
+def test_files_of_one_name_are_told_apart(stub, similarity, tmp_path, monkeypatch):
+    """Paths by their folders; a scan keeps the name that its maker gave it."""
+    scan, *_ = _scan(stub, similarity, 6, count=300, name="x/mine")
+    files = [tmp_path / folder / "scan.npy" for folder in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        np.save(file, scan.points)
+    asked = []
+    monkeypatch.setattr("headfield.fit.run.settled", lambda scans, options, prior: asked.extend(scans) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fit([files[0], scan, files[1]], stub)
+    assert [one.name for one in asked] == ["a/scan.npy", "x/mine", "b/scan.npy"]

@@ -17,10 +17,11 @@ import tyro
 
 from headfield.cli.output import check_resolution, output_folder, resumable_folder
 from headfield.cli.report import summary, table, working
-from headfield.cli.scans import DepthUnit, is_depth_map, read_any, scans_in
+from headfield.cli.scans import DepthUnit, is_depth_map, neutral_numbers, read_any, scans_in
 from headfield.errors import ConfigError, HeadfieldError, NotAHeadError, OutputError
 from headfield.expressions import in_words
 from headfield.frames import UNITS_IN_METRES
+from headfield.io.names import distinct_names
 
 Unit = Literal["mm", "cm", "m", "inch"]
 
@@ -67,8 +68,8 @@ class FitCommand:
     expression: Literal["auto", "neutral"] = "auto"
     """auto estimates the 52 expression weights with the identity; neutral holds them at zero."""
     neutral_scan: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME-OR-NUMBER")] = ()
-    """Which of several scans is neutral, by its file's name or its number from 1; may be given again for another. Not
-    given, a name such as neutral.ply says so; none says that none is."""
+    """Which of several scans is neutral, by its file's name or path or its number from 1; may be given again for
+    another. Not given, a name such as neutral.ply says so; none says that none is."""
     neutral: bool = False
     """Write the head without its expression, mouth closed."""
     detail: bool = False
@@ -102,14 +103,14 @@ class FitCommand:
         with output_folder(self.out, force=self.force) as folder, working(f"Reading {paths[0].name}") as say:
             fit = _fit_into(self, paths, folder, say)
             files = sorted(path.name for path in folder.iterdir())
-        _print(self, paths, fit, files)
+        _print(self, fit, files)
         return 0
 
 
 def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=None):
     """Fit one head to one scan or several of one person and write its files."""
     begin = time.perf_counter()
-    scans = [_read(command, path) for path in paths]
+    scans = [replace(_read(command, path), name=name) for path, name in zip(paths, distinct_names(paths))]
     read = time.perf_counter() - begin
     say("Loading the model")
     from headfield.curate.align import face_finder
@@ -173,30 +174,6 @@ def _check_camera(command: FitCommand, paths: list[Path]) -> None:
         raise ConfigError(f"--depth-unit is for depth maps, and {named} is none; a scan's unit is --units.")
 
 
-def neutral_numbers(said: tuple[str, ...], paths: list[Path]) -> tuple[int, ...] | None:
-    """Which scans `--neutral-scan` names, from 0; None when it was not given, nothing for ``none``.
-
-    Raises:
-        ConfigError: There is no such scan, or more than one of that name.
-    """
-    if not said:
-        return None
-    found = []
-    for word in said:
-        if word == "none" and len(said) == 1:
-            continue
-        if word.isdigit() and 1 <= int(word) <= len(paths):
-            same = [int(word) - 1]  # a file 2.ply can be named 2.ply
-        else:
-            same = [index for index, path in enumerate(paths) if word in (str(path), path.name, path.stem)]
-        if len(same) != 1:
-            known = ", ".join(f"{number} {path.name}" for number, path in enumerate(paths, start=1))
-            kind = "is no scan that was given" if not same else "is the name of several scans; give a number"
-            raise ConfigError(f"--neutral-scan {word} {kind}: {known}.")
-        found += same
-    return tuple(dict.fromkeys(found))
-
-
 def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
     """head.ply, head.glb and preview.png; of further scans of the person head_2.ply and so on."""
     import numpy as np
@@ -224,7 +201,7 @@ def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
         write_png(picture, folder / f"preview{suffix}.png")
 
 
-def _print(command: FitCommand, paths: list[Path], fit, files: list[str]) -> None:
+def _print(command: FitCommand, fit, files: list[str]) -> None:
     import math
 
     rows = {"verdict": fit.verdict.in_full}
@@ -244,7 +221,7 @@ def _print(command: FitCommand, paths: list[Path], fit, files: list[str]) -> Non
         rows["hair"] = fit.hair if seen else f"not seen; {fit.hair} was assumed"
     rows["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in fit.seconds.items())
     rows["files"] = f"{command.out}: " + ", ".join(files)
-    summary(f"{', '.join(path.name for path in paths)}: a head", rows, tuple(dict.fromkeys(fit.notes)))
+    summary(f"{', '.join(scan.name for scan in fit.scans)}: a head", rows, tuple(dict.fromkeys(fit.notes)))
     if len(fit.scans) > 1:
         table(["scan", "unit", "median mm", "p90 mm", "within 5 mm", "expression"], [_row(one) for one in fit.scans])
 

@@ -24,7 +24,7 @@ class ScanFit:
     """How one scan was explained.
 
     Attributes:
-        name: The scan's name.
+        name: The scan's name, with as much of its path as tells it from the fit's other scans.
         placement: Scan frame and unit -> model frame.
         units: ``mm``, ``cm``, ``m``, ``inch`` or ``free``.
         size_log: Log head size relative to the reference adult (0 when free).

@@ -1,8 +1,10 @@
-"""What the name of a file says of the scan in it."""
+"""What the names of files say: whether a face is neutral, and which of several scans is which."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 from headfield.types import ARKIT
 
@@ -42,3 +44,18 @@ def named_neutral(name: str) -> bool:
     if not OTHER_EXPRESSIONS.isdisjoint(words):
         return False
     return any(word == "neutral" and before not in ("non", "not", "no") for before, word in zip(["", *words], words))
+
+
+def distinct_names(paths: Sequence[str | Path]) -> list[str]:
+    """A name for each of several files: the last part of its path, with as many of those before it as tell it from the
+    others (``a/scan.ply`` and ``b/scan.ply``); a file that is given twice has a number behind it."""
+    parts = [Path(path).parts or (str(path),) for path in paths]
+    names: list[str] = []
+    for mine in parts:
+        depth = 1
+        while depth < len(mine) and any(mine[-depth:] == other[-depth:] for other in parts if other != mine):
+            depth += 1
+        name = "/".join(mine[-depth:])
+        times = sum(taken == name or taken.startswith(f"{name} (") for taken in names)
+        names.append(name if not times else f"{name} ({times + 1})")
+    return names
