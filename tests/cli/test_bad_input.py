@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from headfield.errors import NotAHeadError
+from headfield.io.crop import as_box
 
 QUICK = ("--resolution", "48", "--expression", "neutral")
 
@@ -268,8 +270,9 @@ def test_two_heads_in_one_file(headfield, head, tmp_path):
     mesh = trimesh.load(tmp_path / "out" / "head.ply")
     gap = np.linalg.norm(mesh.vertices.mean(0) - head.vertices.mean(0))
     assert gap < 60, "the larger of the two is the one to fit"
-    low, high = second.min(0) - 20, second.max(0) + 20
-    box = " ".join(f"{value:.1f}" for value in (*low, *high))
+    taken, box = re.findall('--crop "(.*?)"', next(line for line in text.splitlines() if "bodies" in line))
+    low, high = as_box(taken)
+    assert ((head.vertices >= low) & (head.vertices <= high)).all(), "where the one that was taken is"
     fit, text = _fit(headfield, tmp_path, "two.ply", "--crop", box, out="other")
     assert _median(fit) < 1.0 and f"{len(second):,} of {len(second) + len(head.vertices):,} points were kept" in text
     mesh = trimesh.load(tmp_path / "other" / "head.ply")

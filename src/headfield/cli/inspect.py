@@ -9,6 +9,7 @@ import numpy as np
 from headfield.cli.scans import read_any
 from headfield.fit.saved_file import FIT, holds_a_head
 from headfield.frames import UNITS_IN_METRES, length_text
+from headfield.io.crop import box_text
 from headfield.io.scan import robust_extent
 from headfield.types import Scan
 
@@ -38,7 +39,7 @@ def describe(
     rows = {
         "points": f"{len(scan.points):,}",
         "triangles": "none (a point cloud)" if scan.triangles is None else f"{len(scan.triangles):,}",
-        "box": " x ".join(f"{side:.4g}" for side in high - low) + f"  (from {_triple(low)} to {_triple(high)})",
+        "box": " x ".join(f"{side:.4g}" for side in high - low) + f'  (--crop "{box_text([low, high])}")',
         "size": f"{extent:.4g} along the longest side without stray points: "
         + ", ".join(f"{length_text(extent * metres)} if {unit}" for unit, metres in UNITS_IN_METRES.items()),
         "unit": _unit(scan, extent),
@@ -85,10 +86,6 @@ def likely_units(extent: float) -> list[str]:
     return sorted(plausible, key=lambda unit: abs(np.log(sizes[unit] / HEAD_METRES)))
 
 
-def _triple(point: np.ndarray) -> str:
-    return "(" + ", ".join(f"{value:.4g}" for value in point) + ")"
-
-
 def _unit(scan: Scan, extent: float) -> str:
     likely = likely_units(extent)
     if scan.units is not None:
@@ -115,14 +112,12 @@ def _normals(scan: Scan) -> str:
 
 
 def _bodies(scan: Scan) -> str:
-    from headfield.fit.clean import clean
+    from headfield.fit.bodies import bodies_of
 
-    found = clean(scan.points, 3000)
-    counts = np.bincount(found.body, minlength=found.bodies)
-    if found.bodies == 1:
+    found = bodies_of(scan.points)
+    if len(found.shares) == 1:
         return "1"
-    shares = ", ".join(f"{count / counts.sum():.0%}" for count in sorted(counts, reverse=True)[:5])
-    return f"{found.bodies} separate ones ({shares}); the fit looks for one head among them"
+    return f"{len(found.shares)} separate ones: {found.told()}; the fit looks for one head among them"
 
 
 def _surface(scan: Scan) -> str:

@@ -36,6 +36,15 @@ def as_box(values: str | Sequence[float] | np.ndarray) -> np.ndarray:
     return box
 
 
+def box_text(box: np.ndarray) -> str:
+    """A box (2, 3) as the text that :func:`as_box` reads, rounded outwards to a thousandth of its longest side."""
+    low, high = np.asarray(box, dtype=float)
+    digits = 3 - int(np.floor(np.log10(max(float((high - low).max()), 1e-30))))
+    step = 10.0**-digits
+    corners = np.concatenate([np.floor(low / step), np.ceil(high / step)]) * step
+    return " ".join(f"{value:.{max(digits, 0)}f}" for value in corners + 0.0)
+
+
 def inside(points: np.ndarray, box: np.ndarray, name: str) -> tuple[np.ndarray, str]:
     """Which points (N,) lie in a box (2, 3), and a sentence about it.
 
@@ -45,7 +54,6 @@ def inside(points: np.ndarray, box: np.ndarray, name: str) -> tuple[np.ndarray, 
     kept = ((points >= box[0]) & (points <= box[1])).all(axis=1)
     if not kept.any():
         finite = points[np.isfinite(points).all(axis=1)]
-        low, high = (finite.min(0), finite.max(0)) if len(finite) else np.full((2, 3), np.nan)
-        where = " ".join(f"{value:.4g}" for value in (*low, *high))
+        where = f'--crop "{box_text([finite.min(0), finite.max(0)])}"' if len(finite) else "empty"
         raise ScanError(f"{name}: nothing lies within --crop; the scan's own box is {where}.")
     return kept, f"Cropped: {kept.sum():,} of {len(points):,} points were kept."
