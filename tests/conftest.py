@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -46,3 +48,19 @@ def baked(bald):
     from headfield.surface.bake import bake
 
     return bake(bald.model, bald.codes, 2500, resolution=112)
+
+
+@pytest.fixture(scope="session")
+def fit_json():
+    """Keys of fit.json: ``documented`` are those in the tables of docs/fit_file.md, ``keys(content)`` those of one."""
+    page = (Path(__file__).parent.parent / "docs" / "fit_file.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `(\S+)` \|", page, flags=re.MULTILINE))
+
+    def keys(content, path: str = "") -> set[str]:
+        if isinstance(content, dict):
+            return {key for name, value in content.items() for key in keys(value, f"{path}.{name}".lstrip("."))}
+        if isinstance(content, list) and content and isinstance(content[0], dict):
+            return {key for item in content for key in keys(item, f"{path}[]")}
+        return {path}
+
+    return SimpleNamespace(documented=documented, keys=keys)

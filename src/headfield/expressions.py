@@ -7,6 +7,7 @@ them. Everything that draws, fits or tracks expressions asks these two. Only num
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -40,6 +41,16 @@ _WIDEN, _LEAST_SPREAD, _TRUST = 1.3, 0.22, 0.7
 _BLINK_SPREAD, _BLINK_SLOPE, _BLINK_PRESENCE = 0.6, 0.5, 0.25
 """Who is scanned keeps the eyes shut as often as not: closed lids are no surprise, unlike in recordings. The last is a
 share of what the presence of other channels costs."""
+
+
+ACTIVE = 0.05
+"""Weights below this are not told."""
+
+
+def in_words(weights: np.ndarray, names: Sequence[str] = ARKIT) -> str:
+    """The four strongest channels (E,) of an expression, as ``jawOpen 0.62, mouthSmileLeft 0.31``; else ``neutral``."""
+    strongest = np.argsort(-np.asarray(weights), kind="stable")[:4]
+    return ", ".join(f"{names[i]} {weights[i]:.2f}" for i in strongest if weights[i] >= ACTIVE) or "neutral"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,6 +119,11 @@ class Mesh:
     colours: np.ndarray | None = None
     attributes: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        held = [name for name in ("normals", "colours") if getattr(self, name) is not None]
+        has = "".join(f", {name}" for name in (*held, *self.attributes))
+        return f"Mesh({len(self.vertices):,} vertices, {len(self.triangles):,} triangles{has})"
+
     def transformed(self, similarity: Similarity) -> Mesh:
         """The mesh after a similarity transform."""
         normals = None if self.normals is None else similarity.rotate(self.normals)
@@ -149,6 +154,11 @@ class Scan:
     viewpoint: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        faces = "" if self.triangles is None else f", {len(self.triangles):,} triangles"
+        held = "".join(f", {name}" for name in ("normals", "colours") if getattr(self, name) is not None)
+        return f"Scan({self.name}, {len(self.points):,} points{faces}{held}, {self.units or 'unit unknown'})"
+
 
 @dataclass
 class Codes:
@@ -172,3 +182,7 @@ class Codes:
     anchors: torch.Tensor | None = None
     around: torch.Tensor | None = None
     warp_identity: torch.Tensor | None = None
+
+    def __repr__(self) -> str:
+        given = [field.name for field in fields(self) if getattr(self, field.name) is not None]
+        return "Codes(" + ", ".join(f"{name} {tuple(getattr(self, name).shape)}" for name in given) + ")"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from headfield.errors import NotAHeadError
+from headfield.io.crop import as_box
 
 QUICK = ("--resolution", "48", "--expression", "neutral")
 
@@ -105,6 +107,27 @@ def test_nothing_and_contradictions(refused, tmp_path):
     assert "--neutral-scan c.ply is no scan that was given: 1 a.ply, 2 b.ply" in several
     assert "number" in refused("one/a.ply", "two/a.ply", "--neutral-scan", "a")
     assert "--neutral-scan 3" in refused("a.ply", "b.ply", "--neutral-scan", "3")
+
+
+def test_a_box_that_begins_with_a_minus(headfield, refused, tmp_path):
+    """Whatever its first number is, a box is the value of its option."""
+    _ply(tmp_path / "a.ply", np.random.default_rng(0).uniform(-1, 1, (1000, 3)))
+    upper = "-inf 0 -inf inf inf inf"
+    for words in (
+        ("--crop", upper),
+        (f"--crop={upper}",),
+        ("--crop", upper.replace("-inf", "-9")),
+        ("--crop", "-inf,0,-inf inf,inf,inf"),
+    ):
+        status, text, err = headfield("doctor", "a.ply", *words)
+        assert status == 0 and "1,000 points were kept" in text, err
+    assert "nothing lies within --crop" in refused("a.ply", "--crop", "-inf 7 -inf inf 8 inf")
+
+
+def test_what_is_about_a_scan_needs_one(headfield):
+    for words in (("--crop", "0 0 0 1 1 1"), ("--intrinsics", "camera.json"), ("--depth-unit", "m")):
+        status, text, err = headfield("doctor", *words)
+        assert status == 2 and not text and f"{words[0]} is about a scan, and none was given" in err
 
 
 def test_output_is_checked_before_anything_is_read(headfield, tmp_path):
@@ -247,8 +270,9 @@ def test_two_heads_in_one_file(headfield, head, tmp_path):
     mesh = trimesh.load(tmp_path / "out" / "head.ply")
     gap = np.linalg.norm(mesh.vertices.mean(0) - head.vertices.mean(0))
     assert gap < 60, "the larger of the two is the one to fit"
-    low, high = second.min(0) - 20, second.max(0) + 20
-    box = " ".join(f"{value:.1f}" for value in (*low, *high))
+    taken, box = re.findall('--crop "(.*?)"', next(line for line in text.splitlines() if "bodies" in line))
+    low, high = as_box(taken)
+    assert ((head.vertices >= low) & (head.vertices <= high)).all(), "where the one that was taken is"
     fit, text = _fit(headfield, tmp_path, "two.ply", "--crop", box, out="other")
     assert _median(fit) < 1.0 and f"{len(second):,} of {len(second) + len(head.vertices):,} points were kept" in text
     mesh = trimesh.load(tmp_path / "other" / "head.ply")

@@ -13,6 +13,8 @@ from PIL import Image
 from headfield.edit.operations import edited_parts, in_use
 from headfield.edit.record import SavedHead
 from headfield.edit.regions import parts_of
+from headfield.errors import ScanError
+from headfield.fit.result import Fit
 from headfield.types import ARKIT
 
 
@@ -198,3 +200,32 @@ def test_no_head_and_no_overwriting(headfield, saved, tmp_path):
     (tmp_path / "head.npz").write_text("mine")
     status, _, err = headfield("edit", saved, "--reset")
     assert status == 2 and "--force" in err and (tmp_path / "head.npz").read_text() == "mine"
+
+
+def test_what_is_no_head_is_told_from_what_is(headfield, saved, tmp_path):
+    """A mesh where a head is wanted, a fit or head where a scan is wanted: each message says what to give instead."""
+    trimesh.creation.icosphere(2).export(tmp_path / "head.glb")
+    for words in (("edit", "head.glb", "--sample", "nose"), ("export", "head.glb", "-o", "head.ply")):
+        status, _, err = headfield(*words)
+        assert status == 2 and "head.glb: a mesh or a scan, not a " in err
+        assert "headfield fit head.glb --out fitted, then give fitted/fit.npz" in err
+    (tmp_path / "empty").mkdir()
+    status, _, err = headfield("edit", "empty", "--sample", "nose")
+    assert status == 2 and "empty: a folder without fit.npz" in err
+    SavedHead.load(saved).save(tmp_path / "head.npz")
+    for head in (saved, "head.npz"):
+        status, _, err = headfield("fit", head, "--out", "out")
+        assert status == 2 and "a saved fit or head, not a scan" in err and "headfield export" in err
+    with pytest.raises(ScanError, match="not a fit but a head that was edited"):
+        Fit.load(tmp_path / "head.npz")
+
+
+def test_doctor_says_what_a_head_is(headfield, saved, tmp_path):
+    for path in (saved, saved.parent):
+        status, text, err = headfield("doctor", path)
+        assert status == 0 and "a fit" in text and "ScanFit(a.ply, cm" in text and "verdict" in text, err
+    status, _, err = headfield("doctor", saved, "--crop", "0 0 0 1 1 1")
+    assert status == 2 and "--crop is about a scan, and this is a head" in err
+    SavedHead.load(saved).apply({"do": "sample_region", "regions": ["nose"], "seed": 1}).save(tmp_path / "head.npz")
+    status, text, err = headfield("doctor", "head.npz")
+    assert status == 0 and "edited; neutral" in text and "sample_region" in text, err

@@ -16,7 +16,8 @@ import pytest
 import trimesh
 from scipy.spatial import cKDTree
 
-from headfield.cli.fit import neutral_numbers
+from headfield.cli.scans import neutral_numbers
+from headfield.errors import ConfigError
 from headfield.types import Similarity
 
 QUICK = ("--resolution", "48", "--expression", "neutral")
@@ -32,7 +33,7 @@ def _names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_fit_and_export(headfield, head, tmp_path):
+def test_fit_and_export(headfield, head, tmp_path, fit_json):
     """Fit -> files in the scan's frame and unit -> export at another resolution, format and unit."""
     _write(tmp_path / "scan.obj", head)
     status, text, err = headfield("fit", "scan.obj", "--out", "out", "--resolution", 64)
@@ -42,6 +43,7 @@ def test_fit_and_export(headfield, head, tmp_path):
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
     (scan,) = fit["scans"]
     assert scan["name"] == "scan.obj" and scan["units"] == "mm" and np.shape(scan["placement"]) == (4, 4)
+    assert "resolution" in fit_json.keys(fit) <= fit_json.documented
     assert len(fit["identity"]) == 256 and len(scan["expression"]) == 52
     assert {"read", "align", "solve", "mesh", "total"} <= set(fit["seconds"])
     assert scan["errors"]["scan_to_head_mm"]["median"] < 1.0 and scan["errors"]["inliers"] > 0.9
@@ -129,16 +131,18 @@ def test_folder_is_a_batch_that_resumes(headfield, head, tmp_path):
 
 
 def test_several_scans_of_one_person(headfield, head, tmp_path):
-    front = head.vertices[::2]
-    np.save(tmp_path / "a.npy", front)
-    np.save(tmp_path / "b.npy", head.vertices[1::2] / 10)
-    status, text, err = headfield("fit", "a.npy", "b.npy", "--out", "out", *QUICK)
+    for folder, points in (("a", head.vertices[::2]), ("b", head.vertices[1::2] / 10)):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "scan.npy", points)
+    names = ["a/scan.npy", "b/scan.npy"]  # of the same name: told apart by the folder
+    status, text, err = headfield("fit", *names, "--out", "out", *QUICK)
     assert status == 0, err
-    rows = [line for line in text.splitlines() if line.lstrip().startswith(("a.npy ", "b.npy "))]
+    assert f"{', '.join(names)}: a head" in text
+    rows = [line for line in text.splitlines() if line.lstrip().startswith(tuple(f"{name} " for name in names))]
     assert len(rows) == 2 and " mm " in rows[0] and " cm " in rows[1], "a row for each scan"
     assert _names(tmp_path / "out") == sorted([*FILES, "head_2.glb", "head_2.ply", "preview_2.png"])
     fit = json.loads((tmp_path / "out" / "fit.json").read_text())
-    assert [scan["units"] for scan in fit["scans"]] == ["mm", "cm"]
+    assert [scan["units"] for scan in fit["scans"]] == ["mm", "cm"] and [scan["name"] for scan in fit["scans"]] == names
 
 
 def test_neutral_scans_by_name_and_number():
@@ -148,6 +152,11 @@ def test_neutral_scans_by_name_and_number():
         assert neutral_numbers((word,), paths) == (1,), "a number is a number, whatever files are called"
     assert neutral_numbers(("2.ply",), paths) == (2,)
     assert neutral_numbers(("one/a.ply", "3", "a"), paths) == (0, 2)
+    same = [Path("data/one/scan.ply"), Path("data/two/scan.ply")]
+    for word in ("two/scan.ply", "two/scan", "data/two/scan.ply", "./data/two/scan.ply", "data/two/scan", "2"):
+        assert neutral_numbers((word,), same) == (1,)
+    with pytest.raises(ConfigError, match="scan is the name of several .* a path .*: 1 one/scan.ply, 2 two/scan.ply"):
+        neutral_numbers(("scan",), same)
 
 
 def test_sample(headfield, model, tmp_path):

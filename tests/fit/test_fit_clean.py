@@ -1,8 +1,13 @@
 """Thinning and telling bodies apart."""
 
+import re
+
 import numpy as np
 
+from headfield.fit.bodies import bodies_of
 from headfield.fit.clean import clean, thin
+from headfield.io.crop import as_box
+from headfield.types import Similarity
 
 
 def _ball(rng, count, centre=(0, 0, 0), radius=1.0):
@@ -50,3 +55,20 @@ def test_one_body_with_a_small_crumb_is_one_body():
     found = clean(points, 2000)
     assert found.bodies == 1
     assert (found.index < 20_000).all()
+
+
+def test_each_body_has_a_box_that_can_be_given_as_a_crop():
+    """The box holds all points of its body and none of the other; the one under the head is said to be taken."""
+    rng = np.random.default_rng(2)
+    first, second = _ball(rng, 20_000), _ball(rng, 12_000, (4, 0, 0), 0.8)
+    points = 100.0 * np.concatenate([first, second])
+    bodies = bodies_of(points)
+    model = np.array([[-0.65, -0.62, -0.95], [0.65, 0.85, 0.5]])
+    for mine, place in ((0, (0, 0, 0)), (1, (400, 0, 0))):
+        note = bodies.note(Similarity(translation=-np.array(place) / 200, scale=1 / 200), model)
+        taken, other = (as_box(text) for text in re.findall('--crop "(.*?)"', note))
+        first_box, second_box = (taken, other) if mine == 0 else (other, taken)
+        for box, own in ((first_box, np.arange(32_000) < 20_000), (second_box, np.arange(32_000) >= 20_000)):
+            assert (((points >= box[0]) & (points <= box[1])).all(1) == own).all()
+    assert bodies.told().count("% within --crop") == 2
+    assert bodies_of(100.0 * first).note(Similarity(), model) is None

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from stub_head import surface_of
 
+from headfield.curate.adapters.facescape import EXPRESSIONS
+from headfield.curate.adapters.folder import expression_of
 from headfield.errors import ConfigError
 from headfield.fit import hints, run
 from headfield.fit.hints import settled
 from headfield.fit.options import FitOptions
 from headfield.frames import ANCHOR_NAMES, reference_anchors
-from headfield.io.names import named_neutral
+from headfield.io.names import distinct_names, named_neutral
 from headfield.models.prior import Prior
-from headfield.types import Codes, Scan, Similarity
+from headfield.types import ARKIT, Codes, Scan, Similarity
 
 NAMES = ("nose_tip", "chin", "eye_outer_left", "eye_outer_right", "mouth_corner_left", "mouth_corner_right")
 ANCHORS = reference_anchors()[[ANCHOR_NAMES.index(name) for name in NAMES]]
@@ -78,14 +81,37 @@ def test_a_unit_beside_a_depth_map():
     assert run._read(depth, FitOptions(units="mm")).units == "m", "not replaced before it can be compared"
 
 
-@pytest.mark.parametrize("name", ["neutral.ply", "max_neutral_01.ply", "Neutral2.obj", "02-neutral", "a.neutral.ply"])
+NEUTRAL = "neutral.ply max_neutral_01.ply Neutral2.obj 02-neutral a.neutral.ply neutral_left.ply neutral_front.ply"
+AT_REST = "neutral_mouth_closed.ply neutral_eyes_closed.ply neutral_eyes_open.ply closed_mouth-neutral.ply"
+NO_NEUTRAL = "smile.ply non-neutral.ply neutrality.ply neutralised neutralSmile.ply nonNeutral.ply"
+TWO_WORDS = "neutral_smile.ply Neutral-Surprise.ply sad_neutral_2.ply neutral_mouth_open.ply neutral_2_surprise2.ply"
+
+
+@pytest.mark.parametrize("name", [*NEUTRAL.split(), *AT_REST.split()])
 def test_names_that_say_neutral(name):
     assert named_neutral(name)
 
 
-@pytest.mark.parametrize("name", ["smile.ply", "non-neutral.ply", "not neutral.ply", "neutrality.ply", "neutralised"])
+@pytest.mark.parametrize("name", [*NO_NEUTRAL.split(), "not neutral.ply", *TWO_WORDS.split()])
 def test_names_that_do_not(name):
     assert not named_neutral(name)
+
+
+def test_names_that_tell_files_apart():
+    assert distinct_names(["a.ply", "x/b.ply"]) == ["a.ply", "b.ply"], "no more of the path than it takes"
+    same = ["p/a/scan.ply", "p/b/scan.ply", "q/b/scan.ply", "scan.ply", Path("c.ply")]
+    assert distinct_names(same) == ["a/scan.ply", "p/b/scan.ply", "q/b/scan.ply", "scan.ply", "c.ply"]
+    assert distinct_names(distinct_names(same)) == distinct_names(same)
+    assert distinct_names(["a.ply", "a.ply", "./a.ply"]) == ["a.ply", "a.ply (2)", "a.ply (3)"]
+    assert distinct_names(["scan", ""]) == ["scan", ""]
+
+
+def test_no_expression_is_neutral_beside_that_word():
+    """Every ARKit channel and every expression of a data set that we read; curation reads names in the same way."""
+    for name in (*ARKIT, *EXPRESSIONS[1:]):
+        for told in (f"neutral_{name}", f"{name}-neutral", f"Neutral {name}"):
+            assert named_neutral(told) == (name == "eye_closed"), "a neutral face may have its eyes shut"
+            assert (expression_of(told) == "neutral") == (name == "eye_closed")
 
 
 def test_which_scans_are_neutral():

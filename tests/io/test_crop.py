@@ -9,7 +9,7 @@ import pytest
 import trimesh
 
 from headfield.errors import ConfigError, ScanError
-from headfield.io.crop import as_box
+from headfield.io.crop import as_box, box_text
 from headfield.io.scan import cropped, read_scan
 from headfield.types import Scan
 
@@ -52,8 +52,29 @@ def test_boxes_that_are_none(ball):
     for wrong in ("1 2 3", "a b c d e f", (1, 2, 3, 4, 5), "0 0 0 1 1 nan", "0 0 0 1 -1 1", np.zeros((2, 2))):
         with pytest.raises(ConfigError, match="--crop"):
             as_box(wrong)
+    with pytest.raises(ConfigError, match="nan is no place"):
+        as_box("0 0 0 1 1 nan")
+    with pytest.raises(ConfigError, match="y goes from 0 to -1; expected .* y0 < y1"):
+        as_box("0 0 0 1 -1 1")
     assert (as_box("-1,-2,-3, 1 2 3") == [[-1, -2, -3], [1, 2, 3]]).all()
-    with pytest.raises(ScanError, match="nothing lies within --crop; the scan's own box is -100 -100 -100 100 100 100"):
+    with pytest.raises(ScanError, match="nothing lies within --crop; the scan's own box is --crop \"-100."):
         cropped(ball, (500, 500, 500, 600, 600, 600))
     with pytest.raises(ScanError, match="holds only"):
         cropped(replace(ball, triangles=None), (-100, 99, -100, 100, 101, 100))
+
+
+def test_infinity_leaves_a_side_open(ball):
+    _upper(cropped(ball, as_box("-inf 0 -inf inf inf inf").ravel()), ball)
+    with pytest.raises(ConfigError, match="x goes from inf to inf"):
+        as_box("inf 0 0 inf 1 1")
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.25, 1.0, 37.5, 2.5e5])
+def test_a_box_that_is_told_can_be_given(scale):
+    """It reads back, holds everything, and is hardly larger; also far from the origin."""
+    rng = np.random.default_rng(1)
+    for far in (0.0, 1.0, 1e4):
+        points = scale * (rng.uniform(-1, 1, (500, 3)) + far)
+        box = as_box(box_text([points.min(0), points.max(0)]))
+        assert ((points >= box[0]) & (points <= box[1])).all()
+        assert (np.abs(box - [points.min(0), points.max(0)]) <= 0.011 * scale).all()

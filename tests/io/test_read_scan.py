@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import struct
+
 import numpy as np
 import pytest
 import trimesh
@@ -228,3 +232,54 @@ def test_vertex_normals_against_trimesh(ball):
     ours = vertex_normals(np.array(mesh.vertices), np.array(mesh.faces))
     theirs = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).vertex_normals
     assert np.einsum("ni,ni->n", ours, theirs).min() > 0.99  # trimesh weighs by angle, we by area
+
+
+def _glb(path, points, corners, mode, **document):
+    """A GLB of one primitive, written by the letter of the specification."""
+    blobs = [np.asarray(points, "<f4").tobytes(), np.asarray(corners, "<u4").tobytes()]
+    views = [
+        {"buffer": 0, "byteOffset": 0, "byteLength": len(blobs[0])},
+        {"buffer": 0, "byteOffset": len(blobs[0]), "byteLength": len(blobs[1])},
+    ]
+    bounds = {"min": np.min(points, 0).tolist(), "max": np.max(points, 0).tolist()}
+    document |= {
+        "asset": {"version": "2.0"},
+        "buffers": [{"byteLength": sum(map(len, blobs))}],
+        "bufferViews": views,
+        "accessors": [
+            {"bufferView": 0, "componentType": 5126, "count": len(points), "type": "VEC3"} | bounds,
+            {"bufferView": 1, "componentType": 5125, "count": len(corners), "type": "SCALAR"},
+        ],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1, "mode": mode}]}],
+        "nodes": [{"mesh": 0}],
+        "scenes": [{"nodes": [0]}],
+        "scene": 0,
+    }
+    text = json.dumps(document).encode()
+    chunks = [(text + b" " * (-len(text) % 4), b"JSON"), (b"".join(blobs), b"BIN\0")]
+    body = b"".join(struct.pack("<I", len(chunk)) + kind + chunk for chunk, kind in chunks)
+    path.write_bytes(b"glTF" + struct.pack("<II", 2, 12 + len(body)) + body)
+    return path
+
+
+def test_gltf_strips_are_read_and_what_is_not_is_refused_by_name(tmp_path):
+    """A tube as one strip has the triangles that the specification (3.7.2.1) gives it; nothing is passed over."""
+    angle = np.linspace(0, 2 * np.pi, 41)
+    ring = np.stack([np.cos(angle), np.zeros(41), np.sin(angle)], 1) * 0.1
+    points = np.stack([ring, ring + [0, 0.2, 0]], 1).reshape(-1, 3)
+    strip = np.arange(len(points))
+    scan = read_scan(_glb(tmp_path / "strip.glb", points, strip, 5))
+    odd = np.arange(len(points) - 2) % 2
+    wanted = np.stack([strip[:-2], strip[1:-1] + odd, strip[2:] - odd], 1)  # (i, i + (1 + i % 2), i + (2 - i % 2))
+
+    def turned(triangles):
+        first = np.argmin(triangles, 1)[:, None]
+        return np.take_along_axis(triangles, (first + np.arange(3)) % 3, 1)
+
+    assert np.allclose(scan.points, points) and (turned(scan.triangles) == turned(wanted)).all()
+    with pytest.raises(ScanError, match=r"fan.glb: a part of it is a triangle fan .*Export it as triangles"):
+        read_scan(_glb(tmp_path / "fan.glb", points, strip, 6))
+    draco = [] if importlib.util.find_spec("DracoPy") else ["KHR_draco_mesh_compression"]
+    for name in (*draco, "EXT_meshopt_compression"):
+        with pytest.raises(ScanError, match=rf"compressed \({name}\).*uncompressed"):
+            read_scan(_glb(tmp_path / "small.glb", points, strip, 4, extensionsRequired=[name]))

@@ -85,11 +85,24 @@ def parse(args: list[str] | None = None):
     )
     return tyro.cli(
         verbs,
-        args=args,
+        args=_beside_their_options(sys.argv[1:] if args is None else args),
         prog="headfield",
         description="Implicit morphable head models: any head scan in, a complete, editable head out.",
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+
+
+def _beside_their_options(words: list[str]) -> list[str]:
+    """Words of which one such as "-inf 0 0 inf 1 1" is tied to the option before it: it is a value, since no option
+    holds white space, and the parser would take it for an option."""
+    tied: list[str] = []
+    for word in words:
+        value = word.startswith("-") and not word.startswith("--") and len(word.split()) > 1
+        if value and tied and tied[-1].startswith("--") and "=" not in tied[-1]:
+            tied[-1] += f"={word}"
+        else:
+            tied.append(word)
+    return tied
 
 
 def _interrupt(number, frame):

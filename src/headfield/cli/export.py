@@ -87,14 +87,13 @@ def load_head_or_fit(path: Path):
     Raises:
         ScanError: It is neither, or is not there.
     """
-    from headfield.edit.record import SavedHead, is_saved_head
-    from headfield.errors import ScanError
+    from headfield.edit.record import SavedHead
     from headfield.fit.result import Fit
+    from headfield.fit.saved_file import holds_a_fit, saved_file
 
-    path = path / "fit.npz" if path.is_dir() else path
-    if not path.is_file() and "#" not in path.name:
-        raise ScanError(f"{path}: no such file. Give the fit.npz that `headfield fit` wrote, its folder, or a head.")
-    return SavedHead.load(path) if "#" in path.name or is_saved_head(path) else Fit.load(path)
+    if "#" not in path.name:
+        path = saved_file(path, "a fit", "give the fit.npz that `headfield fit` wrote, its folder, or a head")
+    return Fit.load(path) if holds_a_fit(path) else SavedHead.load(path)
 
 
 def in_unit(mesh, head, unit: str | None):

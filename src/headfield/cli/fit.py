@@ -17,10 +17,11 @@ import tyro
 
 from headfield.cli.output import check_resolution, output_folder, resumable_folder
 from headfield.cli.report import summary, table, working
-from headfield.cli.scans import DepthUnit, is_depth_map, read_any, scans_in
+from headfield.cli.scans import DepthUnit, is_depth_map, neutral_numbers, read_any, scans_in
 from headfield.errors import ConfigError, HeadfieldError, NotAHeadError, OutputError
+from headfield.expressions import in_words
 from headfield.frames import UNITS_IN_METRES
-from headfield.types import ARKIT
+from headfield.io.names import distinct_names
 
 Unit = Literal["mm", "cm", "m", "inch"]
 
@@ -63,12 +64,12 @@ class FitCommand:
     the head is then written in metres."""
     crop: Annotated[str | None, tyro.conf.arg(metavar='"X0 Y0 Z0 X1 Y1 Z1"')] = None
     """A box in the scan's own frame and unit (`headfield doctor` tells the scan's); only what lies within is used. For
-    a file with two heads, or with a room around the head."""
+    a file with two heads, or with a room around the head. -inf or inf leaves a side open."""
     expression: Literal["auto", "neutral"] = "auto"
     """auto estimates the 52 expression weights with the identity; neutral holds them at zero."""
     neutral_scan: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME-OR-NUMBER")] = ()
-    """Which of several scans is neutral, by its file's name or its number from 1; may be given again for another. Not
-    given, a name such as neutral.ply says so; none says that none is."""
+    """Which of several scans is neutral, by its file's name or path or its number from 1; may be given again for
+    another. Not given, a name such as neutral.ply says so; none says that none is."""
     neutral: bool = False
     """Write the head without its expression, mouth closed."""
     detail: bool = False
@@ -100,16 +101,16 @@ class FitCommand:
         _check_camera(self, paths)
         neutral_numbers(self.neutral_scan, paths)
         with output_folder(self.out, force=self.force) as folder, working(f"Reading {paths[0].name}") as say:
-            fit, notes = _fit_into(self, paths, folder, say)
+            fit = _fit_into(self, paths, folder, say)
             files = sorted(path.name for path in folder.iterdir())
-        _print(self, paths, fit, files, notes)
+        _print(self, fit, files)
         return 0
 
 
 def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=None):
-    """Fit one head to one scan or several of one person and write its files; returns the fit and the notes."""
+    """Fit one head to one scan or several of one person and write its files."""
     begin = time.perf_counter()
-    scans = [_read(command, path) for path in paths]
+    scans = [replace(_read(command, path), name=name) for path, name in zip(paths, distinct_names(paths))]
     read = time.perf_counter() - begin
     say("Loading the model")
     from headfield.curate.align import face_finder
@@ -153,9 +154,8 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
     total = time.perf_counter() - begin
     result.seconds.update(read=read, load=loaded - begin - read, total=total)
     content = result.to_dict() | {"resolution": command.resolution}
-    content["scan_notes"] = [note for scan in scans for note in scan.notes]
     (folder / "fit.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return result, [note for scan in scans for note in scan.notes]
+    return result
 
 
 def _read(command: FitCommand, path: Path):
@@ -172,30 +172,6 @@ def _check_camera(command: FitCommand, paths: list[Path]) -> None:
         raise ConfigError(f"--intrinsics is the camera of a depth map (PNG, EXR, NPY), and {named} is none.")
     if command.depth_unit != "mm":
         raise ConfigError(f"--depth-unit is for depth maps, and {named} is none; a scan's unit is --units.")
-
-
-def neutral_numbers(said: tuple[str, ...], paths: list[Path]) -> tuple[int, ...] | None:
-    """Which scans `--neutral-scan` names, from 0; None when it was not given, nothing for ``none``.
-
-    Raises:
-        ConfigError: There is no such scan, or more than one of that name.
-    """
-    if not said:
-        return None
-    found = []
-    for word in said:
-        if word == "none" and len(said) == 1:
-            continue
-        if word.isdigit() and 1 <= int(word) <= len(paths):
-            same = [int(word) - 1]  # a file 2.ply can be named 2.ply
-        else:
-            same = [index for index, path in enumerate(paths) if word in (str(path), path.name, path.stem)]
-        if len(same) != 1:
-            known = ", ".join(f"{number} {path.name}" for number, path in enumerate(paths, start=1))
-            kind = "is no scan that was given" if not same else "is the name of several scans; give a number"
-            raise ConfigError(f"--neutral-scan {word} {kind}: {known}.")
-        found += same
-    return tuple(dict.fromkeys(found))
 
 
 def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
@@ -225,7 +201,7 @@ def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
         write_png(picture, folder / f"preview{suffix}.png")
 
 
-def _print(command: FitCommand, paths: list[Path], fit, files: list[str], scan_notes) -> None:
+def _print(command: FitCommand, fit, files: list[str]) -> None:
     import math
 
     rows = {"verdict": fit.verdict.in_full}
@@ -240,13 +216,12 @@ def _print(command: FitCommand, paths: list[Path], fit, files: list[str], scan_n
             "within 5 mm"
         )
         rows["expression"] = _acts(scan)
-    if fit.component != "all":
+    if fit.hair != "all":
         seen = fit.evidence.get("covered_scalp", 1.0) >= SCALP_SEEN
-        rows["hair"] = fit.component if seen else f"not seen; {fit.component} was assumed"
+        rows["hair"] = fit.hair if seen else f"not seen; {fit.hair} was assumed"
     rows["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in fit.seconds.items())
     rows["files"] = f"{command.out}: " + ", ".join(files)
-    notes = tuple(dict.fromkeys([*scan_notes, *fit.notes]))
-    summary(f"{', '.join(path.name for path in paths)}: a head", rows, notes)
+    summary(f"{', '.join(scan.name for scan in fit.scans)}: a head", rows, tuple(dict.fromkeys(fit.notes)))
     if len(fit.scans) > 1:
         table(["scan", "unit", "median mm", "p90 mm", "within 5 mm", "expression"], [_row(one) for one in fit.scans])
 
@@ -261,17 +236,10 @@ def _row(scan) -> list[str]:
 
 def _acts(scan) -> str:
     """A scan's expression in words, and what of the eyes could not be seen."""
-    told = describe_expression(scan.expression)
+    told = in_words(scan.expression)
     if scan.eyes is None or scan.eyes.gaze:
         return told
     return told + (" (gaze not seen)" if scan.eyes.lids else " (lids and gaze not seen)")
-
-
-def describe_expression(weights) -> str:
-    """The strongest channels of an expression in words."""
-    order = sorted(range(len(weights)), key=lambda index: -weights[index])
-    strong = [f"{ARKIT[index]} {weights[index]:.2f}" for index in order[:4] if weights[index] >= 0.05]
-    return ", ".join(strong) or "neutral"
 
 
 # ---- a folder of unrelated scans -----------------------------------------------------------------------------------
@@ -305,7 +273,7 @@ def _batch(command: FitCommand, folder: Path) -> int:
             begin = time.perf_counter()
             try:
                 with output_folder(command.out / names[path], force=command.force) as place:
-                    fit, _ = _fit_into(
+                    fit = _fit_into(
                         command, [path], place, lambda text, n=number: say(f"{n}/{len(paths)} {text}"), model
                     )
                 rows[path] = {"status": "done", **_facts(fit.to_dict())}

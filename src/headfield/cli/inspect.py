@@ -1,4 +1,4 @@
-"""What a scan file holds, in words: for ``headfield doctor``."""
+"""What a scan file, or a saved head, holds, in words: for ``headfield doctor``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from headfield.cli.scans import read_any
+from headfield.fit.saved_file import FIT, holds_a_head
 from headfield.frames import UNITS_IN_METRES, length_text
+from headfield.io.crop import box_text
 from headfield.io.scan import robust_extent
 from headfield.types import Scan
 
@@ -37,7 +39,7 @@ def describe(
     rows = {
         "points": f"{len(scan.points):,}",
         "triangles": "none (a point cloud)" if scan.triangles is None else f"{len(scan.triangles):,}",
-        "box": " x ".join(f"{side:.4g}" for side in high - low) + f"  (from {_triple(low)} to {_triple(high)})",
+        "box": " x ".join(f"{side:.4g}" for side in high - low) + f'  (--crop "{box_text([low, high])}")',
         "size": f"{extent:.4g} along the longest side without stray points: "
         + ", ".join(f"{length_text(extent * metres)} if {unit}" for unit, metres in UNITS_IN_METRES.items()),
         "unit": _unit(scan, extent),
@@ -50,15 +52,38 @@ def describe(
     return rows, scan.notes
 
 
+def is_head(path: Path) -> bool:
+    """Whether a path is a saved fit or head, or the folder of one, rather than a scan."""
+    if path.is_dir():
+        return (path / FIT).is_file()
+    return "#" in path.name or (path.suffix.lower() == ".npz" and path.is_file() and holds_a_head(path))
+
+
+def describe_head(path: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Rows and notes about a saved fit or head.
+
+    Raises:
+        ScanError: It cannot be read, or holds several heads.
+        WeightsError: Its model is not here.
+    """
+    from headfield.cli.export import load_head_or_fit
+    from headfield.fit.result import Fit
+
+    found = load_head_or_fit(path)
+    if not isinstance(found, Fit):
+        edits = ", ".join(operation["do"] for operation in found.history) or "none"
+        return {"what": "a head", "head": repr(found.head), "unit": found.units, "edits": edits}, ()
+    rows = {"what": "a fit", "model": found.model_name, "verdict": found.verdict.in_full, "hair": found.hair}
+    for number, scan in enumerate(found.scans, start=1):
+        rows["scan" if len(found.scans) == 1 else f"scan {number}"] = repr(scan)
+    return rows, tuple(dict.fromkeys(found.notes))
+
+
 def likely_units(extent: float) -> list[str]:
     """Units in which a length is a plausible longest side of a head scan, likeliest first."""
     sizes = {unit: extent * metres for unit, metres in UNITS_IN_METRES.items()}
     plausible = [unit for unit, size in sizes.items() if _PLAUSIBLE[0] < size < _PLAUSIBLE[1]]
     return sorted(plausible, key=lambda unit: abs(np.log(sizes[unit] / HEAD_METRES)))
-
-
-def _triple(point: np.ndarray) -> str:
-    return "(" + ", ".join(f"{value:.4g}" for value in point) + ")"
 
 
 def _unit(scan: Scan, extent: float) -> str:
@@ -87,14 +112,12 @@ def _normals(scan: Scan) -> str:
 
 
 def _bodies(scan: Scan) -> str:
-    from headfield.fit.clean import clean
+    from headfield.fit.bodies import bodies_of
 
-    found = clean(scan.points, 3000)
-    counts = np.bincount(found.body, minlength=found.bodies)
-    if found.bodies == 1:
+    found = bodies_of(scan.points)
+    if len(found.shares) == 1:
         return "1"
-    shares = ", ".join(f"{count / counts.sum():.0%}" for count in sorted(counts, reverse=True)[:5])
-    return f"{found.bodies} separate ones ({shares}); the fit looks for one head among them"
+    return f"{len(found.shares)} separate ones: {found.told()}; the fit looks for one head among them"
 
 
 def _surface(scan: Scan) -> str:

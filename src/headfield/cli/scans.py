@@ -63,3 +63,31 @@ def scans_in(folder: Path, intrinsics: Path | None) -> list[Path]:
     if not found:
         raise ScanError(f"{folder}: no scans in this folder; looked for {' '.join(suffixes)}.")
     return found
+
+
+def neutral_numbers(said: tuple[str, ...], paths: list[Path]) -> tuple[int, ...] | None:
+    """Which scans `--neutral-scan` names, from 0; None when it was not given, nothing for ``none``.
+
+    Raises:
+        ConfigError: There is no such scan, or more than one of that name.
+    """
+    from headfield.io.names import distinct_names
+
+    if not said:
+        return None
+    names, found = distinct_names(paths), []
+    known = [{str(path), name, path.name} for path, name in zip(paths, names)]
+    known = [words | {str(Path(word).with_suffix("")) for word in words} for words in known]
+    for word in said:
+        if word == "none" and len(said) == 1:
+            continue
+        if word.isdigit() and 1 <= int(word) <= len(paths):
+            same = [int(word) - 1]  # a file 2.ply can be named 2.ply
+        else:
+            same = [index for index, words in enumerate(known) if word in words or str(Path(word)) in words]
+        if len(same) != 1:
+            listed = ", ".join(f"{number} {name}" for number, name in enumerate(names, start=1))
+            kind = "is the name of several scans; give a path or a number" if same else "is no scan that was given"
+            raise ConfigError(f"--neutral-scan {word} {kind}: {listed}.")
+        found += same
+    return tuple(dict.fromkeys(found))

@@ -92,11 +92,12 @@ class WrapCommand:
     def _target(self):
         """The Fit or Scan in the file that was named."""
         from headfield.fit.result import Fit
+        from headfield.fit.saved_file import holds_a_fit
         from headfield.io.scan import read_scan
 
         folder = self.scan.is_dir() and (self.scan / "fit.npz").exists()
         path = self.scan / "fit.npz" if folder else self.scan
-        if path.suffix.lower() == ".npz" and _holds_fit(path):
+        if path.suffix.lower() == ".npz" and holds_a_fit(path):
             return Fit.load(path)
         return read_scan(path, self.units)
 
@@ -137,16 +138,6 @@ class WrapCommand:
             unit = wrapped.units if wrapped.units in UNITS_IN_METRES and out.suffix.lower() != ".glb" else None
             write_mesh(Mesh(wrapped.vertices, template.triangles, normals), out, unit=unit)
         write_png(wrap_preview(wrapped, template.triangles), picture)
-
-
-def _holds_fit(path: Path) -> bool:
-    """Whether an NPZ is what `headfield fit` saved; other archives are point clouds, and read as such."""
-    import zipfile
-
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return "header.npy" in archive.namelist()
 
 
 def _facts(wrapped) -> dict:

@@ -104,5 +104,5 @@ def fit_model(scans: Sequence[Scan], fitted: Arrays, units: Sequence[str], optio
             "expressions": np.stack([one.expression for one in fit.scans]),
             **placement_arrays(*(one.placement for one in fit.scans)),
         },
-        {"hair": fit.component if fit.component != "all" else "unknown"},
+        {"hair": fit.hair if fit.hair != "all" else "unknown"},
     )

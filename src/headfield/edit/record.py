@@ -16,6 +16,7 @@ import torch
 
 from headfield.edit import operations
 from headfield.errors import ConfigError, ScanError
+from headfield.fit.saved_file import saved_file
 from headfield.frames import METRES_PER_UNIT, MM_PER_UNIT, N_ANCHORS
 from headfield.models.head import Head
 from headfield.surface.paint import Paint
@@ -57,6 +58,10 @@ class SavedHead:
     start: Head | None = None
     name: str = field(default="head", compare=False)
     paint: Paint | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        edits = f"{len(self.history)} edit{'s' * (len(self.history) != 1)}"
+        return f"SavedHead({self.name}, {self.units}, {edits}; {self.head!r})"
 
     # ---- editing -----------------------------------------------------------------------------------------------------
 
@@ -166,12 +171,7 @@ class SavedHead:
             WeightsError: Its model is not here.
         """
         path, _, number = str(path).partition("#")
-        path = Path(path)
-        path = path / "fit.npz" if path.is_dir() else path
-        if not path.is_file():
-            raise ScanError(f"{path}: no such file; {_WANTED}.")
-        if not zipfile.is_zipfile(path):  # an NPZ is a zip; numpy would open, or misname, other things
-            raise ScanError(f"{path}: not a head: no NPZ archive, or a damaged one; {_WANTED}.")
+        path = saved_file(path, "a head", _WANTED)
         try:
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(str(file["header"])) if "header" in file else {}

@@ -29,7 +29,7 @@ class Outcome:
 
 def fit_facts(found: Fit) -> dict:
     """Seconds by stage, unit, error on the scan, and the refusal that was overruled, if any."""
-    facts = {"seconds": dict(found.seconds), "units": found.units, "component": found.component, "refused": ""}
+    facts = {"seconds": dict(found.seconds), "units": found.units, "hair": found.hair, "refused": ""}
     try:
         refuse_unless_head(found.evidence, "scan")
     except HeadfieldError as error:

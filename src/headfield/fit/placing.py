@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headfield.errors import ScanError
-from headfield.fit.clean import clean, without_strays
+from headfield.fit.bodies import bodies_of
+from headfield.fit.clean import without_strays
 from headfield.fit.face_finder import Proposal, propose
 from headfield.fit.gate import FACE_PARTS
 from headfield.fit.landmarks import place_by_landmarks
@@ -174,12 +175,8 @@ def place_head(model, field_: MeanField, scan: Scan, options: FitOptions, first:
     placement = found.placement
     if placement.units == "free":
         notes.append("No unit (mm, cm, m, inch) explains the head's size; it was left free and errors assume an adult.")
-    bodies = clean(surface, 3000, options.seed).bodies
-    if bodies > 1:
-        notes.append(
-            f"{bodies} separate bodies in the file; the head was looked for in all, the best match was taken. To have "
-            "another one give --crop."
-        )
+    note = bodies_of(surface, options.seed).note(placement.similarity, np.asarray(model.box))
+    notes += [] if note is None else [note]
     return Placed(surface, placement, tuple(notes))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from headfield.errors import ScanError
 from headfield.fit.eyes_seen import EyesSeen
+from headfield.fit.saved_file import saved_file
 from headfield.fit.scan_fit import HEAD_REACH_MM, ScanFit
 from headfield.fit.verdict import Verdict
 from headfield.types import Codes, Mesh, Similarity
@@ -33,7 +34,9 @@ class Fit:
         seconds: Seconds by stage: read, align, solve, mesh, total.
         evidence: Why this was taken for a head: residual, inlier share, coverage, what the search scored.
         notes: What happened on the way, one sentence each.
-        component: Name of the prior's component (hair class) that explained the scan best.
+        hair: Hair class that explained the scans best, a name of the model's prior (``bald``, ``short``, ``long``,
+            ``beard``; ``all`` of a model that knows none). Where no scan shows the scalp (``covered_scalp`` of the
+            evidence) it is assumed.
         verdict: How far this can be believed, why not further, and what to try.
     """
 
@@ -43,9 +46,14 @@ class Fit:
     seconds: dict[str, float] = field(default_factory=dict)
     evidence: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    component: str = "all"
+    hair: str = "all"
     _model: Any = None
     verdict: Verdict = Verdict("unknown")
+
+    def __repr__(self) -> str:
+        scans = ", ".join(f"{scan.name} in {scan.units}" for scan in self.scans)
+        median = " / ".join(f"{scan.errors()['scan_to_head_mm']['median']:.2f}" for scan in self.scans)
+        return f"Fit({self.model_name}; {scans}; median {median} mm; {self.verdict.level})"
 
     # ---- the first scan, the usual case ------------------------------------------------------------------------
 
@@ -175,7 +183,7 @@ class Fit:
             "model": self.model_name,
             "verdict": self.verdict.to_dict(),
             "identity": [float(value) for value in self.identity],
-            "hair_class": self.component,
+            "hair": self.hair,
             "scans": [scan.to_dict() for scan in self.scans],
             "seconds": {key: float(value) for key, value in self.seconds.items()},
             "evidence": {key: float(value) if np.isfinite(value) else None for key, value in self.evidence.items()},
@@ -191,7 +199,7 @@ class Fit:
         header = {
             "version": _VERSION,
             "model": self.model_name,
-            "component": self.component,
+            "component": self.hair,  # the name that files have had from the first
             "seconds": self.seconds,
             "evidence": self.evidence,
             "notes": list(self.notes),
@@ -210,7 +218,7 @@ class Fit:
                 f"scan{index}_scale": np.array(scan.placement.scale),
                 f"scan{index}_expression": scan.expression,
                 f"scan{index}_points": scan.points,
-                f"scan{index}_residual_mm": scan.residual_mm.astype(np.float32),
+                f"scan{index}_residual_mm": scan.residual_mm,
                 f"scan{index}_on_head": scan.on_head,
                 f"scan{index}_all_points": scan.all_points,
             }
@@ -226,23 +234,23 @@ class Fit:
         """Read a saved fit; nothing in the file is executed.
 
         Args:
-            path: ``fit.npz``.
+            path: ``fit.npz``, or the folder in which `headfield fit` wrote it.
             model: The model object, if loaded already; else it is loaded by name when needed.
         Raises:
             ScanError: Not a fit, damaged, or of a newer version.
         """
-        path = Path(path)
         wanted = "give the fit.npz that `headfield fit` wrote"
-        if not path.exists():
-            raise ScanError(f"{path}: no such file; {wanted}.")
-        if not zipfile.is_zipfile(path):  # an NPZ is a zip; numpy would open, or misname, other things
-            raise ScanError(f"{path}: not a fit: no NPZ archive, or a damaged one; {wanted}.")
+        path = saved_file(path, "a fit", wanted)
         try:
             with np.load(path, allow_pickle=False) as file:
                 if "header" not in file:
                     held = ", ".join(file.files[:4]) + (", ..." if len(file.files) > 4 else "")
                     raise ScanError(f"{path}: not a fit: an NPZ archive of other things ({held or 'empty'}); {wanted}.")
                 header = json.loads(str(file["header"]))
+                if "scans" not in header and "history" in header:
+                    raise ScanError(
+                        f"{path}: not a fit but a head that was edited; headfield.edit.record.SavedHead.load opens it."
+                    )
                 if header["version"] > _VERSION:
                     raise ScanError(
                         f"{path}: written by a newer headfield (version {header['version']}); update first."
@@ -259,7 +267,7 @@ class Fit:
                             float(facts["size_log"]),
                             get["expression"],
                             get["points"],
-                            get["residual_mm"].astype(float),
+                            get["residual_mm"].astype(float),  # older files hold float32
                             get["on_head"],
                             get["all_points"],
                             file[f"scan{index}_colours"] if f"scan{index}_colours" in file else None,

@@ -31,6 +31,7 @@ from headfield.fit.solver import Solution, solve
 from headfield.fit.trial import view_of
 from headfield.fit.verdict import facts_of_size, verdict_of, worst
 from headfield.frames import reference_anchors
+from headfield.io.names import distinct_names
 from headfield.io.scan import cropped, read_scan
 from headfield.models.prior import BARE
 from headfield.types import Scan
@@ -77,7 +78,9 @@ def fit(
         raise ConfigError("no scan given: expected a path or at least one scan.")
     if options.crop is not None and len(listed) > 1:
         raise ConfigError("a crop is for one scan; the scans given are several. Crop their files first.")
+    names = iter(distinct_names([item for item in listed if not isinstance(item, Scan)]))
     scans = [_read(item, options) for item in listed]
+    scans = [one if isinstance(item, Scan) else replace(one, name=next(names)) for item, one in zip(listed, scans)]
     read = time.perf_counter()
     net, name = _model(model)
     loaded = time.perf_counter()

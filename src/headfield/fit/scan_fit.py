@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from headfield.expressions import in_words
 from headfield.fit.eyes_seen import EyesSeen
 from headfield.fit.placement import millimetres_per_unit
-from headfield.types import Similarity
+from headfield.types import ARKIT, Similarity
 
 INLIER_MM = 5.0
 """A scan point within this distance of the fitted head (true millimetres) is an inlier."""
@@ -23,7 +24,7 @@ class ScanFit:
     """How one scan was explained.
 
     Attributes:
-        name: The scan's name.
+        name: The scan's name, with as much of its path as tells it from the fit's other scans.
         placement: Scan frame and unit -> model frame.
         units: ``mm``, ``cm``, ``m``, ``inch`` or ``free``.
         size_log: Log head size relative to the reference adult (0 when free).
@@ -49,6 +50,11 @@ class ScanFit:
     colours: np.ndarray | None = None
     eyes: EyesSeen | None = None
     said_neutral: bool = False
+
+    def __repr__(self) -> str:
+        median = self.errors()["scan_to_head_mm"]["median"]
+        words = in_words(self.expression) if len(self.expression) == len(ARKIT) else f"{len(self.expression)} weights"
+        return f"ScanFit({self.name}, {self.units}, {len(self.points):,} points, median {median:.2f} mm; {words})"
 
     @property
     def mm_per_unit(self) -> float:

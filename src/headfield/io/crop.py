@@ -12,8 +12,10 @@ from headfield.errors import ConfigError, ScanError
 def as_box(values: str | Sequence[float] | np.ndarray) -> np.ndarray:
     """The box (2, 3), lower and upper corner, of six numbers x0 y0 z0 x1 y1 z1, also as one text.
 
+    An infinite number (``-inf``, ``inf``) leaves the box open on that side.
+
     Raises:
-        ConfigError: They are not six finite numbers, or the first corner is not below the second.
+        ConfigError: They are not six numbers, or the first corner is not below the second.
     """
     given = values
     if isinstance(values, str):
@@ -22,12 +24,25 @@ def as_box(values: str | Sequence[float] | np.ndarray) -> np.ndarray:
         box = np.asarray(values, dtype=float).reshape(2, 3)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"--crop {given!r}: expected six numbers, x0 y0 z0 x1 y1 z1, in the scan's unit.") from error
-    if not np.isfinite(box).all() or not (box[0] < box[1]).all():
+    if np.isnan(box).any():
+        raise ConfigError(f"--crop {given!r}: nan is no place; to leave a side open give -inf or inf.")
+    if not (box[0] < box[1]).all():
+        axis = int(np.argmin(box[0] < box[1]))
+        said = f"{'xyz'[axis]} goes from {box[0, axis]:g} to {box[1, axis]:g}"
         raise ConfigError(
-            f"--crop {given!r}: expected x0 y0 z0 x1 y1 z1 with x0 < x1, y0 < y1 and z0 < z1; `headfield doctor` tells "
-            "a scan's box."
+            f"--crop {given!r}: {said}; expected x0 y0 z0 x1 y1 z1 with x0 < x1, y0 < y1 and z0 < z1. `headfield "
+            "doctor` tells a scan's box."
         )
     return box
+
+
+def box_text(box: np.ndarray) -> str:
+    """A box (2, 3) as the text that :func:`as_box` reads, rounded outwards to a thousandth of its longest side."""
+    low, high = np.asarray(box, dtype=float)
+    digits = 3 - int(np.floor(np.log10(max(float((high - low).max()), 1e-30))))
+    step = 10.0**-digits
+    corners = np.concatenate([np.floor(low / step), np.ceil(high / step)]) * step
+    return " ".join(f"{value:.{max(digits, 0)}f}" for value in corners + 0.0)
 
 
 def inside(points: np.ndarray, box: np.ndarray, name: str) -> tuple[np.ndarray, str]:
@@ -39,7 +54,6 @@ def inside(points: np.ndarray, box: np.ndarray, name: str) -> tuple[np.ndarray, 
     kept = ((points >= box[0]) & (points <= box[1])).all(axis=1)
     if not kept.any():
         finite = points[np.isfinite(points).all(axis=1)]
-        low, high = (finite.min(0), finite.max(0)) if len(finite) else np.full((2, 3), np.nan)
-        where = " ".join(f"{value:.4g}" for value in (*low, *high))
+        where = f'--crop "{box_text([finite.min(0), finite.max(0)])}"' if len(finite) else "empty"
         raise ScanError(f"{name}: nothing lies within --crop; the scan's own box is {where}.")
     return kept, f"Cropped: {kept.sum():,} of {len(points):,} points were kept."

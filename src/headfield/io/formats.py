@@ -6,6 +6,7 @@ a sentence. Polygons and strips become triangles. Nothing here ever unpickles.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 from dataclasses import dataclass, replace
@@ -128,6 +129,8 @@ def _read_with_trimesh(path: Path) -> RawGeometry:
     import trimesh
 
     suffix = path.suffix.lower()
+    if suffix in (".glb", ".gltf"):
+        _refuse_unread_gltf(path)
     options = {"process": False}
     if suffix in (".obj", ".glb", ".gltf"):
         options["skip_materials"] = True  # of no use to a fit; in OBJ their uv seams would split vertices
@@ -154,6 +157,33 @@ def _read_with_trimesh(path: Path) -> RawGeometry:
     if suffix not in (".glb", ".gltf"):
         return raw
     return replace(raw, units="m", colours=None if raw.colours is None else srgb_colours(raw.colours))
+
+
+_FAN = 6
+_COMPRESSED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression")
+
+
+def _refuse_unread_gltf(path: Path) -> None:
+    """Refuse by name what trimesh would pass over in silence, or read as zeros.
+
+    Raises:
+        ScanError: A part is a fan of triangles (glTF 2.0, 3.7.2.1), or there is nothing without decompressing it.
+    """
+    with open(path, "rb") as file:
+        begin = file.read(20)
+        if begin.startswith(b"glTF"):
+            document = json.loads(file.read(int.from_bytes(begin[12:16], "little")))  # the first chunk is JSON (4.4.3)
+        else:
+            document = json.loads(begin + file.read())
+    modes = {part.get("mode") for mesh in document.get("meshes", ()) for part in mesh.get("primitives", ())}
+    if _FAN in modes:
+        raise ScanError(
+            f"{path}: a part of it is a triangle fan (glTF mode {_FAN}), which is not read: triangles and triangle "
+            "strips are. Export it as triangles."
+        )
+    known = ("KHR_draco_mesh_compression",) if importlib.util.find_spec("DracoPy") else ()
+    for name in (name for name in document.get("extensionsRequired", ()) if name in _COMPRESSED and name not in known):
+        raise ScanError(f"{path}: its geometry is compressed ({name}), which is not read. Export it uncompressed.")
 
 
 def _from_trimesh(geometry, transform: np.ndarray | None = None) -> RawGeometry | None:
@@ -224,6 +254,11 @@ def _read_npz(path: Path) -> RawGeometry:
             return None if name is None else archive[name]
 
         points = pick("points", "vertices", "xyz", "v")
+        if points is None and {"header", "identity"} & set(names):
+            raise ScanError(
+                f"{path}: a saved fit or head, not a scan: it can be edited, exported and viewed as it is. To fit "
+                "again give the scan; `headfield export` makes a mesh of it."
+            )
         if points is None:
             raise ScanError(f"{path}: no array 'points' or 'vertices' in it (it holds {', '.join(archive.files)}).")
         units = pick("units", "unit")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from headfield import frames
+from headfield.expressions import in_words
 from headfield.models.imhead import ImHead
 from headfield.types import Codes, Mesh
 
@@ -25,6 +26,16 @@ class Head:
     model: ImHead
     codes: Codes
     reflected: bool = False
+
+    def __repr__(self) -> str:
+        codes, words = self.codes, "neutral"
+        if codes.expression is not None:
+            space = self.model.expression_space
+            weights = codes.expression[0].detach().cpu().numpy()
+            words = in_words(weights[space.mirror] if self.reflected else weights, space.names)
+        edited = [codes.parts, codes.anchors, codes.warp_identity] != [None] * 3
+        kind = ", ".join([self.model.name, *["edited"] * edited, *["mirrored"] * self.reflected])
+        return f"Head({kind}; {words})"
 
     def signed_distance(self, points: np.ndarray) -> np.ndarray:
         """Signed distance (N,) in model units at points (N, 3) in the model frame, negative inside."""

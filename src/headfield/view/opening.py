@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from headfield.edit.record import SavedHead, is_saved_head
 from headfield.errors import ConfigError, ScanError
 from headfield.fit.result import Fit
+from headfield.fit.saved_file import holds_a_head
 from headfield.models.head import Head
 
 MOST_BYTES = 200_000_000
@@ -42,7 +42,7 @@ def open_path(
     file = path / "fit.npz" if path.is_dir() else path
     if not file.exists():
         raise ScanError(f"{file}: no such file. Give a scan, the fit.npz of `headfield fit`, or a saved head.")
-    if file.suffix.lower() == HEAD_OR_SCAN and _holds_a_head(file):
+    if file.suffix.lower() == HEAD_OR_SCAN and holds_a_head(file):
         opened, fit = _open_head(file)
         check_expression(opened.head.model, opened.model_name)
         return opened, fit
@@ -78,13 +78,3 @@ def _open_head(file: Path) -> tuple[SavedHead, Fit | None]:
     except ScanError:
         return SavedHead.load(file), None  # codes of `headfield sample`; else its error says what was expected
     return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=file.name, paint=fit.paint()), fit
-
-
-def _holds_a_head(path: Path) -> bool:
-    """Whether an NPZ holds codes rather than points."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile):
-        return True  # its reader says best what is wrong
-    return bool(names & {"header", "identity"})

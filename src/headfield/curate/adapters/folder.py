@@ -21,8 +21,8 @@ def people_in_folder(folder: str | Path) -> Gathering:
     """People of a folder: every sub-folder is one, and every scan file that lies beside them is one.
 
     A sub-folder's scans may lie in folders of their own. A scan's expression is its file's name (without the person's
-    and without numbers), ``neutral`` where that word occurs, None when nothing of the name is left.
-    ``NAME.landmarks.json`` beside ``NAME.ply`` is its landmarks. Hidden files are passed over silently.
+    and without numbers), ``neutral`` where that word occurs and no other expression's, None when nothing of the name is
+    left. ``NAME.landmarks.json`` beside ``NAME.ply`` is its landmarks. Hidden files are passed over silently.
 
     Args:
         folder: The folder.
