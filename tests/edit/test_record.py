@@ -1,18 +1,22 @@
 """Saved heads: what was written is read, undone and done again."""
 
+import copy
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from headfield.edit.operations import in_use
+from headfield.edit.operations import swap as swap_regions
 from headfield.edit.record import SavedHead, is_saved_head
-from headfield.errors import ConfigError, ScanError
+from headfield.errors import ConfigError, ScanError, WeightsError
 from headfield.models.config import imhead_tiny
 from headfield.models.head import Head
 from headfield.models.imhead import ImHead
+from headfield.models.release import V1
 from headfield.types import Codes, Similarity
 
 PLACEMENT = Similarity(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), np.array([0.1, -0.2, 0.3]), 1 / 260.0)
@@ -137,3 +141,83 @@ def test_heads_of_sample_are_read_by_number(people, tmp_path):
     for number in ("", "#0", "#4", "#x"):
         with pytest.raises(ScanError, match="3 heads"):
             SavedHead.load(f"{path}{number}")
+
+
+# ---- weights ---------------------------------------------------------------------------------------------------------
+
+
+def _other(model, tensor: str):
+    """A copy of a model with one of its tensors changed."""
+    other = copy.deepcopy(model)
+    other.state_dict()[tensor].add_(0.01)
+    return other
+
+
+@pytest.fixture(scope="module")
+def other_heads(model):
+    """Weights of the same name that make other heads."""
+    return _other(model, "decompose.weight")
+
+
+@pytest.fixture(scope="module")
+def moving_differently(model):
+    """Weights of the same name with another deformer."""
+    return _other(model, "deformer.gate.weight")
+
+
+def _drawn(people, path, model):
+    """As `headfield sample` writes it."""
+    facts = {"model": "imhead-open-small", "weights": json.dumps(model.fingerprint.to_dict())}
+    np.savez(path, identity=people[0].codes.identity.numpy(), expression=np.full(52, 0.1), **facts)
+    return path
+
+
+def test_heads_of_other_weights_are_refused_with_what_to_do(edited, people, model, other_heads, tmp_path):
+    for path in (edited.save(tmp_path / "head.npz"), _drawn(people, tmp_path / "codes.npz", model)):
+        with pytest.raises(WeightsError) as caught:
+            SavedHead.load(path, other_heads)
+        message = str(caught.value)
+        assert message.startswith(f"{path}: ") and "--model FOLDER" in message and "headfield fit" not in message
+        assert model.fingerprint.identity in message and other_heads.fingerprint.identity in message
+
+
+def test_a_head_without_a_fingerprint_is_of_the_first_weights(edited, tmp_path, model, other_heads):
+    path = edited.save(tmp_path / "old.npz")
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(str(arrays["header"]))
+    assert header.pop("weights") == model.fingerprint.to_dict()
+    np.savez(path, **arrays | {"header": np.array(json.dumps(header))})
+    assert _same(SavedHead.load(path), edited)
+    with pytest.raises(WeightsError, match=f"{V1.identity} in the file.*--model FOLDER .v1: .* at commit"):
+        SavedHead.load(path, other_heads)
+
+
+def test_an_expression_of_other_weights_is_told_once(edited, people, model, moving_differently, tmp_path):
+    neutral = SavedHead.load(edited.save(tmp_path / "neutral.npz"), moving_differently)
+    assert neutral.notes == () and _same(neutral, edited)
+    smiling = edited.apply({"do": "transfer_expression", "donor": replace(edited, head=people[1].with_expression(
+        {"mouthSmileLeft": 0.5}))})  # fmt: skip
+    for path in (smiling.save(tmp_path / "smiling.npz"), _drawn(people, tmp_path / "codes.npz", model)):
+        opened = SavedHead.load(path, moving_differently)
+        (note,) = opened.notes
+        assert str(path) in note and model.fingerprint.expression in note
+        assert opened.apply({"do": "reset"}).notes == opened.notes
+        # saved again it is a head of the weights under which it was looked at
+        assert SavedHead.load(opened.save(tmp_path / "again.npz"), moving_differently).notes == ()
+        assert SavedHead.load(path).notes == ()
+
+
+def test_heads_are_mixed_by_their_weights_not_by_their_names(saved, people, other_heads, moving_differently):
+    def donor(model, name):
+        return SavedHead(Head(model, people[1].codes), name, name="b.npz")
+
+    swap = {"do": "swap", "regions": ["nose"]}
+    wanted = saved.apply(swap | {"donor": donor(saved.head.model, saved.model_name)})
+    assert _same(saved.apply(swap | {"donor": donor(moving_differently, "a copy")}), wanted)
+    with pytest.raises(ConfigError, match="heads of different models cannot be mixed: a.npz .*b.npz"):
+        saved.apply(swap | {"donor": donor(other_heads, saved.model_name)})
+    assert torch.equal(swap_regions(saved.head, Head(moving_differently, people[1].codes), "nose").codes.parts,
+                       wanted.head.codes.parts)  # fmt: skip
+    with pytest.raises(ConfigError, match=other_heads.fingerprint.identity):
+        swap_regions(saved.head, Head(other_heads, people[1].codes), "nose")

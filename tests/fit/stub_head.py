@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from headfield.frames import ANCHOR_NAMES, reference_anchors
+from headfield.models.fingerprint import Fingerprint
 from headfield.models.prior import Prior
 from headfield.types import Codes
 
@@ -46,6 +47,7 @@ class StubHead:
 
     config: _Config = field(default_factory=_Config)
     name: str = "stub"
+    fingerprint: Fingerprint = Fingerprint("0" * 12, "0" * 12)
 
     def __post_init__(self):
         self.box = np.array([[-0.65, -0.62, -0.95], [0.65, 0.85, 0.5]])

@@ -54,6 +54,8 @@ class AnimateCommand:
     """Camera: front, left, right, three_quarter, three_quarter_right, top, below, back."""
     draft: bool = False
     """Pictures without soft shadows and with rougher edges: nine times as fast."""
+    model: str | None = None
+    """Weights to open the head with, a released name, a folder or a hub id, in place of those that its file names."""
     force: bool = False
     """Replace the file if it exists."""
 
@@ -81,7 +83,7 @@ class AnimateCommand:
                 from headfield.cli.shapes import open_head
                 from headfield.edit.flame_tracks import for_model
 
-                head = open_head(self.head, channels=("arkit52", "flame"))
+                head = open_head(self.head, self.model, channels=("arkit52", "flame"))
                 track = for_model(track, head.head.model.config)
                 if kind == ".glb" and track.channels != "arkit52":
                     raise ConfigError(

@@ -65,6 +65,8 @@ class EditCommand:
     """Samples along the longest side of the model's box, for --mesh."""
     unit: Literal["mm", "cm", "m", "inch"] | None = None
     """Convert the mesh to this unit; the scan's own when not given."""
+    model: str | None = None
+    """Weights to open heads with, a released name, a folder or a hub id, in place of those that their files name."""
     force: bool = False
     """Replace files that exist."""
 
@@ -93,7 +95,7 @@ class EditCommand:
                 if path is not None
             }
             say = stack.enter_context(working(f"Reading {self.head.name}"))
-            before, after, done = self._edited(say)
+            before, after, done, notes = self._edited(say)
             say("Measuring what moved")
             rows, picture = _told(before, after, self.preview is not None)
             after.save(places[self.out])
@@ -106,9 +108,8 @@ class EditCommand:
                 write_png(picture, places[self.preview])
         files = ", ".join(str(path) for path in (self.out, self.mesh, self.preview) if path is not None)
         rows |= {"history": f"{len(after.history)} edits" if len(after.history) != 1 else "1 edit", "files": files}
-        notes = ()
         if not 0 <= self.strength <= 1:
-            notes = (f"strength {self.strength:g} extrapolates: the prior knows no such parts; look at the result.",)
+            notes += (f"strength {self.strength:g} extrapolates: the prior knows no such parts; look at the result.",)
         summary(f"{before.name}: {'; '.join(done)}", rows, notes)
         return 0
 
@@ -133,15 +134,15 @@ class EditCommand:
             raise ConfigError(f"--interpolate {self.interpolate}: write other.npz=0.3, the share of the way.") from None
 
     def _edited(self, say):
-        """The head before and after, and what was done in words."""
+        """The head before and after, what was done in words, and what is to be known of the heads that were opened."""
         from headfield.edit.record import SavedHead
 
-        before = after = SavedHead.load(self.head)
+        before = after = SavedHead.load(self.head, self.model)
         others: dict[str, SavedHead] = {}
 
         def other(path) -> SavedHead:
             if str(path) not in others:
-                others[str(path)] = SavedHead.load(path)
+                others[str(path)] = SavedHead.load(path, self.model)
             return others[str(path)]
 
         done = []
@@ -175,7 +176,8 @@ class EditCommand:
             do("fitted the warp to the edited parts", do="refit_warp")
         if self.expression_of is not None:
             do(f"expression of {self.expression_of.name}", do="transfer_expression", donor=other(self.expression_of))
-        return before, after, done
+        notes = tuple(dict.fromkeys(note for head in (before, *others.values()) for note in head.notes))
+        return before, after, done, notes
 
 
 def _no_number():

@@ -20,6 +20,7 @@ from headfield.cli.report import summary, table, working
 from headfield.cli.scans import DepthUnit, is_depth_map, neutral_numbers, read_any, scans_in
 from headfield.errors import ConfigError, HeadfieldError, NotAHeadError, OutputError
 from headfield.expressions import in_words
+from headfield.fit.saved_file import fit_at
 from headfield.frames import UNITS_IN_METRES
 from headfield.io.names import distinct_names
 
@@ -43,7 +44,8 @@ class FitCommand:
 
     scans: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCAN...")] = ()
     """Scan files (PLY, OBJ, STL, GLB, GLTF, NPY, NPZ, XYZ), or a depth map (PNG, EXR, NPY) with --intrinsics. Several
-    files are several scans of one person; a folder is a batch of unrelated scans, which resumes when run again."""
+    files are several scans of one person; a folder is a batch of unrelated scans, which resumes when run again. A
+    saved fit (its fit.npz, or the folder that holds it) is fitted again to the points that it keeps."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
     """Output folder."""
     force: bool = False
@@ -94,12 +96,16 @@ class FitCommand:
         for option, given in (("--landmarks", self.landmarks), ("--crop", self.crop)):
             if given is not None and len(paths) > 1:
                 raise ConfigError(f"{option} is for one scan; the scans given are several.")
+        paths = [fit_at(path) or path for path in paths]
+        if len(paths) > 1 and any(fit_at(path) for path in paths):
+            raise ConfigError("one saved fit is fitted again by itself, with all its scans: give it alone, or scans.")
         if any(path.is_dir() for path in paths):
             if len(paths) > 1:
                 raise ConfigError("give one folder, or files: several files are several scans of one person.")
             return _batch(self, paths[0])
         _check_camera(self, paths)
-        neutral_numbers(self.neutral_scan, paths)
+        if fit_at(paths[0]) is None:
+            neutral_numbers(self.neutral_scan, paths)  # told before the work
         with output_folder(self.out, force=self.force) as folder, working(f"Reading {paths[0].name}") as say:
             fit = _fit_into(self, paths, folder, say)
             files = sorted(path.name for path in folder.iterdir())
@@ -109,21 +115,29 @@ class FitCommand:
 
 def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=None):
     """Fit one head to one scan or several of one person and write its files."""
+    from headfield.fit.refit import scans_of
+    from headfield.fit.result import Fit
+
     begin = time.perf_counter()
-    scans = [replace(_read(command, path), name=name) for path, name in zip(paths, distinct_names(paths))]
+    old = None if fit_at(paths[0]) is None else Fit.load(paths[0])
+    if old is None:
+        scans = [replace(_read(command, path), name=name) for path, name in zip(paths, distinct_names(paths))]
+    else:
+        scans = scans_of(old)
     read = time.perf_counter() - begin
     say("Loading the model")
     from headfield.curate.align import face_finder
     from headfield.fit.options import FitOptions
     from headfield.fit.run import fit
-    from headfield.models.release import load
+    from headfield.models.release import lasting_name, load
 
     options = FitOptions(
         units=None if is_depth_map(paths[0], command.intrinsics) else command.units,
         up=command.up,
         landmarks=command.landmarks,
         face=face_finder(),
-        neutral=neutral_numbers(command.neutral_scan, paths),
+        crop=None if old is None else command.crop,  # of a scan it was done in reading; a fit refuses it
+        neutral=neutral_numbers(command.neutral_scan, paths if old is None else [Path(scan.name) for scan in scans]),
         expression=command.expression,
         seed=command.seed,
     )
@@ -133,7 +147,7 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
     stages = {"read": "Reading", "align": "Finding the head in", "solve": "Fitting"}
     try:
         result = fit(
-            scans[0] if len(scans) == 1 else scans,
+            paths[0] if old is not None else scans[0] if len(scans) == 1 else scans,
             model,
             options,
             progress=lambda stage, share: say(f"{stages.get(stage, stage)} {paths[0].name} ({share:.0%})"),
@@ -146,8 +160,7 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
             f"{error} Check the depth camera's scale, too: the values were read as --depth-unit {command.depth_unit}; "
             "many cameras count in steps of 0.0001 or 0.0002 (metres per count)."
         ) from error
-    # a folder is named absolutely, so that the fit can be opened from anywhere
-    result.model_name = str(Path(command.model).resolve()) if Path(command.model).is_dir() else command.model
+    result.model_name = lasting_name(command.model)
     say(f"Making the mesh at {command.resolution}")
     _write_heads(command, scans, result, folder)
     result.save(folder / "fit.npz")

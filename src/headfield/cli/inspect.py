@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from headfield.cli.scans import read_any
+from headfield.errors import WeightsError
 from headfield.fit.saved_file import FIT, holds_a_head
 from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.io.crop import box_text
@@ -72,11 +73,18 @@ def describe_head(path: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     found = load_head_or_fit(path)
     if not isinstance(found, Fit):
         edits = ", ".join(operation["do"] for operation in found.history) or "none"
-        return {"what": "a head", "head": repr(found.head), "unit": found.units, "edits": edits}, ()
-    rows = {"what": "a fit", "model": found.model_name, "verdict": found.verdict.in_full, "hair": found.hair}
+        rows = {"what": "a head", "head": repr(found.head), "weights": str(found.head.model.fingerprint)}
+        return rows | {"unit": found.units, "edits": edits}, found.notes
+    rows = {"what": "a fit", "model": found.model_name}
+    rows["weights"] = "not known" if found.weights is None else str(found.weights)
+    rows |= {"verdict": found.verdict.in_full, "hair": found.hair}
     for number, scan in enumerate(found.scans, start=1):
         rows["scan" if len(found.scans) == 1 else f"scan {number}"] = repr(scan)
-    return rows, tuple(dict.fromkeys(found.notes))
+    try:
+        notes = found.weights_notes
+    except WeightsError as error:  # its points can still be looked at, and fitted again
+        notes = (str(error),)
+    return rows, tuple(dict.fromkeys((*found.notes, *notes)))
 
 
 def likely_units(extent: float) -> list[str]:

@@ -83,12 +83,18 @@ def _machine() -> dict[str, str]:
 
 
 def _weights(model: str) -> dict[str, str]:
-    from headfield.models.release import PACKAGED, WEIGHTS, searched_places
+    from headfield.errors import WeightsError
+    from headfield.models.release import PACKAGED, WEIGHTS, load, searched_places
 
     rows = {}
     for place in searched_places(model):
         file = place / WEIGHTS
         rows[str(place)] = f"found, {file.stat().st_size / 1e6:.1f} MB" if file.is_file() else "not there"
+    if any((place / WEIGHTS).is_file() for place in searched_places(model)):  # else it might be fetched
+        try:
+            rows["fingerprint"] = str(load(model).fingerprint)
+        except WeightsError as error:
+            rows["fingerprint"] = str(error)
     released = sorted(path.name for path in PACKAGED.iterdir() if path.is_dir()) if PACKAGED.is_dir() else []
     return rows | {"with the package": ", ".join(released) or "none"}
 

@@ -61,13 +61,15 @@ class SampleCommand:
         return 0
 
     def _write(self, folder: Path, weights) -> None:
+        import json
+
         import numpy as np
         import torch
 
         from headfield.cli.report import working
         from headfield.frames import METRES_PER_UNIT
         from headfield.io.mesh import write_mesh
-        from headfield.models.release import load
+        from headfield.models.release import lasting_name, load
         from headfield.surface.mesh_head import mesh_of
         from headfield.surface.sheet import contact_sheet, write_png
         from headfield.surface.snapshot import render
@@ -91,7 +93,8 @@ class SampleCommand:
         labels = [f"{index + 1}" for index in range(len(images))]
         columns = len(images) if len(images) <= 4 else round((1.4 * len(images)) ** 0.5)
         write_png(contact_sheet(images, columns=columns, labels=labels), folder / "samples.png")
-        np.savez(folder / "codes.npz", identity=identity, expression=weights, model=np.array(self.model))
+        facts = {"model": lasting_name(self.model), "weights": json.dumps(model.fingerprint.to_dict())}
+        np.savez(folder / "codes.npz", identity=identity, expression=weights, **facts)
 
 
 def parse_expression(words: tuple[str, ...]):

@@ -20,19 +20,21 @@ def check_vertices(vertices: int) -> None:
         raise ConfigError(f"--vertices {vertices}: choose between {FEWEST} and {MOST:,}.")
 
 
-def open_head(path: Path, *, channels: tuple[str, ...] = ("arkit52",)):
+def open_head(path: Path, model: str | None = None, *, channels: tuple[str, ...] = ("arkit52",)):
     """The :class:`headfield.edit.record.SavedHead` in a file, if its expressions are of a kind that is wanted.
 
     Args:
         path: A saved fit or head.
+        model: Name of the model, in place of the one that the file names.
         channels: Kinds of expression numbers that will do, see `ExpressionSpace.kind`.
     Raises:
         ScanError: No such file, not a head, damaged, or of a newer version.
         ConfigError: Its model does not speak the 52 ARKit channels.
+        WeightsError: Its model is not here, or has weights that would make another head of it.
     """
     from headfield.edit.record import SavedHead
 
-    saved = SavedHead.load(path)
+    saved = SavedHead.load(path, model)
     kind = saved.head.model.expression_space.kind
     if kind not in channels:
         raise ConfigError(f"{path}: its model's expression numbers are {kind!r}; the 52 ARKit channels are needed.")
@@ -69,7 +71,9 @@ def check_shapes_place(out: Path, unit: str | None) -> None:
         raise ConfigError(f"--unit {unit}: a GLB with shapes is in metres by definition; OBJ folders take any unit.")
 
 
-def write_shapes(path: Path, out: Path, vertices: int, *, unit: str | None = None, force: bool = False) -> dict:
+def write_shapes(
+    path: Path, out: Path, vertices: int, *, unit: str | None = None, force: bool = False, model: str | None = None
+) -> dict:
     """Bake a saved head and write it.
 
     Args:
@@ -78,6 +82,7 @@ def write_shapes(path: Path, out: Path, vertices: int, *, unit: str | None = Non
         vertices: About how many.
         unit: Of the OBJ files, default the head's own.
         force: Replace what exists.
+        model: As in :func:`open_head`.
     Returns:
         Rows for a summary.
     Raises:
@@ -93,7 +98,7 @@ def write_shapes(path: Path, out: Path, vertices: int, *, unit: str | None = Non
     check_vertices(vertices)
     glb = bool(out.suffix)
     with (output_file if glb else output_folder)(out, force=force) as temporary, working("Opening the head") as say:
-        saved = open_head(path)
+        saved = open_head(path, model)
         baked = bake_head(saved, vertices, say)
         say("Writing")
         if glb:
@@ -124,12 +129,12 @@ def _write_folder(baked, saved, folder: Path, unit: str | None) -> list[Path]:
     return files
 
 
-def write_share_page(path: Path, out: Path, vertices: int, say) -> tuple[int, int]:
+def write_share_page(path: Path, out: Path, vertices: int, say, model: str | None = None) -> tuple[int, int]:
     """Write the share page of a saved head; returns its vertices and the bytes of the page."""
     from headfield.io.mesh import write_bytes
     from headfield.view.share_page import page_of
 
-    saved = open_head(path)
+    saved = open_head(path, model)
     baked = bake_head(saved, vertices, say)
     say("Packing the page")
     page = page_of(saved, baked, file=out.stem)

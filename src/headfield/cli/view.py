@@ -26,8 +26,9 @@ class ViewCommand:
     """Do not open a browser."""
     resolution: int = 256
     """Samples along the longest side of the model's box, for the finest picture and for exported meshes."""
-    model: str = "imhead-open-small"
-    """Model: a released name, a folder, or a hub id."""
+    model: str | None = None
+    """Model: a released name, a folder, or a hub id. Not given, a head gets the model that its file names, a scan
+    imhead-open-small."""
 
     def run(self) -> int:
         """Serve until interrupted."""
@@ -40,18 +41,17 @@ class ViewCommand:
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"--port {self.port}: choose between 1 and 65535, or 0 for any that is free.")
         with working("Loading the model") as say:
-            from headfield.models.release import load
+            from headfield.models.release import DEFAULT, lasting_name, load
             from headfield.view.app import Viewer
             from headfield.view.opening import check_expression, mean_head, open_path
 
-            # a folder is named absolutely, so that saved heads can be opened from anywhere
-            name = str(Path(self.model).resolve()) if Path(self.model).is_dir() else self.model
-            model = load(self.model)
-            check_expression(model, self.model)
+            name = lasting_name(self.model or DEFAULT)
+            model = load(name)
+            check_expression(model, name)
             opened, fit = mean_head(model, name), None
             if self.file is not None:
                 progress = lambda stage, share: say(f"{stage} {self.file.name} ({share:.0%})")  # noqa: E731
-                opened, fit = open_path(self.file, model, name, progress)
+                opened, fit = open_path(self.file, model, name, progress, self.model)
         viewer = Viewer(opened, fit, host=self.host, port=self.port, resolution=self.resolution)
         try:
             taken = "" if self.port in (0, viewer.server.get_port()) else f" (port {self.port} is in use)"

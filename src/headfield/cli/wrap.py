@@ -42,8 +42,9 @@ class WrapCommand:
     """Axis of the scan that points to the top of the head; found by itself when not given."""
     template_units: Literal["mm", "cm", "m", "inch"] | None = None
     """Unit of the template; found by itself when not given."""
-    model: str = "imhead-open-small"
-    """Model: a released name, a folder, or a hub id."""
+    model: str | None = None
+    """Model: a released name, a folder, or a hub id. Not given, a fit gets the model that its file names, a scan
+    imhead-open-small."""
     force: bool = False
     """Replace the files if they exist."""
 
@@ -51,6 +52,7 @@ class WrapCommand:
         """Read, wrap, write."""
         from headfield.cli.output import output_file
         from headfield.cli.report import duration, summary, working
+        from headfield.fit.result import Fit
         from headfield.io.obj import read_obj
 
         begin = time.perf_counter()
@@ -67,7 +69,7 @@ class WrapCommand:
             facts = _facts(wrapped)
             facts["seconds"]["total"] = time.perf_counter() - begin
             numbers.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        notes = [*wrapped.notes]
+        notes = [*wrapped.notes, *(target.weights_notes if isinstance(target, Fit) else ())]
         if self.out.suffix.lower() != ".obj":
             notes.append("Only an OBJ keeps texture coordinates, groups and polygons; the order of vertices is kept.")
         elif template.materials and self.out.resolve().parent != self.template.resolve().parent:
@@ -98,13 +100,13 @@ class WrapCommand:
         folder = self.scan.is_dir() and (self.scan / "fit.npz").exists()
         path = self.scan / "fit.npz" if folder else self.scan
         if path.suffix.lower() == ".npz" and holds_a_fit(path):
-            return Fit.load(path)
+            return Fit.load(path, self.model)
         return read_scan(path, self.units)
 
     def _wrap(self, target, template, say):
         from headfield.curate.wrap import WrapOptions, wrap
         from headfield.fit.options import FitOptions
-        from headfield.models.release import load
+        from headfield.models.release import DEFAULT, load
 
         options = WrapOptions(
             FitOptions(units=self.units, up=self.up, landmarks=self.landmarks),
@@ -120,7 +122,7 @@ class WrapCommand:
             left = f", {spent * (1 - share) / share:.0f} s left" if share > 0.1 and spent > 1 else ""
             say(f"{what} ({share:.0%}{left})")
 
-        model = None if self.aligned else load(self.model)
+        model = None if self.aligned else load(self.model or DEFAULT)
         return wrap(target, template.mesh(), model, options, progress=progress)
 
     def _write(self, template, wrapped, out: Path, picture: Path) -> None:

@@ -224,6 +224,29 @@ def at_strength(head: Head, edited: Head, strength: float) -> Head:
     )
 
 
+def check_mixable(mine, other, my_name: str, other_name: str) -> None:
+    """Refuse two models under which codes have different meanings, whatever their names.
+
+    Args:
+        mine, other: The models of two heads. They may move faces differently, as long as expressions have the same
+            channels.
+        my_name, other_name: What the message calls them.
+    Raises:
+        ConfigError: Their weights differ in what a head at rest depends on, or their expressions in kind.
+    """
+    if mine is other:
+        return
+    facts = [
+        (model.fingerprint.identity, model.config.expression_names, f"{name} (weights {model.fingerprint})")
+        for model, name in ((mine, my_name), (other, other_name))
+    ]
+    if facts[0][:2] != facts[1][:2]:
+        raise ConfigError(
+            f"heads of different models cannot be mixed: {facts[0][2]} and {facts[1][2]}. Fit both scans with the same "
+            "--model."
+        )
+
+
 # ---- what edits are made of ------------------------------------------------------------------------------------------
 
 
@@ -314,13 +337,4 @@ def _speaks_arkit(head: Head) -> bool:
 
 
 def _same_model(a: Head, b: Head) -> None:
-    if a.model is b.model:
-        return
-    alike = a.model.config == b.model.config and all(
-        torch.equal(x, y) for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values())
-    )
-    if not alike:
-        raise ConfigError(
-            f"heads of different models cannot be mixed: {a.model.name!r} and {b.model.name!r}. Fit both scans with "
-            "the same --model."
-        )
+    check_mixable(a.model, b.model, repr(a.model.name), repr(b.model.name))

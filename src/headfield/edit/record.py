@@ -16,9 +16,12 @@ import torch
 
 from headfield.edit import operations
 from headfield.errors import ConfigError, ScanError
+from headfield.fit.made_with import check_weights, made_with, weights_notes
 from headfield.fit.saved_file import saved_file
 from headfield.frames import METRES_PER_UNIT, MM_PER_UNIT, N_ANCHORS
+from headfield.models.fingerprint import Fingerprint
 from headfield.models.head import Head
+from headfield.models.release import lasting_name, load
 from headfield.surface.paint import Paint
 from headfield.types import Codes, Mesh, Similarity
 
@@ -48,6 +51,7 @@ class SavedHead:
         start: The head before the first edit; default `head`.
         name: Where it came from, for messages.
         paint: Colours of its scan, or None.
+        notes: What is to be known about it as it was opened: whether other weights made its expression.
     """
 
     head: Head
@@ -58,6 +62,7 @@ class SavedHead:
     start: Head | None = None
     name: str = field(default="head", compare=False)
     paint: Paint | None = field(default=None, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:
         edits = f"{len(self.history)} edit{'s' * (len(self.history) != 1)}"
@@ -72,7 +77,7 @@ class SavedHead:
             operation: ``{"do": "swap", "regions": ["nose"], "strength": 0.8, "donor": other}``: under ``do`` one of
                 :data:`OPERATIONS`, a `donor` where it takes two heads (a SavedHead), and the function's arguments.
         Raises:
-            ConfigError: Unknown operation, region or argument, or a donor of another model (both are named).
+            ConfigError: Unknown operation, region or argument, or a donor of other weights (both are named).
         """
         return _applied(self, recorded(operation, self))
 
@@ -143,6 +148,7 @@ class SavedHead:
             "format": FORMAT,
             "version": VERSION,
             "model": self.model_name,
+            "weights": self.head.model.fingerprint.to_dict(),
             "units": self.units,
             "reflected": [self.head.reflected, (self.start or self.head).reflected],
             "history": history,
@@ -165,10 +171,11 @@ class SavedHead:
 
         Args:
             path: The file, or a folder with fit.npz in it; ``codes.npz#3`` is the third of several heads.
-            model: The model object, if loaded already; else it is loaded by name.
+            model: The model object, if loaded already, or the name of one to take in place of the one that the file
+                names; else that is loaded.
         Raises:
             ScanError: Not a head, damaged, or of a newer version.
-            WeightsError: Its model is not here.
+            WeightsError: Its model is not here, or has weights that would make another head of the codes.
         """
         path, _, number = str(path).partition("#")
         path = saved_file(path, "a head", _WANTED)
@@ -201,7 +208,7 @@ def recorded(operation: Mapping[str, Any], head: SavedHead) -> dict[str, Any]:
     """An operation in the form in which it is kept: plain values, a donor as its codes.
 
     Raises:
-        ConfigError: The operation is unknown, or the donor is of another model.
+        ConfigError: The operation is unknown, or the donor is of other weights.
     """
     record = {key: value.item() if isinstance(value, np.generic) else value for key, value in operation.items()}
     if record.get("do") not in OPERATIONS:
@@ -210,13 +217,19 @@ def recorded(operation: Mapping[str, Any], head: SavedHead) -> dict[str, Any]:
         record["regions"] = list(record["regions"])
     donor = record.get("donor")
     if isinstance(donor, SavedHead):
-        if donor.model_name != head.model_name and donor.head.model is not head.head.model:
-            raise ConfigError(
-                f"heads of different models cannot be mixed: {head.name} is of {head.model_name!r}, {donor.name} of "
-                f"{donor.model_name!r}. Fit both scans with the same --model."
-            )
+        check_mixable(head, donor)
         record["donor"] = {**_arrays(donor.head), "name": donor.name, "reflected": donor.head.reflected}
     return record
+
+
+def check_mixable(head: SavedHead, donor: SavedHead) -> None:
+    """Refuse a second head whose codes have another meaning.
+
+    Raises:
+        ConfigError: As :func:`headfield.edit.operations.check_mixable`.
+    """
+    names = (f"{one.name} of the model {one.model_name!r}" for one in (head, donor))
+    operations.check_mixable(head.head.model, donor.head.model, *names)
 
 
 def _applied(saved: SavedHead, record: dict[str, Any]) -> SavedHead:
@@ -245,11 +258,11 @@ def _codes(arrays: Mapping[str, np.ndarray]) -> Codes:
 
 
 def _model(name: str, model):
-    if model is not None:
-        return model
-    from headfield.models.release import load
-
-    return load(name)
+    """The model of a head and its name: the one that the file names, unless another is given."""
+    if model is None or isinstance(model, (str, Path)):
+        name = name if model is None else lasting_name(model)
+        return load(name), name
+    return model, name
 
 
 def _checked(model, codes: Codes) -> Codes:
@@ -278,7 +291,9 @@ def _read(path: Path, file, header: dict, model) -> SavedHead:
             f"{path}: a head written by a newer headfield (version {header['version']}, this one reads {VERSION}); "
             "update headfield first."
         )
-    model = _model(header["model"], model)
+    made = made_with(header.get("weights"), header["model"])
+    model, model_name = _model(header["model"], model)
+    check_weights(str(path), made, model, model_name, points=False)
 
     def codes(prefix: str) -> dict[str, np.ndarray]:
         return {name: file[f"{prefix}_{name}"] for name in _CODES if f"{prefix}_{name}" in file}
@@ -301,14 +316,35 @@ def _read(path: Path, file, header: dict, model) -> SavedHead:
         rotation, translation, scale = (file[f"placement_{key}"] for key in _PLACEMENT)
         placement = Similarity(rotation, translation, float(scale))
     paint = Paint(file["paint_points"], file["paint_colours"]) if "paint_points" in file else None
-    return SavedHead(heads[0], header["model"], placement, header["units"], tuple(history), heads[1], path.name, paint)
+    notes = _notes(path, made, heads[0])
+    return SavedHead(
+        heads[0], model_name, placement, header["units"], tuple(history), heads[1], path.name, paint, notes
+    )
+
+
+def _notes(path: Path, made: Fingerprint | None, head: Head) -> tuple[str, ...]:
+    expressed = head.codes.expression is not None and bool(head.codes.expression.any())
+    return weights_notes(str(path), made, head.model, expressed=expressed, points=False)
 
 
 def _of_fit(path: Path, model) -> SavedHead:
     from headfield.fit.result import Fit
 
     fit = Fit.load(path, model)
-    return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=path.name, paint=fit.paint())
+    return head_of_fit(fit, path.name)
+
+
+def head_of_fit(fit, name: str) -> SavedHead:
+    """The head of a :class:`headfield.fit.result.Fit` in the frame and unit of its first scan."""
+    return SavedHead(
+        fit.head,
+        fit.model_name,
+        fit.placement,
+        fit.units,
+        name=name,
+        paint=fit.paint(),
+        notes=fit.weights_notes,
+    )
 
 
 def _drawn(path: Path, file, number: str, model) -> SavedHead:
@@ -316,8 +352,11 @@ def _drawn(path: Path, file, number: str, model) -> SavedHead:
     index = int(number) if number.isdigit() else 1 if len(identity) == 1 and not number else 0
     if not 1 <= index <= len(identity):
         raise ScanError(f"{path}: it holds {len(identity)} heads: choose one, such as {path}#1.")
-    model = _model(name, model)
+    made = made_with(json.loads(str(file["weights"])) if "weights" in file else None, name)
+    model, name = _model(name, model)
+    check_weights(str(path), made, model, name, points=False)
     arrays = {"identity": identity[index - 1]}
     if "expression" in file and np.any(file["expression"]):
         arrays["expression"] = file["expression"]
-    return SavedHead(Head(model, _checked(model, _codes(arrays))), name, name=f"{path.name}#{index}")
+    head = Head(model, _checked(model, _codes(arrays)))
+    return SavedHead(head, name, name=f"{path.name}#{index}", notes=_notes(path, made, head))

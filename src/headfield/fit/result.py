@@ -15,9 +15,12 @@ import numpy as np
 
 from headfield.errors import ScanError
 from headfield.fit.eyes_seen import EyesSeen
+from headfield.fit.made_with import check_weights, made_with, weights_notes
 from headfield.fit.saved_file import saved_file
 from headfield.fit.scan_fit import HEAD_REACH_MM, ScanFit
 from headfield.fit.verdict import Verdict
+from headfield.models.fingerprint import Fingerprint
+from headfield.models.release import lasting_name
 from headfield.types import Codes, Mesh, Similarity
 
 _VERSION = 1
@@ -38,6 +41,7 @@ class Fit:
             ``beard``; ``all`` of a model that knows none). Where no scan shows the scalp (``covered_scalp`` of the
             evidence) it is assumed.
         verdict: How far this can be believed, why not further, and what to try.
+        weights: Fingerprint of the weights that it was made with; None when that is not known.
     """
 
     model_name: str
@@ -49,6 +53,8 @@ class Fit:
     hair: str = "all"
     _model: Any = None
     verdict: Verdict = Verdict("unknown")
+    weights: Fingerprint | None = None
+    _file: str = "this fit"  # for messages
 
     def __repr__(self) -> str:
         scans = ", ".join(f"{scan.name} in {scan.units}" for scan in self.scans)
@@ -86,12 +92,30 @@ class Fit:
 
     @property
     def model(self):
-        """The head model, loaded by name when needed."""
+        """The head model, loaded by name when needed.
+
+        Raises:
+            WeightsError: It is not here, or its weights would make another head of the codes.
+        """
         if self._model is None:
             from headfield.models.release import load
 
-            self._model = load(self.model_name)
+            self._open_with(load(self.model_name))
         return self._model
+
+    def _open_with(self, model) -> None:
+        check_weights(self._file, self.weights, model, self.model_name, points=True)
+        self._model = model
+
+    @property
+    def weights_notes(self) -> tuple[str, ...]:
+        """A sentence when the expressions are of other weights than the model has here; the neutral head is the same.
+
+        Raises:
+            WeightsError: As :attr:`model`.
+        """
+        expressed = any(scan.expression.any() for scan in self.scans)
+        return weights_notes(self._file, self.weights, self.model, expressed=expressed, points=True)
 
     def codes(self, *, neutral: bool = False, scan: int = 0) -> Codes:
         """Codes of the head, batch of one.
@@ -181,6 +205,7 @@ class Fit:
         """What ``fit.json`` holds: plain numbers, strings and lists; what is of one scan stands in ``scans`` only."""
         return {
             "model": self.model_name,
+            "weights": None if self.weights is None else self.weights.to_dict(),
             "verdict": self.verdict.to_dict(),
             "identity": [float(value) for value in self.identity],
             "hair": self.hair,
@@ -204,6 +229,7 @@ class Fit:
             "evidence": self.evidence,
             "notes": list(self.notes),
             "verdict": self.verdict.to_dict(),
+            "weights": None if self.weights is None else self.weights.to_dict(),
             "scans": [
                 {"name": s.name, "units": s.units, "size_log": s.size_log, "said_neutral": s.said_neutral}
                 | ({} if s.eyes is None else {"lids_seen": s.eyes.lids, "gaze_seen": s.eyes.gaze})
@@ -235,9 +261,11 @@ class Fit:
 
         Args:
             path: ``fit.npz``, or the folder in which `headfield fit` wrote it.
-            model: The model object, if loaded already; else it is loaded by name when needed.
+            model: The model object, if loaded already, or the name of one to take in place of the one that the file
+                names; else that is loaded when needed.
         Raises:
             ScanError: Not a fit, damaged, or of a newer version.
+            WeightsError: The model object has weights that would make another head of the codes.
         """
         wanted = "give the fit.npz that `headfield fit` wrote"
         path = saved_file(path, "a fit", wanted)
@@ -275,20 +303,26 @@ class Fit:
                             bool(facts.get("said_neutral", False)),
                         )
                     )
-                return Fit(
-                    header["model"],
+                named = isinstance(model, (str, Path))
+                fit = Fit(
+                    lasting_name(model) if named else header["model"],
                     file["identity"],
                     tuple(scans),
                     dict(header["seconds"]),
                     dict(header["evidence"]),
                     tuple(header["notes"]),
                     header["component"],
-                    model,
+                    None,
                     Verdict.of(header.get("verdict")),
+                    made_with(header.get("weights"), header["model"]),
+                    str(path),
                 )
         except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError) as error:
             reason = error.args[0] if error.args else type(error).__name__
             raise ScanError(f"{path}: not a fit, or a damaged one ({reason}); {wanted}.") from error
+        if model is not None and not named:
+            fit._open_with(model)
+        return fit
 
 
 _ARRAYS = ("rotation", "translation", "scale", "expression", "points", "residual_mm", "on_head", "all_points")

@@ -24,7 +24,9 @@ from headfield.fit.options import FitOptions, checked
 from headfield.fit.placement import Placement, millimetres_per_unit, size_log_of
 from headfield.fit.placing import Placed, place_head, surface_points
 from headfield.fit.problem import View, expression_space
+from headfield.fit.refit import notes_again, options_again, placed_again, scans_of
 from headfield.fit.result import Fit
+from headfield.fit.saved_file import fit_at
 from headfield.fit.scan_fit import HEAD_REACH_MM, ScanFit
 from headfield.fit.shoulders import on_body
 from headfield.fit.solver import Solution, solve
@@ -46,7 +48,7 @@ _GROWN = 8
 15 mm holds a dozen)."""
 
 def fit(
-    scan: ScanLike | Sequence[ScanLike],
+    scan: ScanLike | Sequence[ScanLike] | Fit,
     model="imhead-open-small",
     options: FitOptions | None = None,
     *,
@@ -56,7 +58,9 @@ def fit(
     """Fit a complete head to a scan, or one identity to several scans of one person.
 
     Args:
-        scan: A path, a :class:`headfield.types.Scan`, or several of either (one person, one expression each).
+        scan: A path, a :class:`headfield.types.Scan`, or several of either (one person, one expression each). Or a
+            fit, or the path of a saved one or of its folder: its scans are fitted again, as it keeps them, from where
+            it put their heads.
         model: A model's name, folder or hub id, or a loaded model.
         options: See :class:`headfield.fit.options.FitOptions`.
         progress: Called with a stage (read, align, solve) and the share done.
@@ -73,7 +77,11 @@ def fit(
     tell = progress or (lambda stage, share: None)
     tell("read", 0.0)
     begin = time.perf_counter()
-    listed = [scan] if isinstance(scan, (Scan, str, Path)) else list(scan)
+    old = _saved_fit(scan)
+    if old is not None:
+        listed, options = scans_of(old), options_again(old, options)
+    else:
+        listed = [scan] if isinstance(scan, (Scan, str, Path)) else list(scan)
     if not listed:
         raise ConfigError("no scan given: expected a path or at least one scan.")
     if options.crop is not None and len(listed) > 1:
@@ -86,15 +94,12 @@ def fit(
     loaded = time.perf_counter()
     scans, options, settled_notes = settled(scans, options, net.prior)
     tell("align", 0.0)
-    field_ = mean_field_of(net)
-    placed = []
-    for index, item in enumerate(scans):
-        placed.append(place_head(net, field_, item, options, first=index == 0))
-        tell("align", (index + 1) / len(scans))
+    placed = placed_again(old) if old is not None else _found(net, scans, options, lambda share: tell("align", share))
     aligned = time.perf_counter()
     result = _solve(net, name, scans, placed, options, lambda share: tell("solve", share))
     solved = time.perf_counter()
-    result.notes = (*settled_notes, *result.notes)
+    again = () if old is None else notes_again(old, "the saved fit" if isinstance(scan, Fit) else str(scan))
+    result.notes = (*settled_notes, *again, *result.notes)
     result.seconds.update(
         read=read - begin, load=loaded - read, align=aligned - loaded, solve=solved - aligned, mesh=0.0
     )
@@ -140,6 +145,21 @@ def find_head(scan: Scan, model, options: FitOptions | None = None) -> tuple[Pla
 
 
 # ---- stages --------------------------------------------------------------------------------------------------------
+
+
+def _saved_fit(scan) -> Fit | None:
+    """A fit that is to be fitted again."""
+    if isinstance(scan, (str, Path)) and (path := fit_at(scan)) is not None:
+        return Fit.load(path)
+    return scan if isinstance(scan, Fit) else None
+
+
+def _found(net, scans: list[Scan], options: FitOptions, tell: Callable[[float], None]) -> list[Placed]:
+    field_, placed = mean_field_of(net), []
+    for index, item in enumerate(scans):
+        placed.append(place_head(net, field_, item, options, first=index == 0))
+        tell((index + 1) / len(scans))
+    return placed
 
 
 def _read(item: ScanLike, options: FitOptions) -> Scan:
@@ -267,4 +287,5 @@ def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: F
         prefix = f"{scan.name}: " if len(scans) > 1 else ""
         notes += [prefix + note for note in item.notes]
     evidence |= {"iterations": float(solution.iterations), "sigma_mm": solution.sigma * fits[0].mm_per_unit}
-    return Fit(name, solution.identity, tuple(fits), {}, evidence, tuple(notes), label, model, worst(verdicts))
+    verdict, weights = worst(verdicts), model.fingerprint
+    return Fit(name, solution.identity, tuple(fits), {}, evidence, tuple(notes), label, model, verdict, weights)

@@ -42,6 +42,13 @@ def saved_file(path: str | Path, kind: str, wanted: str) -> Path:
     raise ScanError(f"{path}: a mesh or a scan, not {kind}, which has a code that can be changed. {advice}")
 
 
+def fit_at(path: str | Path) -> Path | None:
+    """The saved fit at a path, or in the folder there; None where something else is, or nothing."""
+    path = Path(path)
+    path = path / FIT if path.is_dir() else path
+    return path if path.suffix.lower() == ".npz" and path.is_file() and holds_a_fit(path) else None
+
+
 def holds_a_fit(path: Path) -> bool:
     """Whether an NPZ holds a fit, as far as its list of contents tells."""
     return {"header", "scan0_points"} <= _contents(path)

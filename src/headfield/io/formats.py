@@ -256,8 +256,9 @@ def _read_npz(path: Path) -> RawGeometry:
         points = pick("points", "vertices", "xyz", "v")
         if points is None and {"header", "identity"} & set(names):
             raise ScanError(
-                f"{path}: a saved fit or head, not a scan: it can be edited, exported and viewed as it is. To fit "
-                "again give the scan; `headfield export` makes a mesh of it."
+                f"{path}: a saved fit or head, not a scan: it can be edited, exported and viewed as it is, and "
+                "`headfield export` makes a mesh of it. `headfield fit` can fit a fit.npz again, alone; other heads "
+                "hold no points."
             )
         if points is None:
             raise ScanError(f"{path}: no array 'points' or 'vertices' in it (it holds {', '.join(archive.files)}).")

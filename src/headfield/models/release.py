@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from headfield.errors import OutputError, WeightsError
 from headfield.models.config import ImHeadConfig
+from headfield.models.fingerprint import Fingerprint
 from headfield.models.imhead import ImHead
 from headfield.models.prior import Prior
 
@@ -25,6 +26,16 @@ PACKAGED = Path(__file__).parent / "weights"
 """Released weights that come with the package, one folder each."""
 DEFAULT = "imhead-open-small"
 
+V1 = Fingerprint("43f544e86d8a", "9c305fd396df")
+"""The first weights of `imhead-open-small`, with which fits and heads from before there were fingerprints were made."""
+
+UNMARKED = {DEFAULT: V1}
+"""By a model's name, the weights that made files which name it and carry no fingerprint. Of other models nothing is
+known."""
+
+WHERE = {V1.identity: "v1: src/headfield/models/weights/imhead-open-small in headfield's repository at commit e92867b"}
+"""By identity fingerprint, where released weights can be had, for messages."""
+
 
 def searched_places(name: str) -> list[Path]:
     """Folders where weights called `name` are looked for, in order."""
@@ -32,6 +43,11 @@ def searched_places(name: str) -> list[Path]:
     if home := os.environ.get("HEADFIELD_HOME"):
         places.append(Path(home) / name)
     return places
+
+
+def lasting_name(name: str | Path) -> str:
+    """A name by which weights are found again from any working directory: of a folder, its absolute path."""
+    return str(Path(name).resolve()) if Path(name).is_dir() else str(name)
 
 
 def load(name: str | Path = DEFAULT) -> ImHead:
@@ -81,7 +97,9 @@ def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file
         ) from error
     model.centre.copy_(model.mean_anchors.mean(0))
     model.name = folder.name
-    return model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    _ = model.fingerprint  # worked out here, and known from then on
+    return model
 
 
 def _mismatch(expected: dict[str, torch.Tensor], seen: dict[str, torch.Tensor]) -> str:

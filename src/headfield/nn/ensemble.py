@@ -73,6 +73,10 @@ class PartEnsemble(nn.Module):
         side[torch.as_tensor(frames.IS_MIRRORED), 0] = -1.0
         self.register_buffer("side", side, persistent=False)
 
+    def ambient_columns(self) -> dict[str, int]:
+        """How many columns of which tensors, the last ones, meet the ambient coordinates and nothing else."""
+        return {name: self.ambient for name in ("mlp.first", "mlp.skip")}
+
     def fold(self, parts: torch.Tensor, window: Window | None = None) -> Folded:
         """Fold codes (B, K, d), or (B, S, d) by slot of a window, into the biases of the (head, part) groups."""
         return self.mlp.fold(parts, self.network if window is None else self.network[window.part])

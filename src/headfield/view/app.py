@@ -102,7 +102,7 @@ class Viewer:
             self.animation.stop()
             self.session.open(opened, fit)
             other = self.session.other
-            if other is not None and other.head.model is not opened.head.model:
+            if other is not None and other.head.model.fingerprint.identity != opened.head.model.fingerprint.identity:
                 self.session.other = None
             self._opened()
 
@@ -131,14 +131,15 @@ class Viewer:
     def facts(self) -> str:
         """What is open, as Markdown."""
         opened, fit = self.session.opened, self.session.fit
+        told = "".join(f"<br>{note}" for note in opened.notes)
         if fit is None:
-            return f"<small>**{opened.name}**, model {opened.model_name}</small>"
+            return f"<small>**{opened.name}**, model {opened.model_name}{told}</small>"
         error = fit.errors
         size = float(np.ptp(fit.scans[0].all_points, axis=0).max()) * UNITS_IN_METRES.get(fit.units, 0.0)
         unit = f"{fit.units}, {length_text(size)} of scan" if size else "unknown unit"
         return (
             f"<small>**{opened.name}**: {unit}. Scan to head: median {error['scan_to_head_mm']['median']:.2f} mm, "
-            f"p90 {error['scan_to_head_mm']['p90']:.2f} mm; {error['inliers']:.0%} within 5 mm.</small>"
+            f"p90 {error['scan_to_head_mm']['p90']:.2f} mm; {error['inliers']:.0%} within 5 mm.{told}</small>"
         )
 
     # ---- what happens ------------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headfield.edit.record import SavedHead
+from headfield.edit.record import SavedHead, check_mixable
 from headfield.edit.tracks import read_track
-from headfield.errors import ConfigError, HeadfieldError
+from headfield.errors import HeadfieldError
 from headfield.view.downloads import file_of
 from headfield.view.opening import MOST_BYTES, open_path
 from headfield.view.uploads import limit_uploads
@@ -41,12 +41,7 @@ class Files:
         """Take the head to swap with."""
 
         def take(opened: SavedHead, fit) -> None:
-            mine = self.viewer.session.opened
-            if opened.head.model is not mine.head.model:
-                raise ConfigError(
-                    f"heads of different models cannot be mixed: {mine.name} is of {mine.model_name!r}, {opened.name} "
-                    f"of {opened.model_name!r}. Fit both scans with the same --model."
-                )
+            check_mixable(self.viewer.session.opened, opened)
             self.viewer.take_second(opened)
 
         self._read(file, take)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from headfield.edit.record import SavedHead, is_saved_head
+from headfield.edit.record import SavedHead, head_of_fit, is_saved_head
 from headfield.errors import ConfigError, ScanError
 from headfield.fit.result import Fit
 from headfield.fit.saved_file import holds_a_head
@@ -24,7 +24,11 @@ def mean_head(model, model_name: str) -> SavedHead:
 
 
 def open_path(
-    path: Path, model, model_name: str, progress: Callable[[str, float], None] = lambda stage, share: None
+    path: Path,
+    model,
+    model_name: str,
+    progress: Callable[[str, float], None] = lambda stage, share: None,
+    weights: str | None = None,
 ) -> tuple[SavedHead, Fit | None]:
     """The head in a file.
 
@@ -33,17 +37,19 @@ def open_path(
         model: For scans.
         model_name: Its name.
         progress: Called with a stage and the share of it done while a scan is fitted; may raise to give up.
+        weights: Name of the model for a head, in place of the one that its file names.
     Raises:
         ScanError: It cannot be read, or is neither a head nor a scan.
         NotAHeadError: There is no head in the scan.
         ConfigError: The model of the head has another kind of expression.
+        WeightsError: The model of the head is not here, or has weights that would make another head of it.
     """
     path = Path(path)
     file = path / "fit.npz" if path.is_dir() else path
     if not file.exists():
         raise ScanError(f"{file}: no such file. Give a scan, the fit.npz of `headfield fit`, or a saved head.")
     if file.suffix.lower() == HEAD_OR_SCAN and holds_a_head(file):
-        opened, fit = _open_head(file)
+        opened, fit = _open_head(file, weights)
         check_expression(opened.head.model, opened.model_name)
         return opened, fit
     if file.suffix.lower() not in (*SCANS, HEAD_OR_SCAN):
@@ -54,7 +60,7 @@ def open_path(
 
     found = fit_scan(file, model, progress=progress)
     found.model_name = model_name
-    return SavedHead(found.head, model_name, found.placement, found.units, name=file.name, paint=found.paint()), found
+    return head_of_fit(found, file.name), found
 
 
 def check_expression(model, name: str) -> None:
@@ -70,11 +76,11 @@ def check_expression(model, name: str) -> None:
         )
 
 
-def _open_head(file: Path) -> tuple[SavedHead, Fit | None]:
+def _open_head(file: Path, weights: str | None) -> tuple[SavedHead, Fit | None]:
     if is_saved_head(file):
-        return SavedHead.load(file), None
+        return SavedHead.load(file, weights), None
     try:
-        fit = Fit.load(file)
+        fit = Fit.load(file, weights)
     except ScanError:
-        return SavedHead.load(file), None  # codes of `headfield sample`; else its error says what was expected
-    return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, name=file.name, paint=fit.paint()), fit
+        return SavedHead.load(file, weights), None  # codes of `headfield sample`; else its error says what was expected
+    return head_of_fit(fit, file.name), fit
