@@ -141,7 +141,7 @@ BAD = {
     ("--swap", "nose=gone.npz"): "gone.npz: no such file",
     ("--swap", "nose=text.npz"): "text.npz: not a head",
     ("--swap", "nose=newer.npz"): "newer headfield (version 99",
-    ("--swap", "nose=toy.npz"): "heads of different models cannot be mixed: fit.npz of the model 'imhead-open-small' (weights",
+    ("--swap", "nose=toy.npz"): "different models cannot be mixed: fit.npz of the model 'imhead-open-small' (weights ",
     ("--swap", "nose=codes.npz"): "it holds 2 heads",
     ("--sample", "nose", "--sd", "9"): "sd 9",
     ("--sample", "nose", "--sd", "nan"): "sd nan",

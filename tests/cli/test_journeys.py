@@ -57,6 +57,14 @@ def test_fit_and_export(headfield, head, tmp_path, fit_json):
     raw = trimesh.load(tmp_path / "out" / "head.ply", process=False).metadata["_ply_raw"]["vertex"]["data"]
     assert set(np.unique(raw["seen"])) <= {0, 1} and np.mean(raw["seen"]) > 0.5
 
+    status, text, err = headfield("fit", "out", "--out", "again", "--resolution", 32)
+    assert status == 0 and "points that out/fit.npz holds" in " ".join(text.split()), err
+    assert _names(tmp_path / "again") == FILES
+    again = json.loads((tmp_path / "again" / "fit.json").read_text())
+    assert again["scans"][0]["name"] == "scan.obj" and again["weights"] == fit["weights"]
+    vertices = trimesh.load(tmp_path / "again" / "head.ply", force="mesh").vertices
+    assert np.median(surface.query(vertices)[0]) < 3, "the same head, on a coarser grid"
+
     status, text, err = headfield("export", "out", "-o", "head.stl", "--resolution", 48, "--unit", "cm", "--neutral")
     assert status == 0, err
     exported = trimesh.load(tmp_path / "head.stl")

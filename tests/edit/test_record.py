@@ -201,7 +201,7 @@ def test_an_expression_of_other_weights_is_told_once(edited, people, model, movi
     for path in (smiling.save(tmp_path / "smiling.npz"), _drawn(people, tmp_path / "codes.npz", model)):
         opened = SavedHead.load(path, moving_differently)
         (note,) = opened.notes
-        assert str(path) in note and model.fingerprint.expression in note
+        assert path.name in note and model.fingerprint.expression in note
         assert opened.apply({"do": "reset"}).notes == opened.notes
         # saved again it is a head of the weights under which it was looked at
         assert SavedHead.load(opened.save(tmp_path / "again.npz"), moving_differently).notes == ()

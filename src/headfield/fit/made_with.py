@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from headfield.errors import WeightsError
 from headfield.models.fingerprint import Fingerprint
@@ -63,9 +64,10 @@ def weights_notes(
     """
     if not expressed or made is None or made.expression == model.fingerprint.expression:
         return ()
-    advice = f"; to read it anew from the scan: headfield fit {file} --out NEW" if points else ""
+    name = Path(file).name  # what is told of a file that was sent to the viewer is not about a temporary folder
+    advice = f"; to read it anew from the scan: headfield fit {name} --out NEW" if points else ""
     return (
-        f"{file}: its expression is of other weights (fingerprint {made.expression}; these have "
+        f"{name}: its expression is of other weights (fingerprint {made.expression}; these have "
         f"{model.fingerprint.expression}) and looks a little different here, while the neutral head is the same, bit "
         f"for bit{advice}.",
     )
