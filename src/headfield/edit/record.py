@@ -217,19 +217,10 @@ def recorded(operation: Mapping[str, Any], head: SavedHead) -> dict[str, Any]:
         record["regions"] = list(record["regions"])
     donor = record.get("donor")
     if isinstance(donor, SavedHead):
-        check_mixable(head, donor)
+        names = (f"{one.name} of the model {one.model_name!r}" for one in (head, donor))
+        operations.check_mixable(head.head.model, donor.head.model, *names)
         record["donor"] = {**_arrays(donor.head), "name": donor.name, "reflected": donor.head.reflected}
     return record
-
-
-def check_mixable(head: SavedHead, donor: SavedHead) -> None:
-    """Refuse a second head whose codes have another meaning.
-
-    Raises:
-        ConfigError: As :func:`headfield.edit.operations.check_mixable`.
-    """
-    names = (f"{one.name} of the model {one.model_name!r}" for one in (head, donor))
-    operations.check_mixable(head.head.model, donor.head.model, *names)
 
 
 def _applied(saved: SavedHead, record: dict[str, Any]) -> SavedHead:
@@ -336,15 +327,8 @@ def _of_fit(path: Path, model) -> SavedHead:
 
 def head_of_fit(fit, name: str) -> SavedHead:
     """The head of a :class:`headfield.fit.result.Fit` in the frame and unit of its first scan."""
-    return SavedHead(
-        fit.head,
-        fit.model_name,
-        fit.placement,
-        fit.units,
-        name=name,
-        paint=fit.paint(),
-        notes=fit.weights_notes,
-    )
+    facts = {"name": name, "paint": fit.paint(), "notes": fit.weights_notes}
+    return SavedHead(fit.head, fit.model_name, fit.placement, fit.units, **facts)
 
 
 def _drawn(path: Path, file, number: str, model) -> SavedHead:

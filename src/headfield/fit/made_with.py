@@ -53,9 +53,7 @@ def check_weights(file: str, made: Fingerprint | None, model, model_name: str, *
     )
 
 
-def weights_notes(
-    file: str, made: Fingerprint | None, model, *, expressed: bool, points: bool
-) -> tuple[str, ...]:
+def weights_notes(file: str, made: Fingerprint | None, model, *, expressed: bool, points: bool) -> tuple[str, ...]:
     """One sentence when an expression was made with other weights than those that show it; else nothing.
 
     Args:

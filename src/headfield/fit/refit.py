@@ -39,8 +39,7 @@ def placed_again(fit: Fit) -> list[Placed]:
     # evidence of the search is kept of the first scan only
     search = {key[len("search_") :]: value for key, value in fit.evidence.items() if key.startswith("search_")}
     return [
-        Placed(one.all_points, _placement(one, search if index == 0 else {}), ())
-        for index, one in enumerate(fit.scans)
+        Placed(one.all_points, _placement(one, search if index == 0 else {}), ()) for index, one in enumerate(fit.scans)
     ]
 
 

@@ -19,6 +19,7 @@ from headfield.fit.made_with import check_weights, made_with, weights_notes
 from headfield.fit.saved_file import saved_file
 from headfield.fit.scan_fit import HEAD_REACH_MM, ScanFit
 from headfield.fit.verdict import Verdict
+from headfield.io.names import named_neutral
 from headfield.models.fingerprint import Fingerprint
 from headfield.models.release import lasting_name
 from headfield.types import Codes, Mesh, Similarity
@@ -283,7 +284,7 @@ class Fit:
                     raise ScanError(
                         f"{path}: written by a newer headfield (version {header['version']}); update first."
                     )
-                scans = []
+                scans, several = [], len(header["scans"]) > 1
                 for index, facts in enumerate(header["scans"]):
                     get = {key: file[f"scan{index}_{key}"] for key in _ARRAYS}
                     placement = Similarity(get["rotation"], get["translation"], float(get["scale"]))
@@ -300,7 +301,8 @@ class Fit:
                             get["all_points"],
                             file[f"scan{index}_colours"] if f"scan{index}_colours" in file else None,
                             EyesSeen(facts["lids_seen"], facts["gaze_seen"]) if "gaze_seen" in facts else None,
-                            bool(facts.get("said_neutral", False)),
+                            # files that do not say it are of a time when only names did
+                            bool(facts.get("said_neutral", several and named_neutral(facts["name"]))),
                         )
                     )
                 named = isinstance(model, (str, Path))

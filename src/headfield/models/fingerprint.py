@@ -8,8 +8,10 @@ which of its tensors are which (:meth:`headfield.models.imhead.ImHead.weights_by
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -35,6 +37,23 @@ class Fingerprint:
     def to_dict(self) -> dict[str, str]:
         """As files hold it."""
         return {"identity": self.identity, "expression": self.expression}
+
+
+def fingerprint_of(model, at_rest: Any, expressive: Any) -> Fingerprint:
+    """The fingerprint of a model, kept with it and worked out again only after a weight was changed in place.
+
+    Args:
+        model: A module that says by `weights_by_use` which of its tensors matter to what.
+        at_rest: Settings that are no tensors and that a head at rest depends on, plain values in a fixed order.
+        expressive: Those that matter only with an expression.
+    """
+    stamp = tuple((tensor.data_ptr(), tensor._version) for tensor in model.state_dict().values())
+    known = model.__dict__.get("_known_fingerprint")
+    if known is None or known[0] != stamp:
+        settings = (json.dumps(values) for values in (at_rest, expressive))
+        known = stamp, Fingerprint(*map(digest, model.weights_by_use(), settings))
+        model.__dict__["_known_fingerprint"] = known
+    return known[1]
 
 
 def digest(tensors: Mapping[str, torch.Tensor], settings: str) -> str:

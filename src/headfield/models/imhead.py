@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch import nn
 from headfield import frames
 from headfield.expressions import space_named
 from headfield.models.config import ImHeadConfig
-from headfield.models.fingerprint import Fingerprint, digest
+from headfield.models.fingerprint import Fingerprint, fingerprint_of
 from headfield.models.prior import Prior
 from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleState, PartEnsemble
@@ -119,30 +118,20 @@ class ImHead(nn.Module):
         )
         self.regions = frames.REGIONS
         self.expression_space = space_named(config.expression_names, config.expression)
-        self._known_fingerprint: tuple[tuple, Fingerprint] | None = None
 
     # ---- weights -----------------------------------------------------------------------------------------------
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """What tells these weights from others; worked out again only after a weight was changed in place.
-
-        The prior, the box and the name are no part of it: a code means the same head under any of them.
-        """
-        stamp = tuple((tensor.data_ptr(), tensor._version) for tensor in self.state_dict().values())
-        if self._known_fingerprint is None or self._known_fingerprint[0] != stamp:
-            config = self.config
-            at_rest, expressive = self.weights_by_use()
-            identity = digest(at_rest, json.dumps([config.kernel, config.sigma, config.threshold]))
-            expression = digest(expressive, config.expression_names)
-            self._known_fingerprint = stamp, Fingerprint(identity, expression)
-        return self._known_fingerprint[1]
+        """What tells these weights from others; not the prior, the box or the name, under any of which a code means the
+        same head."""
+        config = self.config
+        return fingerprint_of(self, [config.kernel, config.sigma, config.threshold], config.expression_names)
 
     def weights_by_use(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """The weights that a head at rest depends on, and those that matter only with an expression, by name.
 
-        At zero expression the deformer is skipped and the ambient coordinates are zero, so the second are all of the
-        deformer and the columns of the part networks that meet the ambient coordinates.
+        At zero expression the deformer is skipped and the ambient coordinates are zero.
         """
         ambient = {f"ensemble.{name}": count for name, count in self.ensemble.ambient_columns().items()}
         at_rest, expressive = {}, {}

@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headfield.edit.record import SavedHead, check_mixable
+from headfield.edit.record import SavedHead, recorded
 from headfield.edit.tracks import read_track
 from headfield.errors import HeadfieldError
 from headfield.view.downloads import file_of
@@ -41,7 +41,7 @@ class Files:
         """Take the head to swap with."""
 
         def take(opened: SavedHead, fit) -> None:
-            check_mixable(self.viewer.session.opened, opened)
+            recorded({"do": "swap", "donor": opened}, self.viewer.session.opened)  # which refuses one of other weights
             self.viewer.take_second(opened)
 
         self._read(file, take)
