@@ -103,3 +103,9 @@ def test_a_cornea_does_not_come_through_closed_lids(ict):
     assert eyeball_shows(weights(eyeBlinkLeft=1.0, eyeBlinkRight=1.0)) < 0.05
     aside = weights(eyeBlinkLeft=1.0, eyeBlinkRight=1.0, eyeLookOutLeft=1.0, eyeLookInRight=1.0)
     assert eyeball_shows(aside) < 0.05
+
+
+def test_without_a_new_cornea_a_head_at_rest_stays_as_it_is(toy):
+    vertices, triangles = toy
+    rest = with_gaze(vertices, vertices, triangles, weights(), cornea=False)
+    assert np.allclose(rest, vertices, atol=1e-12)

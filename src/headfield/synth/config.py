@@ -16,6 +16,9 @@ class SynthConfig:
     """How many people, in all."""
     expressions: int = 20
     """Random expressions of each, beside the neutral face."""
+    drawing: Literal["sums", "faces"] = "sums"
+    """How expressions are drawn: sums of up to five channels, as the first weights were trained on, or whole faces
+    whose eyes turn (`synth/whole_faces.py`)."""
     split: Literal["train", "dev", "test", "all"] = "train"
     """Which frozen stream of identities; all is 80, 10 and 10 %. Dev and test keep their truth meshes."""
     hair: float | None = None

@@ -98,7 +98,9 @@ def direction_of(side: str, expression: np.ndarray) -> np.ndarray:
     return turn_of(side, expression).apply([0.0, 0.0, 1.0])
 
 
-def with_gaze(neutral: np.ndarray, posed: np.ndarray, triangles: np.ndarray, expression: np.ndarray) -> np.ndarray:
+def with_gaze(
+    neutral: np.ndarray, posed: np.ndarray, triangles: np.ndarray, expression: np.ndarray, cornea: bool = True
+) -> np.ndarray:
     """Posed vertices (V, 3) with the eyeballs turned about their centres and the lids lifted over them.
 
     Args:
@@ -106,10 +108,12 @@ def with_gaze(neutral: np.ndarray, posed: np.ndarray, triangles: np.ndarray, exp
         posed: (V, 3) by the family's shapes, model frame.
         triangles: (F, 3).
         expression: (52,) ARKit weights.
+        cornea: Give eyeballs a cornea of at least the usual height. Without it a head at rest stays as it is.
     """
     posed = posed.copy()
     for eye in eyes_of(neutral, triangles):
-        ball = _with_cornea(eye, neutral[eye.vertices])
+        ball = neutral[eye.vertices]
+        ball = _with_cornea(eye, ball) if cornea else ball
         turned = turn_of(eye.side, expression).apply(ball - eye.centre) + eye.centre
         posed[eye.vertices] = turned
         _lift_lids(eye, neutral, posed, ball, turned)

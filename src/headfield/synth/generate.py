@@ -45,10 +45,13 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
         raise ConfigError(f"hair share {share} is not between 0 and 1.")
     keys = identity_keys(config.family, config.split, config.identities, config.seed)
     settings = {"generator": frozen(), "seed": keys[0].seed, "hair": share}
+    if config.drawing != "sums":  # stores of sums keep the header that they always had
+        settings["drawing"] = config.drawing
     families = sorted({key.family for key in keys})
     writer = StoreWriter(out, settings, box=box(), points=config.points, samples=config.samples, families=families)
     todo = [key for key in keys if key.id not in writer]
-    jobs = [(str(out), key, config.expressions, config.points, config.samples, share) for key in todo]
+    sizes = (config.expressions, config.points, config.samples)
+    jobs = [(str(out), key, *sizes, share, config.drawing) for key in todo]
     done = len(keys) - len(todo)
     report, close = _reporter(progress, len(keys), done)
     try:
@@ -61,7 +64,9 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
     return Path(out)
 
 
-def write_person(out: str, key: IdentityKey, expressions: int, points: int, samples: int, hair_share: float) -> Record:
+def write_person(
+    out: str, key: IdentityKey, expressions: int, points: int, samples: int, hair_share: float, drawing: str = "sums"
+) -> Record:
     """Make one person's folder; the index line is the caller's.
 
     Args:
@@ -70,12 +75,13 @@ def write_person(out: str, key: IdentityKey, expressions: int, points: int, samp
         expressions: Random expressions beside neutral.
         points, samples: P and S.
         hair_share: Share of people with hair or beard.
+        drawing: How expressions are drawn.
     Returns:
         The index record.
     """
     head, sheet = family(key.family)
     person = make_person(key, head, sheet, hair_share)
-    arrays, truth = person_arrays(person, expressions, points, samples, box())
+    arrays, truth = person_arrays(person, expressions, points, samples, box(), drawing)
     record = Record(
         id=key.id,
         family=key.family,
@@ -92,7 +98,7 @@ def write_person(out: str, key: IdentityKey, expressions: int, points: int, samp
 
 
 def person_arrays(
-    person: Person, expressions: int, points: int, samples: int, bounds: np.ndarray
+    person: Person, expressions: int, points: int, samples: int, bounds: np.ndarray, drawing: str = "sums"
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The store's arrays of one person, and the evaluation truth of the first rows.
 
@@ -101,14 +107,15 @@ def person_arrays(
         expressions: Random expressions beside neutral.
         points, samples: P and S.
         bounds: (2, 3) model box.
+        drawing: How expressions are drawn; with whole faces the eyeballs turn.
     Raises:
         StoreError: A head comes closer than 15 mm to the box.
     """
-    weights = person.expressions(expressions)
+    weights = person.expressions(expressions, drawing)
     rng = person.key.rng("samples")
     rows, kept = [], []
     for number, expression in enumerate(weights):
-        solid = person.neutral if number == 0 else person.solid(expression)
+        solid = person.neutral if number == 0 else person.solid(expression, turning=drawing == "faces")
         require_room(solid.vertices, bounds, person.key.id)
         rows.append(sample_row(solid, person.neutral, points, samples, bounds, rng))
         if number < frozen()["truth_rows"]:

@@ -12,11 +12,13 @@ from headfield.frames import MM_PER_UNIT
 from headfield.parametric.normalise import log_size, normalising_similarity
 from headfield.synth.beard import Beard, draw_beard_class, make_beard
 from headfield.synth.expressions import draw_expressions
+from headfield.synth.gaze import with_gaze
 from headfield.synth.hair import draw_hair, draw_hair_class
 from headfield.synth.hair_parts import Hair
 from headfield.synth.identities import IdentityKey, frozen
 from headfield.synth.sheet import Sheet, lip_gap, make_sheet
 from headfield.synth.solid import OPEN_LIPS, Solid
+from headfield.synth.whole_faces import draw_whole_faces
 from headfield.types import ARKIT, Similarity
 
 MARGIN = 15.0 / MM_PER_UNIT
@@ -77,9 +79,16 @@ class Person:
         vertices = self.placement.apply(self.head.raw_vertices(self.identity, expression))
         return vertices if self.beard is None else self.beard.apply(vertices)
 
-    def solid(self, expression: np.ndarray | None = None) -> Solid:
-        """The whole head with an expression (52,), None = neutral, whose mouth counts as closed."""
+    def solid(self, expression: np.ndarray | None = None, turning: bool = False) -> Solid:
+        """The whole head with an expression (52,), None = neutral, whose mouth counts as closed.
+
+        Args:
+            expression: (52,) ARKit weights.
+            turning: The eyeballs turn about their centres and the lids give way, whatever the family's shapes do.
+        """
         skin = self.skin(expression)
+        if turning and expression is not None:
+            skin = with_gaze(self.skin(), skin, self.sheet.triangles, expression, cornea=False)
         lips_open = expression is not None and lip_gap(self.head, skin) - self.rest_gap > OPEN_LIPS
         return Solid(self.sheet, skin, self.hair, lips_open)
 
@@ -93,9 +102,15 @@ class Person:
         """The whole head at rest."""
         return self.solid()
 
-    def expressions(self, count: int) -> np.ndarray:
-        """The person's expression rows (1 + count, 52) float32; row 0 is neutral."""
-        drawn = draw_expressions(self.key.rng("expressions"), count, np.asarray(self.head.expression_mask))
+    def expressions(self, count: int, drawing: str = "sums") -> np.ndarray:
+        """The person's expression rows (1 + count, 52) float32; row 0 is neutral.
+
+        Args:
+            count: Beside neutral.
+            drawing: See :class:`headfield.synth.config.SynthConfig`.
+        """
+        draw = draw_whole_faces if drawing == "faces" else draw_expressions
+        drawn = draw(self.key.rng("expressions"), count, np.asarray(self.head.expression_mask))
         return np.concatenate([np.zeros((1, len(ARKIT)), np.float32), drawn])
 
 

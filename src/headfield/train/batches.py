@@ -57,6 +57,7 @@ class Batches:
         points, samples: Surface points and signed samples per head.
         warp_points: Surface points per posed head with their places on the neutral head.
         mirror: Also train mirrored copies.
+        held_rows: Last expressions of every identity that are never drawn.
     """
 
     def __init__(
@@ -70,13 +71,14 @@ class Batches:
         samples: int,
         mirror: bool,
         warp_points: int = 0,
+        held_rows: int = 0,
     ):
-        self.store, self.records, self.seed = store, records, seed
+        self.store, self.records, self.seed, self.held_rows = store, records, seed, held_rows
         self.heads, self.mirror = heads, mirror
         self.points, self.samples = min(points, store.points), min(samples, store.samples)
         self.warp_points = min(warp_points, store.points)
         self.arrays = [store.open(record) for record in records]
-        posable = [index for index, record in enumerate(records) if record.expressions > 1]
+        posable = [index for index, record in enumerate(records) if record.expressions - held_rows > 1]
         self._posable = np.array(posable + [index + len(records) for index in posable if mirror], dtype=int)
 
     @property
@@ -111,6 +113,7 @@ class Batches:
                 self.store.box,
                 posed,
                 (self.points, self.samples, self.warp_points if posed else 0),
+                self.held_rows,
                 rng,
             )
             if row >= len(self.records):
@@ -123,9 +126,9 @@ class Batches:
         return Batch(rows=torch.from_numpy(rows), **tensors)
 
 
-def _read_head(arrays, box, posed: bool, sizes: tuple[int, int, int], rng: np.random.Generator) -> dict:
+def _read_head(arrays, box, posed: bool, sizes: tuple[int, int, int], held: int, rng: np.random.Generator) -> dict:
     points, samples, warp = sizes
-    row = int(rng.integers(1, len(arrays["expressions"]))) if posed else 0
+    row = int(rng.integers(1, len(arrays["expressions"]) - held)) if posed else 0
     a = int(rng.integers(0, arrays["points"].shape[1] - points + 1))
     b = int(rng.integers(0, arrays["samples"].shape[1] - samples + 1))
     c = int(rng.integers(0, arrays["points"].shape[1] - warp + 1))

@@ -50,6 +50,16 @@ class TrainConfig:
     """Gradient norm at most."""
     mirror: bool = True
     """Also train mirrored copies of every head."""
+    only: Literal["all", "deformer"] = "all"
+    """all, or the expression deformer alone with the weights of its ambient coordinates, from `start`: heads at rest
+    and codes stay what they are."""
+    start: Path | None = None
+    """Checkpoint of a complete run that `only` continues from; it must know every identity of the store."""
+    warp_share: float = 0.0
+    """Share of a run of the deformer alone, at its beginning, that asks for correspondences only, which is three times
+    as fast."""
+    held_rows: int = 0
+    """Last expressions of every identity that are not trained on, but measured whenever a checkpoint is written."""
     losses: Literal["default", "paper"] = "default"
     """default is the stabilised recipe; paper is Eqs. 9-12 as printed."""
     seed: int = 0

@@ -27,7 +27,9 @@ from headfield.train import checkpoint
 from headfield.train.batches import Batches
 from headfield.train.code_start import starting_codes
 from headfield.train.config import TrainConfig
-from headfield.train.recipe import LossWeights, literal_weights, total_loss
+from headfield.train.deformer import AMBIENT, begin_from, hold_all_but_deformer
+from headfield.train.held_out import held_out_errors
+from headfield.train.recipe import LossWeights, literal_weights, total_loss, warp_loss
 
 CHECKPOINT = "last.safetensors"
 
@@ -78,6 +80,9 @@ def start(config: TrainConfig) -> Trainer:
         raise ConfigError(f"Unknown preset {config.preset!r}: choose one of {', '.join(PRESETS)}.")
     if config.losses not in ("default", "paper"):
         raise ConfigError(f"Unknown losses {config.losses!r}: choose default or paper.")
+    alone = config.only == "deformer"
+    if alone != (config.start is not None):
+        raise ConfigError("--only deformer and --start CHECKPOINT belong together: give both or neither.")
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = _device(config.device)
     if config.threads:
@@ -90,22 +95,23 @@ def start(config: TrainConfig) -> Trainer:
         raise ConfigError(f"{config.store} holds no training identities (its splits: "
                           f"{sorted({record.split for record in store.records})}).")
     batches = Batches(store, records, seed=config.seed, heads=config.heads, points=config.points,
-                      samples=config.samples, mirror=config.mirror, warp_points=config.warp_points)
+                      samples=config.samples, mirror=config.mirror, warp_points=config.warp_points,
+                      held_rows=config.held_rows)
     torch.manual_seed(config.seed)
     model_config: ImHeadConfig = PRESETS[config.preset]()
     mean_anchors = sum(head["anchors"].astype("float64") for head in batches.arrays) / len(records)
     model = ImHead(model_config, box=store.box, mean_anchors=mean_anchors).to(device)
     file = config.out / CHECKPOINT
-    first = None if file.exists() else starting_codes(
-        batches.arrays, store.box, model_config.identity, config.mirror, config.seed)
-    table = torch.zeros(batches.codes, model_config.identity) if first is None else torch.as_tensor(first)
-    codes = torch.nn.Parameter(table.float().to(device))
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    named.sort(key=lambda pair: pair[0].startswith("landmarks."))
-    groups = [
-        {"params": [p for name, p in named if name.startswith("landmarks.") == slow], "share": share}
-        for slow, share in ((False, 1.0), (True, LANDMARK_SHARE))
-    ]
+    if alone:
+        table = begin_from(config.start, model, records, config.mirror)
+        hold_all_but_deformer(model)
+    elif file.exists():
+        table = torch.zeros(batches.codes, model_config.identity)
+    else:
+        table = torch.as_tensor(
+            starting_codes(batches.arrays, store.box, model_config.identity, config.mirror, config.seed))
+    codes = torch.nn.Parameter(table.float().to(device), requires_grad=not alone)
+    named, groups = _parameter_groups(model, alone)
     optimiser = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay, fused=True)
     code_optimiser = torch.optim.SparseAdam([codes], lr=config.code_rate)
     trainer = Trainer(config, model, codes, batches, device, optimiser, code_optimiser, [n for n, _ in named],
@@ -114,6 +120,21 @@ def start(config: TrainConfig) -> Trainer:
     if file.exists():
         _restore(trainer, file)
     return trainer
+
+
+def _parameter_groups(model: ImHead, alone: bool) -> tuple[list[tuple[str, torch.nn.Parameter]], list[dict]]:
+    """Named parameters in the optimiser's order, and its groups: what has a share or a weight decay of its own is last.
+
+    Of the deformer `alone` these are the part networks' first weights: decay would move the columns that are held.
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    own = (lambda name: name in AMBIENT) if alone else (lambda name: name.startswith("landmarks."))
+    named.sort(key=lambda pair: own(pair[0]))
+    groups = [{"params": [p for name, p in named if not own(name)], "share": 1.0},
+              {"params": [p for name, p in named if own(name)], "share": 1.0 if alone else LANDMARK_SHARE}]
+    if alone:
+        groups[1]["weight_decay"] = 0.0
+    return named, groups
 
 
 def run(trainer: Trainer, on_step: Callable[[Progress], None] | None = None,
@@ -169,17 +190,18 @@ def one_step(trainer: Trainer) -> dict[str, float]:
     posed = config.posed_share if trainer.step >= config.expressions_from * config.steps else 0.0
     drawn = trainer.batches.draw(trainer.step, posed, config.micro)[trainer.rank :: trainer.world]
     heads = sum(len(batch) for batch in drawn)
+    loss_of = warp_loss if config.only == "deformer" and trainer.step < config.warp_share * config.steps else total_loss
     for parameter in model.parameters():  # never None: processes must agree on what they average
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     rows, row_gradients, named = [], [], {}
     for batch in drawn:
         batch = _to(batch, trainer.device)
-        identity = trainer.codes.detach()[batch.rows].requires_grad_()
-        loss, terms = total_loss(model, batch, identity, trainer.weights)
+        identity = trainer.codes.detach()[batch.rows].requires_grad_(trainer.codes.requires_grad)
+        loss, terms = loss_of(model, batch, identity, trainer.weights)
         with denormals_flushed():
             (loss * (len(batch) / heads)).backward()
         rows.append(batch.rows)
-        row_gradients.append(identity.grad)
+        row_gradients.append(torch.zeros_like(identity) if identity.grad is None else identity.grad)
         for name, value in terms.items():
             named.setdefault(name, []).append(value)
     row, gradient = torch.cat(rows), torch.cat(row_gradients)
@@ -187,16 +209,23 @@ def one_step(trainer: Trainer) -> dict[str, float]:
         row, gradient = _average(trainer, row, gradient)
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
     trainer.optimiser.step()
-    # a code's gradient is the mean over heads, so its size would fall with the batch; Adam does not mind
-    trainer.codes.grad = torch.sparse_coo_tensor(row[None], gradient, trainer.codes.shape,
-                                                  check_invariants=False)
-    trainer.code_optimiser.step()
+    if trainer.codes.requires_grad:
+        # a code's gradient is the mean over heads, so its size would fall with the batch; Adam does not mind
+        trainer.codes.grad = torch.sparse_coo_tensor(row[None], gradient, trainer.codes.shape,
+                                                      check_invariants=False)
+        trainer.code_optimiser.step()
     trainer.step += 1
     return {name: sum(values) / len(values) for name, values in named.items()}
 
 
 def save(trainer: Trainer) -> None:
-    """Write the checkpoint of a run atomically."""
+    """Write the checkpoint of a run atomically, and what held-out expressions say of it."""
+    if trainer.config.held_rows:
+        errors = held_out_errors(trainer.model, trainer.codes.detach(), trainer.batches)
+        line = {"step": trainer.step, "seconds": round(trainer.seconds, 2)}
+        line |= {name: round(value, 4) for name, value in errors.items()}
+        with open(trainer.config.out / "held_out.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
     tensors = {f"model/{name}": value for name, value in trainer.model.state_dict().items()}
     tensors["codes"] = trainer.codes
     for name, value in checkpoint.optimiser_tensors(trainer.optimiser, trainer.names).items():

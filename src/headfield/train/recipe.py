@@ -55,6 +55,23 @@ def literal_weights() -> LossWeights:
     )
 
 
+def warp_loss(
+    model: ImHead, batch: Batch, identity: torch.Tensor, weights: LossWeights
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The part of :func:`total_loss` that speaks of correspondences, for posed heads; nothing else is evaluated."""
+    warped, _ = model.to_canonical(batch.posed, model.condition(Codes(identity, batch.expression)))
+    terms = _correspondences(warped, batch)
+    total = sum(getattr(weights, name) * term for name, term in terms.items())
+    return total, {name: float(term.detach()) for name, term in terms.items()}
+
+
+def _correspondences(warped: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+    return {
+        "correspondence": losses.correspondence(warped, batch.neutral, batch.neutral_valid),
+        "moving": losses.moving_correspondence(warped, batch.posed, batch.neutral, batch.neutral_valid),
+    }
+
+
 def total_loss(
     model: ImHead, batch: Batch, identity: torch.Tensor, weights: LossWeights
 ) -> tuple[torch.Tensor, dict[str, float]]:
@@ -87,8 +104,7 @@ def total_loss(
     if ambient is not None:
         if weights.correspondence or weights.moving:
             warped, _ = model.to_canonical(batch.posed, condition)
-            terms["correspondence"] = losses.correspondence(warped, batch.neutral, batch.neutral_valid)
-            terms["moving"] = losses.moving_correspondence(warped, batch.posed, batch.neutral, batch.neutral_valid)
+            terms |= _correspondences(warped, batch)
         terms["ambient"] = losses.ambient_size(ambient)
         terms["displacement"] = losses.displacement_size(canonical[:, count:], batch.samples)
     total = sum(getattr(weights, name) * term for name, term in terms.items())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from headfield.io.store import Store
+from headfield.errors import WeightsError
+from headfield.io.store import Record, Store
 from headfield.models import release
 from headfield.models.config import ImHeadConfig
 from headfield.models.imhead import ImHead
@@ -16,7 +19,17 @@ from headfield.models.prior import BARE, BEARD
 from headfield.models.whiten import whiten
 from headfield.train import checkpoint
 from headfield.train.card import model_card
+from headfield.train.deformer import AMBIENT, ambient_columns
 from headfield.train.loop import CHECKPOINT
+
+_DEFORMER = """
+## The expression deformer, trained again
+
+The deformer and the weights of its two ambient coordinates were trained on by themselves, on whole faces of up to
+twenty channels whose eyes turn (`headfield synth --drawing faces`; {people} of the identities above, {step:,} steps,
+{hours:.1f} core-hours; `headfield train --only deformer`). All other weights, and with them every head at rest, are
+those of the model above, bit for bit.
+"""
 
 
 def hair_class(hair: str, beard: str) -> str:
@@ -47,6 +60,13 @@ def silence(model: ImHead, channels: np.ndarray) -> None:
     model.deformer.embed_expression.weight[:, where] = 0.0
 
 
+def _played(store: Store, identities: list[str]) -> tuple[list[Record], np.ndarray]:
+    """Records of a run's identities, and the expression channels (E,) bool that any of them plays."""
+    records = {record.id: record for record in store.records}
+    chosen = [records[name] for name in identities]
+    return chosen, np.max([np.max(store.open(record)["expressions"], axis=0) for record in chosen], axis=0) > 0
+
+
 def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool = False) -> ImHead:
     """Write the release folder of a run; the training codes stay behind.
 
@@ -58,10 +78,7 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
         half: Store weights in float16.
     """
     model, codes, meta = load_run(run)
-    kept = Store(store)
-    records = {record.id: record for record in kept.records}
-    chosen = [records[name] for name in meta["identities"]]
-    played = np.max([np.max(kept.open(record)["expressions"], axis=0) for record in chosen], axis=0) > 0
+    chosen, played = _played(Store(store), meta["identities"])
     silence(model, ~played)
     copies = len(codes) // len(chosen)
     classes = [hair_class(record.hair, record.beard) for record in chosen] * copies
@@ -75,3 +92,57 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
     }
     release.write(out, model, card or model_card(out.name, meta, chosen, model.prior.names), facts, half=half)
     return model
+
+
+def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, card: str = "") -> ImHead:
+    """Write released weights anew with the deformer of a run of the deformer alone; heads at rest stay bit for bit.
+
+    Args:
+        run: Folder of the run (``--only deformer``); the checkpoint that it started from must still be there.
+        store: Its store, for the channels that were played.
+        base: Name or folder of the weights that were released from that checkpoint.
+        out: Release folder, must not exist.
+        card: Model card; empty takes the base's, with a paragraph on the deformer.
+    Raises:
+        WeightsError: `base` was not released from the checkpoint that the run started from.
+    """
+    model, _, meta = load_run(run)
+    _, played = _played(Store(store), meta["identities"])
+    silence(model, ~played)
+    began = Path(meta["train"]["start"])
+    codes = checkpoint.read(began)[0]["codes"]
+    whiten(model, codes, [""] * len(codes), np.zeros(len(codes)))
+    released = deepcopy(release.load(base))
+    _replace_deformer(released, model, f"{base} and what the run began from, {began}")
+    settings = {key: value for key, value in meta["train"].items() if key not in ("store", "out", "release", "start")}
+    settings |= {"step": meta["step"], "seconds": round(meta["seconds"]), "identities": len(meta["identities"])}
+    folder = release.find(str(base))
+    facts = json.loads((folder / release.CONFIG).read_text())
+    text = _DEFORMER.format(people=len(meta["identities"]), step=meta["step"], hours=meta["seconds"] / 3600.0)
+    card = card or (folder / release.CARD).read_text() + text
+    release.write(out, released, card, {"training": facts.get("training", {}), "deformer": settings})
+    return released
+
+
+@torch.no_grad()
+def _replace_deformer(released: ImHead, model: ImHead, which: str) -> None:
+    """Take the deformer and the ambient columns of a model whose code space is the released one's, in place.
+
+    Raises:
+        WeightsError: Anything else differs by more than rounding.
+    """
+    columns, tensors = ambient_columns(model), model.state_dict()
+    for name, old in released.state_dict().items():
+        new = tensors[name]
+        if name in AMBIENT:
+            new, old = new[..., : columns.start], old[..., : columns.start]
+        if not name.startswith("deformer.") and not torch.allclose(new, old, atol=1e-4, rtol=1e-4):
+            raise WeightsError(
+                f"{name} differs by up to {float((new - old).abs().max()):.2g} between {which}: give the weights that "
+                "were released from that checkpoint."
+            )
+    for name, value in released.state_dict().items():
+        if name.startswith("deformer."):
+            value.copy_(tensors[name])
+        elif name in AMBIENT:
+            value[..., columns] = tensors[name][..., columns]
