@@ -61,11 +61,11 @@ class SolverOptions:
     """``neutral`` leaves it out, ``fit`` always solves it, ``auto`` when the scan asks for it."""
     proposals: int = 2
     """Most phases with expression, each begun by a proposal of channels."""
-    expression_prior: float = 0.5
+    expression_prior: float = 1.0
     """Strength of the prior on expressions."""
     reading: float = 3.0
     """The prior on the identity code is so many times as strong while expressions are read."""
-    expression_keep: float = 20.0
+    expression_keep: float = 30.0
     """What a channel must be worth in the end (nats): more than the model's own errors under strong expressions are."""
     expression_gain: float = 8.0
     """Decrease of the cost (in nats) that expression must promise, beyond its prior, before ``auto`` solves it."""
