@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from headfield.errors import OutputError
+from headfield.errors import ConfigError, OutputError
 from headfield.train.config import TrainConfig
 
 
@@ -24,6 +24,11 @@ class TrainCommand(TrainConfig):
         from headfield.cli.output import resumable_folder
         from headfield.io.store import Store
 
+        if self.release is not None and self.only == "deformer":
+            raise ConfigError(
+                "--release writes a whole model; a deformer that was trained alone goes on top of released weights: "
+                "headfield.train.release.release_deformer(run, store, base, out)."
+            )
         if self.release is not None and self.release.exists():
             raise OutputError(f"{self.release} exists: choose another --release folder or delete it.")
         Store(self.store)  # a missing store is found out before torch is loaded
