@@ -42,6 +42,9 @@ _BLINK_SPREAD, _BLINK_SLOPE, _BLINK_PRESENCE = 0.6, 0.5, 0.25
 """Who is scanned keeps the eyes shut as often as not: closed lids are no surprise, unlike in recordings. The last is a
 share of what the presence of other channels costs."""
 
+_VERGENCE = 0.06 * 2**0.5
+"""Spread of each of the two rows that say that the eyes turn alike: together 0.06."""
+
 
 ACTIVE = 0.05
 """Weights below this are not told."""
@@ -287,11 +290,16 @@ def _row(**weights: float) -> np.ndarray:
 
 
 def _gaze_ties() -> np.ndarray:
-    """Two eyes look one way: vergence 0.06, height 0.03; and not far to a side: 0.4."""
+    """Two eyes look one way: vergence 0.06, height 0.03; and not far to a side: 0.4.
+
+    Vergence takes two rows, each of half its weight: the difference of the two turns, and that of their amounts, without
+    which one eye could look out and in at once, as far as it likes, and nothing would say so.
+    """
     across = {"eyeLookOutLeft": 1.0, "eyeLookInLeft": -1.0}, {"eyeLookInRight": 1.0, "eyeLookOutRight": -1.0}
-    rows = [_row(**across[0]) - _row(**across[1]), _row(**across[0]) + _row(**across[1])]
+    amount = _row(eyeLookOutLeft=1.0, eyeLookInLeft=1.0, eyeLookInRight=-1.0, eyeLookOutRight=-1.0)
+    rows = [_row(**across[0]) - _row(**across[1]), amount, _row(**across[0]) + _row(**across[1])]
     height = {"eyeLookUpLeft": 1.0, "eyeLookDownLeft": -1.0, "eyeLookUpRight": -1.0, "eyeLookDownRight": 1.0}
-    return np.stack([rows[0] / 0.06, rows[1] / 0.8, _row(**height) / 0.03])
+    return np.stack([rows[0] / _VERGENCE, rows[1] / _VERGENCE, rows[2] / 0.8, _row(**height) / 0.03])
 
 
 def _one_sided_bounds() -> np.ndarray:
