@@ -13,7 +13,7 @@ from test_loop import config, toy_store, weights_of  # noqa: F401  (toy_store is
 import headfield
 from headfield.errors import ConfigError, WeightsError
 from headfield.train.batches import Batches
-from headfield.train.deformer import AMBIENT, ambient_columns
+from headfield.train.deformer import shared_weights
 from headfield.train.loop import CHECKPOINT, one_step, run, save, start
 from headfield.train.release import release_deformer, release_run
 
@@ -36,11 +36,13 @@ def test_only_the_deformer_moves_and_a_killed_run_resumes(toy_store, whole, tmp_
     trainer = start(alone(toy_store, tmp_path / "a", whole))
     before = weights_of(trainer)
     run(trainer)
-    after, columns = weights_of(trainer), ambient_columns(trainer.model)
+    after, shared = weights_of(trainer), shared_weights(trainer.model)
+    assert set(shared) == {"ensemble.mlp.first", "ensemble.mlp.skip"}
     for name, value in before.items():
-        if name in AMBIENT:
-            assert torch.equal(value[..., : columns.start], after[name][..., : columns.start])
-            assert not torch.equal(value[..., columns], after[name][..., columns])
+        if name in shared:
+            columns = shared[name]
+            assert torch.equal(value[..., :-columns], after[name][..., :-columns])
+            assert not torch.equal(value[..., -columns:], after[name][..., -columns:])
         else:
             moved = name.startswith("deformer.") and name != "deformer.mlp.last_bias"
             assert torch.equal(value, after[name]) != moved, name

@@ -13,28 +13,24 @@ import torch
 from headfield.errors import ConfigError
 from headfield.io.store import Record
 from headfield.models.imhead import ImHead
-from headfield.nn.encoding import encoded_size
 from headfield.train import checkpoint
 
-AMBIENT = ("ensemble.mlp.first", "ensemble.mlp.skip")
-"""Weights (R, H, I) of the part networks whose last columns multiply the ambient coordinates."""
 
-
-def ambient_columns(model: ImHead) -> slice:
-    """Which inputs of the part networks are ambient coordinates."""
-    begin = encoded_size(model.ensemble.frequencies)
-    return slice(begin, begin + model.ensemble.ambient)
+def shared_weights(model: ImHead) -> dict[str, int]:
+    """Weights of which only the last columns, so many, see an expression: the rest of them shapes heads at rest."""
+    at_rest, expressive = model.weights_by_use()
+    return {name: tensor.shape[-1] for name, tensor in expressive.items() if name in at_rest}
 
 
 def hold_all_but_deformer(model: ImHead) -> None:
-    """Let only the deformer and the ambient columns have gradients."""
-    columns = ambient_columns(model)
+    """Let only weights have gradients that heads at rest do not depend on."""
+    expressive, shared = model.weights_by_use()[1], shared_weights(model)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(parameter.requires_grad and name.startswith("deformer."))
-        if name in AMBIENT:
+        parameter.requires_grad_(parameter.requires_grad and name in expressive)
+        if name in shared:
             mask = torch.zeros_like(parameter)
-            mask[..., columns] = 1.0
-            parameter.requires_grad_().register_hook(lambda gradient, mask=mask: gradient * mask)
+            mask[..., -shared[name] :] = 1.0
+            parameter.register_hook(lambda gradient, mask=mask: gradient * mask)
 
 
 def begin_from(file: Path, model: ImHead, records: list[Record], mirror: bool) -> torch.Tensor:

@@ -27,7 +27,7 @@ from headfield.train import checkpoint
 from headfield.train.batches import Batches
 from headfield.train.code_start import starting_codes
 from headfield.train.config import TrainConfig
-from headfield.train.deformer import AMBIENT, begin_from, hold_all_but_deformer
+from headfield.train.deformer import begin_from, hold_all_but_deformer, shared_weights
 from headfield.train.held_out import held_out_errors
 from headfield.train.recipe import LossWeights, literal_weights, total_loss, warp_loss
 
@@ -128,7 +128,8 @@ def _parameter_groups(model: ImHead, alone: bool) -> tuple[list[tuple[str, torch
     Of the deformer `alone` these are the part networks' first weights: decay would move the columns that are held.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    own = (lambda name: name in AMBIENT) if alone else (lambda name: name.startswith("landmarks."))
+    shared = shared_weights(model) if alone else {}
+    own = (lambda name: name in shared) if alone else (lambda name: name.startswith("landmarks."))
     named.sort(key=lambda pair: own(pair[0]))
     groups = [{"params": [p for name, p in named if not own(name)], "share": 1.0},
               {"params": [p for name, p in named if own(name)], "share": 1.0 if alone else LANDMARK_SHARE}]

@@ -19,7 +19,6 @@ from headfield.models.prior import BARE, BEARD
 from headfield.models.whiten import whiten
 from headfield.train import checkpoint
 from headfield.train.card import model_card
-from headfield.train.deformer import AMBIENT, ambient_columns
 from headfield.train.loop import CHECKPOINT
 
 _DEFORMER = """
@@ -126,23 +125,17 @@ def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, car
 
 @torch.no_grad()
 def _replace_deformer(released: ImHead, model: ImHead, which: str) -> None:
-    """Take the deformer and the ambient columns of a model whose code space is the released one's, in place.
+    """Take what only expressions depend on from a model whose code space is the released one's, in place.
 
     Raises:
         WeightsError: Anything else differs by more than rounding.
     """
-    columns, tensors = ambient_columns(model), model.state_dict()
-    for name, old in released.state_dict().items():
-        new = tensors[name]
-        if name in AMBIENT:
-            new, old = new[..., : columns.start], old[..., : columns.start]
-        if not name.startswith("deformer.") and not torch.allclose(new, old, atol=1e-4, rtol=1e-4):
+    (held, expressive), (at_rest, drawn) = released.weights_by_use(), model.weights_by_use()
+    for name, old in held.items():
+        if not torch.allclose(at_rest[name], old, atol=1e-4, rtol=1e-4):
             raise WeightsError(
-                f"{name} differs by up to {float((new - old).abs().max()):.2g} between {which}: give the weights that "
-                "were released from that checkpoint."
+                f"{name} differs by up to {float((at_rest[name] - old).abs().max()):.2g} between {which}: give the weights "
+                "that were released from that checkpoint."
             )
-    for name, value in released.state_dict().items():
-        if name.startswith("deformer."):
-            value.copy_(tensors[name])
-        elif name in AMBIENT:
-            value[..., columns] = tensors[name][..., columns]
+    for name, value in expressive.items():  # views of the model's own
+        value.copy_(drawn[name])
