@@ -292,8 +292,8 @@ def _row(**weights: float) -> np.ndarray:
 def _gaze_ties() -> np.ndarray:
     """Two eyes look one way: vergence 0.06, height 0.03; and not far to a side: 0.4.
 
-    Vergence takes two rows, each of half its weight: the difference of the two turns, and that of their amounts, without
-    which one eye could look out and in at once, as far as it likes, and nothing would say so.
+    Vergence takes two rows, each of half its weight: the difference of the two turns, and that of their amounts:
+    without it one eye could look out and in at once, as far as it likes, and nothing would say so.
     """
     across = {"eyeLookOutLeft": 1.0, "eyeLookInLeft": -1.0}, {"eyeLookInRight": 1.0, "eyeLookOutRight": -1.0}
     amount = _row(eyeLookOutLeft=1.0, eyeLookInLeft=1.0, eyeLookInRight=-1.0, eyeLookOutRight=-1.0)

@@ -17,6 +17,10 @@ INSIDE_TARGET = np.array([0.0, 0.12, -0.17])
 """Samples inside the head lie on lines from its surface towards this place in the middle of the skull."""
 
 
+SAME_MATERIAL = 0.001
+"""A point that the join of lid and eyeball moves by more (model units, 0.25 mm) is no material point of either."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of an identity's arrays, as the store keeps them (see `headfield.io.store`)."""
@@ -43,6 +47,9 @@ def canonical_points(surface: SurfacePoints, neutral: Solid) -> tuple[np.ndarray
     triangle, weights = surface.triangle[skin], surface.weights[skin]
     points[skin] = (neutral.vertices[neutral.sheet.triangles[triangle]] * weights[:, :, None]).sum(1)
     valid[skin] = neutral.visibility(triangle, weights)
+    if neutral.seal is not None:
+        points[skin], _, moved = neutral.seal.settle(points[skin], surface.normals[skin])
+        valid[skin] &= moved < SAME_MATERIAL
     if neutral.hair is not None:
         valid[skin] &= ~neutral.hair.contains(points[skin])
     return points, valid

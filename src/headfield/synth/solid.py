@@ -1,17 +1,19 @@
 """A head at one instant as a solid: the union of its skin and its hair, what of it can be seen, and its distance.
 
-Three rules make truth out of a mesh of several closed components (skin with a mouth bag, eyeballs, hair):
+Rules make truth out of a mesh of several closed components (skin with a mouth bag, eyeballs, hair):
 
 * the sign is the union's: inside where any component's winding number exceeds one half (never the product
   ``(1 - 2w) d`` that libigl's ``signed_distance`` gives with fast winding numbers);
 * triangles that nobody can see (behind the eyeballs, under the hair) are no surface: neither sampled nor measured to.
   A void point that nobody can see is solid, unless it has visible skin before it: then it is ambiguous, and left out;
 * the mouth is open or closed. Open (`lips_open`), its whole bag is surface and its void is free. Closed, as at rest,
-  the bag is solid, and a slit that stayed between the lips is free only as deep as it is well seen.
+  the bag is solid, and a slit that stayed between the lips is free only as deep as it is well seen;
+* lids are joined to the eyeballs by a rounded seam, where the eyes are given.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,8 +21,10 @@ import numpy as np
 
 from headfield.errors import need
 from headfield.parametric.topology import vertex_normals
+from headfield.synth.gaze import Eye
 from headfield.synth.hair_parts import Hair
 from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
+from headfield.synth.seal import EyeSeal
 from headfield.synth.sheet import CLOSED_MOUTH_SHARE, Sheet
 
 SEEN_SHARE = 0.02
@@ -62,9 +66,17 @@ class Solid:
         vertices: (V, 3) posed skin, model frame.
         hair: Static hair, or None.
         lips_open: Whether the mouth bag is free space now.
+        eyes: Eyeballs that the lids are joined to, see :mod:`headfield.synth.seal`; none by default.
     """
 
-    def __init__(self, sheet: Sheet, vertices: np.ndarray, hair: Hair | None = None, lips_open: bool = False):
+    def __init__(
+        self,
+        sheet: Sheet,
+        vertices: np.ndarray,
+        hair: Hair | None = None,
+        lips_open: bool = False,
+        eyes: Sequence[Eye] = (),
+    ) -> None:
         self.sheet, self.hair, self.lips_open = sheet, hair, lips_open
         self.vertices = np.ascontiguousarray(vertices, dtype=float)
         triangles = sheet.triangles
@@ -77,6 +89,7 @@ class Solid:
         self.skin = Occluder(self.vertices, triangles)
         self.shown = self._shown()
         self.seen = (self.shown[triangles] > 0.5).any(1)
+        self.seal = EyeSeal(self.vertices, triangles, self.seen, eyes, self.inside_skin) if eyes else None
 
     @property
     def occluders(self) -> list[Occluder]:
@@ -189,7 +202,8 @@ class Solid:
             unseen = ~in_bag & (escaping == 0)
             inside[void[solid | (unseen & (before_seen == 0))]] = True
             ambiguous[void[unseen & (before_seen > 0)]] = True
-        return np.where(inside, -distance, distance), ambiguous
+        signed = np.where(inside, -distance, distance)
+        return signed if self.seal is None else self.seal.lower(points, signed), ambiguous
 
     def _near_interior(self, points: np.ndarray) -> np.ndarray:
         """Only points in the bounds of the interior triangles can lie in a hidden void."""
@@ -279,6 +293,9 @@ class Solid:
             buried |= self.hair.contains(points[mixed], but=self.hair.owner[triangle[mixed]])
             keep[mixed[buried]] = False
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+        if self.seal is not None:
+            points, normals, moved = self.seal.settle(points, normals)
+            keep &= np.isfinite(moved)
         return SurfacePoints(points[keep], normals[keep], triangle[keep], weights[keep], hair[keep])
 
 

@@ -134,8 +134,8 @@ def _replace_deformer(released: ImHead, model: ImHead, which: str) -> None:
     for name, old in held.items():
         if not torch.allclose(at_rest[name], old, atol=1e-4, rtol=1e-4):
             raise WeightsError(
-                f"{name} differs by up to {float((at_rest[name] - old).abs().max()):.2g} between {which}: give the weights "
-                "that were released from that checkpoint."
+                f"{name} differs by up to {float((at_rest[name] - old).abs().max()):.2g} between {which}: give the "
+                "weights that were released from that checkpoint."
             )
     for name, value in expressive.items():  # views of the model's own
         value.copy_(drawn[name])
