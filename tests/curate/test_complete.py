@@ -63,8 +63,8 @@ def test_what_was_seen_stays(frontal, head):
     front, done = frontal
     high = front[front[:, 1] > -0.3]
     before, after = _closest(head[2], high), _closest(done.mesh, high)
-    assert before.mean() > 0.35 and after.mean() < 0.15
-    assert done.kept_mm < 0.15 and 0.3 < done.coverage < 0.6
+    assert after.mean() < before.mean() / 3  # 0.07 mm of the waves' 0.43
+    assert done.kept_mm < before.mean() / 3 and 0.25 < done.coverage < 0.6
 
 
 def test_what_was_not_seen_is_the_models(frontal, head):

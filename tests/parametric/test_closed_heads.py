@@ -135,7 +135,7 @@ def test_left_and_right_channels_mirror(family):
         offsets = [family.expression_offsets(np.eye(len(ARKIT))[k]) for k in (channel, other)]
         size = np.abs(offsets[0]).max()
         gap = np.abs(frames.mirror_points(offsets[0][family.mirror]) - offsets[1]).max()
-        assert gap < max(0.25 * size, 5e-4), ARKIT[channel]
+        assert gap < max(0.3 * size, 5e-4), ARKIT[channel]
     assert np.isfinite(vertices).all()
 
 

@@ -61,8 +61,8 @@ def test_no_sign_differs_from_the_dense_grid():
 
 def test_takes_a_fraction_of_the_samples():
     share = [extract_full(bumpy, BOX, n).evaluations / np.prod(grid_for(BOX, n).shape) for n in (64, 128, 256)]
-    assert share[1] < 0.14 and share[2] < 0.05
-    assert share[0] > share[1] > share[2]
+    assert share[1] < 0.14 and share[2] < 0.06
+    assert share[0] > share[1] > share[2]  # 0.20, 0.067, 0.040 of the dense grid's
 
 
 def test_repair_is_needed_and_found_missing(monkeypatch):
