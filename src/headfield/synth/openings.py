@@ -23,8 +23,8 @@ from headfield.parametric.normalise import normalising_similarity
 from headfield.parametric.topology import components, edge_lengths_graph
 from headfield.synth.sheet import Sheet
 
-NOSTRIL_DEPTH = 5.0 / MM_PER_UNIT
-"""Walls of a nostril are kept so far behind the rim (along the skin of the mean head); what is deeper is the bottom."""
+NOSTRIL_DEPTH = 4.0 / MM_PER_UNIT
+"""Walls of a nostril are kept so far behind the rim (along the skin of the head that `make_sheet` looks at); what is deeper is the bottom."""
 
 NOSTRIL_NEAR = 9.0 / MM_PER_UNIT
 """A patch of hidden skin is a nostril's when some of it lies so near to the middle between wing and septum."""
@@ -65,7 +65,7 @@ class Openings:
             head: The parametric family.
             sheet: Its topology.
         """
-        vertices = head.raw_vertices(head.mean_identity())
+        vertices = head.raw_vertices(head.draw_identity(np.random.default_rng(0)))
         vertices = normalising_similarity(head.anchors(vertices)).apply(vertices)
         bottom, around, lay = _bottoms(vertices, sheet, head.landmarks68(vertices))
         cap = np.unique(sheet.triangles[sheet.cap])
