@@ -24,7 +24,8 @@ from headfield.parametric.topology import components, edge_lengths_graph
 from headfield.synth.sheet import Sheet
 
 NOSTRIL_DEPTH = 4.0 / MM_PER_UNIT
-"""Walls of a nostril are kept so far behind the rim (along the skin of the head that `make_sheet` looks at); what is deeper is the bottom."""
+"""Walls of a nostril are kept so far behind the rim (along the skin of the head that `make_sheet` looks at); what is
+deeper is the bottom."""
 
 NOSTRIL_NEAR = 9.0 / MM_PER_UNIT
 """A patch of hidden skin is a nostril's when some of it lies so near to the middle between wing and septum."""
