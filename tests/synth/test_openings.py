@@ -47,7 +47,7 @@ def test_nostrils_are_cups_without_holes(people):
     assert _euler_of_nose(today) < 2  # the caves reach further than the box: two tunnels
 
 
-def test_walls_of_nostrils_move_little_and_nothing_else_of_the_face_at_all(people):
+def test_nothing_moves_but_the_bottoms_and_the_neck(people):
     today, ended = people
     how = ended.openings
     moved = np.linalg.norm(ended.skin() - today.skin(), axis=1)
