@@ -16,6 +16,7 @@ from headfield.synth.gaze import with_gaze
 from headfield.synth.hair import draw_hair, draw_hair_class
 from headfield.synth.hair_parts import Hair
 from headfield.synth.identities import IdentityKey, frozen
+from headfield.synth.openings import Openings
 from headfield.synth.sheet import Sheet, lip_gap, make_sheet
 from headfield.synth.solid import OPEN_LIPS, Solid
 from headfield.synth.whole_faces import draw_whole_faces
@@ -52,6 +53,7 @@ class Person:
         hair_class, beard_class: Labels.
         hair: Static hair, or None.
         beard: Thickness field of the beard, or None.
+        openings: Ends nostrils and neck as artists would; None = as the family has them.
     """
 
     key: IdentityKey
@@ -64,6 +66,7 @@ class Person:
     beard_class: str = "none"
     hair: Hair | None = None
     beard: Beard | None = None
+    openings: Openings | None = None
 
     @property
     def log_size(self) -> float:
@@ -77,6 +80,8 @@ class Person:
             expression: (52,) ARKit weights, None = neutral.
         """
         vertices = self.placement.apply(self.head.raw_vertices(self.identity, expression))
+        if self.openings is not None:
+            vertices = self.openings.apply(vertices, self.anchors)
         return vertices if self.beard is None else self.beard.apply(vertices)
 
     def solid(self, expression: np.ndarray | None = None, turning: bool = False) -> Solid:
@@ -125,7 +130,13 @@ def has_room(vertices: np.ndarray) -> bool:
     return bool((vertices.min(0) >= low + MARGIN).all() and (vertices.max(0) <= high - MARGIN).all())
 
 
-def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: float | None = None) -> Person:
+def make_person(
+    key: IdentityKey,
+    head,
+    sheet: Sheet | None = None,
+    hair_share: float | None = None,
+    openings: Openings | None = None,
+) -> Person:
     """Draw one person.
 
     Args:
@@ -133,6 +144,7 @@ def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: 
         head: The parametric family, of the key's name.
         sheet: From `make_sheet(head)`, to share it among people.
         hair_share: Share of people with hair or beard, None = frozen.
+        openings: From `Openings.of(head, sheet)`, to end nostrils and neck cleanly; None = today's truth.
     """
     identity = key.draw(head)
     raw = head.raw_vertices(identity)
@@ -147,7 +159,8 @@ def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: 
     beard_class = draw_beard_class(rng, describe, hair_class) if worn else "none"
     if describe.get("age_years", 30) < 3 and hair_class != "bald":
         hair_class = "short"
-    return dress(Person(key, head, identity, sheet, placement, anchors), hair_class, beard_class, rng)
+    bare = Person(key, head, identity, sheet, placement, anchors, openings=openings)
+    return dress(bare, hair_class, beard_class, rng)
 
 
 def dress(person: Person, hair_class: str, beard_class: str, rng: np.random.Generator) -> Person:
