@@ -109,7 +109,7 @@ def lip_mask(person: Person) -> np.ndarray:
     """Skin vertices (V,) of the lips: near the contours through landmarks 48-59 and 60-67 of the neutral head."""
     from scipy.spatial import cKDTree
 
-    bare = person.placement.apply(person.head.raw_vertices(person.identity))
+    bare = person.bare()
     landmarks = person.head.landmarks68(bare)
     share = np.linspace(0, 1, 5)[:-1, None, None]
     contours = []

@@ -19,6 +19,10 @@ class SynthConfig:
     drawing: Literal["sums", "faces"] = "sums"
     """How expressions are drawn: sums of up to five channels, as the first weights were trained on, or whole faces
     whose eyes turn (`synth/whole_faces.py`)."""
+    truth: Literal["v1", "v2"] = "v1"
+    """Which people: v1 are the families' heads as they come, which the first weights were trained on; v2 have faces of
+    their own beside them and the folds of their age (`synth/variation.py`), nostrils and necks that end
+    (`synth/openings.py`), eyeballs with corneas that turn, and lids joined to them (`synth/seal.py`)."""
     split: Literal["train", "dev", "test", "all"] = "train"
     """Which frozen stream of identities; all is 80, 10 and 10 %. Dev and test keep their truth meshes."""
     hair: float | None = None

@@ -47,11 +47,13 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
     settings = {"generator": frozen(), "seed": keys[0].seed, "hair": share}
     if config.drawing != "sums":  # stores of sums keep the header that they always had
         settings["drawing"] = config.drawing
+    if config.truth != "v1":  # and so do stores of the first truth
+        settings["truth"] = config.truth
     families = sorted({key.family for key in keys})
     writer = StoreWriter(out, settings, box=box(), points=config.points, samples=config.samples, families=families)
     todo = [key for key in keys if key.id not in writer]
     sizes = (config.expressions, config.points, config.samples)
-    jobs = [(str(out), key, *sizes, share, config.drawing) for key in todo]
+    jobs = [(str(out), key, *sizes, share, config.drawing, config.truth) for key in todo]
     done = len(keys) - len(todo)
     report, close = _reporter(progress, len(keys), done)
     try:
@@ -65,8 +67,9 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
 
 
 def write_person(
-    out: str, key: IdentityKey, expressions: int, points: int, samples: int, hair_share: float, drawing: str = "sums"
-) -> Record:
+    out: str, key: IdentityKey, expressions: int, points: int, samples: int, hair_share: float, drawing: str = "sums",
+    truth: str = "v1",
+) -> Record:  # fmt: skip
     """Make one person's folder; the index line is the caller's.
 
     Args:
@@ -76,12 +79,13 @@ def write_person(
         points, samples: P and S.
         hair_share: Share of people with hair or beard.
         drawing: How expressions are drawn.
+        truth: Which people, see :class:`headfield.synth.config.SynthConfig`.
     Returns:
         The index record.
     """
     head, sheet = family(key.family)
-    person = make_person(key, head, sheet, hair_share)
-    arrays, truth = person_arrays(person, expressions, points, samples, box(), drawing)
+    person = make_person(key, head, sheet, hair_share, truth)
+    arrays, kept = person_arrays(person, expressions, points, samples, box(), drawing)
     record = Record(
         id=key.id,
         family=key.family,
@@ -93,7 +97,7 @@ def write_person(
         describe=head.describe(person.identity),
         folder=f"{key.family}/{key.id}",
     )
-    write_identity(Path(out), record, arrays, truth if key.split != "train" else None)
+    write_identity(Path(out), record, arrays, kept if key.split != "train" else None)
     return record
 
 

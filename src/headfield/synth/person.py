@@ -8,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
+from headfield.errors import ConfigError
 from headfield.frames import MM_PER_UNIT
 from headfield.parametric.normalise import log_size, normalising_similarity
 from headfield.synth.beard import Beard, draw_beard_class, make_beard
 from headfield.synth.expressions import draw_expressions
-from headfield.synth.gaze import with_gaze
+from headfield.synth.gaze import Eye, eyes_of, with_gaze
 from headfield.synth.hair import draw_hair, draw_hair_class
 from headfield.synth.hair_parts import Hair
 from headfield.synth.identities import IdentityKey, frozen
+from headfield.synth.openings import Openings
 from headfield.synth.sheet import Sheet, lip_gap, make_sheet
 from headfield.synth.solid import OPEN_LIPS, Solid
+from headfield.synth.variation import Variation, draw_variation, drawn_age
 from headfield.synth.whole_faces import draw_whole_faces
 from headfield.types import ARKIT, Similarity
 
@@ -52,6 +55,9 @@ class Person:
         hair_class, beard_class: Labels.
         hair: Static hair, or None.
         beard: Thickness field of the beard, or None.
+        variation: What the face has beside the family's shape, in the family's frame (metres), or None.
+        openings: Ends nostrils and neck as artists would, or None.
+        uncut: (39, 3) anchors of the skin before its openings were ended.
     """
 
     key: IdentityKey
@@ -64,6 +70,9 @@ class Person:
     beard_class: str = "none"
     hair: Hair | None = None
     beard: Beard | None = None
+    variation: Variation | None = None
+    openings: Openings | None = None
+    uncut: np.ndarray | None = None
 
     @property
     def log_size(self) -> float:
@@ -76,8 +85,14 @@ class Person:
         Args:
             expression: (52,) ARKit weights, None = neutral.
         """
-        vertices = self.placement.apply(self.head.raw_vertices(self.identity, expression))
+        vertices = self.bare(expression)
         return vertices if self.beard is None else self.beard.apply(vertices)
+
+    def bare(self, expression: np.ndarray | None = None) -> np.ndarray:
+        """Skin vertices (V, 3) in the model frame without hair and beard; `expression` (52,), None = neutral."""
+        raw = self.head.raw_vertices(self.identity, expression)
+        skin = self.placement.apply(raw if self.variation is None else self.variation.apply(raw))
+        return skin if self.openings is None else self.openings.apply(skin, self.uncut)
 
     def solid(self, expression: np.ndarray | None = None, turning: bool = False) -> Solid:
         """The whole head with an expression (52,), None = neutral, whose mouth counts as closed.
@@ -86,11 +101,25 @@ class Person:
             expression: (52,) ARKit weights.
             turning: The eyeballs turn about their centres and the lids give way, whatever the family's shapes do.
         """
-        skin = self.skin(expression)
-        if turning and expression is not None:
+        skin, eyes = self.skin(expression), ()
+        if self.sealed:
+            rest, eyes = self.skin(), self.eyes
+            weights = np.zeros(len(ARKIT)) if expression is None else expression
+            skin = with_gaze(rest, skin, self.sheet.triangles, weights)
+        elif turning and expression is not None:
             skin = with_gaze(self.skin(), skin, self.sheet.triangles, expression, cornea=False)
         lips_open = expression is not None and lip_gap(self.head, skin) - self.rest_gap > OPEN_LIPS
-        return Solid(self.sheet, skin, self.hair, lips_open)
+        return Solid(self.sheet, skin, self.hair, lips_open, eyes)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether eyeballs have corneas and turn, and lids are joined to them, whoever asks: truth v2."""
+        return self.openings is not None
+
+    @cached_property
+    def eyes(self) -> tuple[Eye, ...]:
+        """The eyeballs."""
+        return eyes_of(self.skin(), self.sheet.triangles)
 
     @cached_property
     def rest_gap(self) -> float:
@@ -125,7 +154,9 @@ def has_room(vertices: np.ndarray) -> bool:
     return bool((vertices.min(0) >= low + MARGIN).all() and (vertices.max(0) <= high - MARGIN).all())
 
 
-def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: float | None = None) -> Person:
+def make_person(
+    key: IdentityKey, head, sheet: Sheet | None = None, hair_share: float | None = None, truth: str = "v1"
+) -> Person:
     """Draw one person.
 
     Args:
@@ -133,13 +164,23 @@ def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: 
         head: The parametric family, of the key's name.
         sheet: From `make_sheet(head)`, to share it among people.
         hair_share: Share of people with hair or beard, None = frozen.
+        truth: ``v1`` for the family's head as it is; ``v2`` with a variation, ended nostrils and neck, eyeballs that
+            turn and lids that are joined to them.
+    Raises:
+        ConfigError: There is no such truth.
     """
+    if truth not in ("v1", "v2"):
+        raise ConfigError(f"Unknown truth {truth!r}: choose v1 or v2.")
     identity = key.draw(head)
     raw = head.raw_vertices(identity)
     placement = normalising_similarity(head.anchors(raw))
     sheet = make_sheet(head) if sheet is None else sheet
-    skin = placement.apply(raw)
-    anchors = head.anchors(skin)
+    variation = None
+    if truth == "v2":
+        variation = _variation(key, head, sheet, identity, raw, placement)
+        raw = variation.apply(raw)
+        placement = normalising_similarity(head.anchors(raw))
+    anchors = head.anchors(placement.apply(raw))
     rng = key.rng("hair")
     share = frozen()["hair"]["share"] if hair_share is None else hair_share
     hair_class, worn = draw_hair_class(rng, share)
@@ -147,7 +188,32 @@ def make_person(key: IdentityKey, head, sheet: Sheet | None = None, hair_share: 
     beard_class = draw_beard_class(rng, describe, hair_class) if worn else "none"
     if describe.get("age_years", 30) < 3 and hair_class != "bald":
         hair_class = "short"
-    return dress(Person(key, head, identity, sheet, placement, anchors), hair_class, beard_class, rng)
+    person = Person(key, head, identity, sheet, placement, anchors, variation=variation)
+    return dress(person if truth == "v1" else _ended(person), hair_class, beard_class, rng)
+
+
+def _ended(person: Person) -> Person:
+    """The person with nostrils and neck as truth v2 ends them; the anchors stay on the skin."""
+    openings = Openings.of(person.head, person.sheet)
+    ended = replace(person, openings=openings, uncut=person.anchors)
+    return replace(ended, anchors=person.head.anchors(ended.skin()))
+
+
+def _variation(key: IdentityKey, head, sheet: Sheet, identity, raw: np.ndarray, placement: Similarity) -> Variation:
+    """A variation, in the frame of `raw` (V, 3), whose head has room in the box; drawn again while it has none."""
+    rng = key.rng("variation")
+    age = drawn_age(head.describe(identity), rng)
+    skin = placement.apply(raw)
+    for _ in range(8):
+        variation = draw_variation(rng, head, sheet, skin, head.anchors(skin), age).in_frame(placement.inverse())
+        if has_room(_normalised(head, variation.apply(raw))):
+            break
+    return variation
+
+
+def _normalised(head, raw: np.ndarray) -> np.ndarray:
+    """Neutral vertices (V, 3) of any frame in the model frame, by their own anchors."""
+    return normalising_similarity(head.anchors(raw)).apply(raw)
 
 
 def dress(person: Person, hair_class: str, beard_class: str, rng: np.random.Generator) -> Person:
