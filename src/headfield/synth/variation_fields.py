@@ -141,7 +141,7 @@ def _pinna(place: np.ndarray) -> np.ndarray:
 
 def _one_ear(place: np.ndarray, drawn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Displacement (N, 3) of the left ear's places (N, 3), by five normal numbers: size, length, tilt, turn, lobe."""
-    size, length, tilt, turn, lobe = drawn * [0.05, 0.04, np.radians(5.0), np.radians(3.5), 1.3 / MM_PER_UNIT]
+    size, length, tilt, turn, lobe = drawn * [0.055, 0.045, np.radians(6.0), np.radians(4.0), 1.3 / MM_PER_UNIT]
     offset = place - EAR
     moved = offset * (size + np.array([0.0, length, 0.0]))
     # away from the head about the line where the ear grows, never so far in that it meets the skull
