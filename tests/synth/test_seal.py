@@ -127,6 +127,7 @@ def test_behind_closed_lids_there_is_no_join(toy):
 
 def test_a_person_is_sealed_at_rest_and_with_half_closed_lids():
     """Samples lie on the sealed zero set, partners keep their material, and without eyes nothing changes."""
+    pytest.importorskip("anny", reason="anny's heads need the extra synth")
     head, sheet = family("anny")
     person = make_person(identity_keys("anny", "train", 1, 0)[0], head, sheet, 0.0)
     eyes = eyes_of(person.skin(), sheet.triangles)

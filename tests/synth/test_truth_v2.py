@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from headfield.frames import BOX, MM_PER_UNIT
+from headfield.parametric import load_family
 from headfield.parametric.topology import vertex_normals
 from headfield.synth.identities import IdentityKey
-from headfield.synth.person import family, make_person
+from headfield.synth.person import make_person
 from headfield.synth.sampling import sample_row
+from headfield.synth.sheet import make_sheet
 from headfield.types import ARKIT
 
 SEEDS = (0, 1, 2)
@@ -22,7 +24,12 @@ def weights(**channels):
 @pytest.fixture(scope="module", params=["ict", "anny"])
 def pairs(request):
     """The same people by the first truth and by the second, bald."""
-    head, sheet = family(request.param)
+    if request.param == "ict":
+        head = request.getfixturevalue("ict")
+    else:
+        pytest.importorskip("anny", reason="anny's heads need the extra synth")
+        head = load_family("anny")
+    sheet = make_sheet(head)
     keys = [IdentityKey(request.param, "train", index, 0) for index in SEEDS]
     return [[make_person(key, head, sheet, 0.0, truth) for truth in ("v1", "v2")] for key in keys]
 
@@ -40,28 +47,18 @@ def test_who_is_drawn_again_is_the_same(pairs):
     assert not np.allclose(pairs[1][1].skin(), pairs[0][1].skin())
 
 
-def test_faces_are_their_own_by_millimetres_and_not_symmetric(pairs):
+def test_faces_are_their_own_by_millimetres(pairs):
     for first, second in pairs:
         face = np.asarray(first.head.face_mask, dtype=bool)
         size = np.linalg.norm(added(first, second), axis=1)
         typical, most = np.median(size[face]), size.max()
         print(f"{second.key.id}: face median {typical:.2f} mm, most anywhere {most:.1f} mm")
         assert 0.2 < typical < 4.0 and most < 15.0
-        left, right = first.anchors[:, 0] > 0.05, first.anchors[:, 0] < -0.05
-        moved = second.anchors - first.anchors
-        assert abs(np.abs(moved[left]).mean() - np.abs(moved[right]).mean()) * MM_PER_UNIT > 1e-3
 
 
-def test_eyeballs_keep_their_shape(pairs):
-    for first, second in pairs:
-        change = added(first, second)
-        for eye in second.eyes:
-            assert np.ptp(change[eye.vertices], axis=0).max() < 1e-6
-
-
-def test_no_linear_family_holds_them():
+def test_no_linear_family_holds_them(ict):
     """What the identity modes of ICT leave of a variation, and of the head before it."""
-    head, sheet = family("ict")
+    head, sheet = ict, make_sheet(ict)
     rest = head.raw_vertices(np.zeros(head.n_identity))
     modes = np.stack([(head.raw_vertices(row) - rest).ravel() for row in np.eye(head.n_identity)], axis=1)
     for index in SEEDS:
