@@ -122,7 +122,8 @@ class Tab:
 
     def choose(self, name: str, option: str) -> None:
         self.widget(name).click(force=True)
-        self.page.get_by_role("option", name=option, exact=True).click(force=True)
+        # not at a place on the screen, which a list that still opens may have left
+        self.page.get_by_role("option", name=option, exact=True).dispatch_event("click")
 
     def check(self, name: str) -> None:
         self.widget(name).click(force=True)
