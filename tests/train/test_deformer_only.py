@@ -100,7 +100,7 @@ def test_the_release_keeps_heads_at_rest_bit_for_bit(toy_store, whole, tmp_path)
 
 
 def test_refusals(toy_store, whole, tmp_path):  # noqa: F811
-    with pytest.raises(ConfigError, match="belong together"):
+    with pytest.raises(ConfigError, match="needs --start"):
         start(config(toy_store, tmp_path / "x", only="deformer"))
     with pytest.raises(ConfigError, match="other sizes"):
         start(alone(toy_store, tmp_path / "x", whole, preset="small"))

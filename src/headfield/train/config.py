@@ -54,7 +54,8 @@ class TrainConfig:
     """all, or the expression deformer alone with the weights of its ambient coordinates, from `start`: heads at rest
     and codes stay what they are."""
     start: Path | None = None
-    """Checkpoint of a complete run that `only` continues from; it must know every identity of the store."""
+    """Checkpoint of a complete run whose weights and codes this run begins with; `only` needs one that knows every
+    identity of the store, a whole run lets people that it does not know start at the code of who is most like them."""
     warp_share: float = 0.0
     """Share of a run of the deformer alone, at its beginning, that asks for correspondences only, which is three times
     as fast."""

@@ -25,9 +25,10 @@ from headfield.models.imhead import ImHead
 from headfield.nn.machine import denormals_flushed
 from headfield.train import checkpoint
 from headfield.train.batches import Batches
+from headfield.train.begin import begin_from
 from headfield.train.code_start import starting_codes
 from headfield.train.config import TrainConfig
-from headfield.train.deformer import begin_from, hold_all_but_deformer, shared_weights
+from headfield.train.deformer import hold_all_but_deformer, shared_weights
 from headfield.train.held_out import held_out_errors
 from headfield.train.recipe import LossWeights, literal_weights, total_loss, warp_loss
 
@@ -81,8 +82,8 @@ def start(config: TrainConfig) -> Trainer:
     if config.losses not in ("default", "paper"):
         raise ConfigError(f"Unknown losses {config.losses!r}: choose default or paper.")
     alone = config.only == "deformer"
-    if alone != (config.start is not None):
-        raise ConfigError("--only deformer and --start CHECKPOINT belong together: give both or neither.")
+    if alone and config.start is None:
+        raise ConfigError("--only deformer needs --start CHECKPOINT, the complete run that it continues from.")
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = _device(config.device)
     if config.threads:
@@ -102,14 +103,10 @@ def start(config: TrainConfig) -> Trainer:
     mean_anchors = sum(head["anchors"].astype("float64") for head in batches.arrays) / len(records)
     model = ImHead(model_config, box=store.box, mean_anchors=mean_anchors).to(device)
     file = config.out / CHECKPOINT
+    table = torch.zeros(batches.codes, model_config.identity) if file.exists() and not alone else _first_codes(
+        config, model, batches)
     if alone:
-        table = begin_from(config.start, model, records, config.mirror)
         hold_all_but_deformer(model)
-    elif file.exists():
-        table = torch.zeros(batches.codes, model_config.identity)
-    else:
-        table = torch.as_tensor(
-            starting_codes(batches.arrays, store.box, model_config.identity, config.mirror, config.seed))
     codes = torch.nn.Parameter(table.float().to(device), requires_grad=not alone)
     named, groups = _parameter_groups(model, alone)
     optimiser = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay, fused=True)
@@ -120,6 +117,16 @@ def start(config: TrainConfig) -> Trainer:
     if file.exists():
         _restore(trainer, file)
     return trainer
+
+
+def _first_codes(config: TrainConfig, model: ImHead, batches: Batches) -> torch.Tensor:
+    """Codes (C, D) that a run begins with; the model takes over the weights of the run that this one begins from."""
+    if config.only == "deformer":
+        return begin_from(config.start, model, batches.records, config.mirror)
+    table = starting_codes(batches.arrays, batches.store.box, model.config.identity, config.mirror, config.seed)
+    if config.start is None:
+        return torch.as_tensor(table)
+    return begin_from(config.start, model, batches.records, config.mirror, table)
 
 
 def _parameter_groups(model: ImHead, alone: bool) -> tuple[list[tuple[str, torch.nn.Parameter]], list[dict]]:
@@ -299,11 +306,23 @@ def _any(asked_to_stop: list, trainer: Trainer) -> bool:
 def _log(trainer: Trainer, named: dict[str, float], writer) -> None:
     line = {"step": trainer.step, "seconds": round(trainer.seconds, 2), "rate": _rate(trainer, trainer.config.rate)}
     line |= {name: round(value, 7) for name, value in named.items()}
+    line["landmark_units"] = round(living_landmark_units(trainer.model, trainer.codes.detach()[:256]), 3)
     with open(trainer.config.out / "metrics.jsonl", "a") as file:
         file.write(json.dumps(line) + "\n")
     if writer is not None:
         for name, value in named.items():
             writer.add_scalar(name, value, trainer.step)
+
+
+@torch.no_grad()
+def living_landmark_units(model: ImHead, codes: torch.Tensor) -> float:
+    """Share of LandmarkNet's hidden units that answer to any of the codes (N, D); once nearly all of them had died."""
+    values, living = model.part_codes(codes).flatten(1), []
+    for layer in model.landmarks:
+        values = layer(values)
+        if isinstance(layer, torch.nn.ReLU):
+            living.append((values > 0).any(0))
+    return float(torch.cat(living).float().mean())
 
 
 def _tensorboard(config: TrainConfig):
