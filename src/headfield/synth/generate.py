@@ -9,6 +9,7 @@ import numpy as np
 
 from headfield.errors import ConfigError, StoreError
 from headfield.io.store import Record, StoreWriter, write_identity
+from headfield.io.store_plan import add_to_plan
 from headfield.synth.config import SynthConfig
 from headfield.synth.identities import IdentityKey, frozen, identity_keys
 from headfield.synth.person import MARGIN, Person, box, family, make_person
@@ -24,6 +25,8 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
 
     Identities that the store's index names are kept as they are; a killed run goes on where it stopped. Runs of
     other splits, families or counts may fill the same store, as long as seed, hair share and array sizes agree.
+    Everybody who was asked for is in the store's plan from the beginning, so that training may begin before the store
+    is complete (:mod:`headfield.io.store_plan`).
 
     Args:
         config: What to make.
@@ -51,6 +54,7 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
         settings["truth"] = config.truth
     families = sorted({key.family for key in keys})
     writer = StoreWriter(out, settings, box=box(), points=config.points, samples=config.samples, families=families)
+    add_to_plan(out, {key.id: key.split for key in keys})
     todo = [key for key in keys if key.id not in writer]
     sizes = (config.expressions, config.points, config.samples)
     jobs = [(str(out), key, *sizes, share, config.drawing, config.truth) for key in todo]

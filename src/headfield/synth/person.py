@@ -12,15 +12,17 @@ from headfield.errors import ConfigError
 from headfield.frames import MM_PER_UNIT
 from headfield.parametric.normalise import log_size, normalising_similarity
 from headfield.synth.beard import Beard, draw_beard_class, make_beard
+from headfield.synth.crossing import OTHER, SHARE, TAKEN, crossing_field
 from headfield.synth.expressions import draw_expressions
 from headfield.synth.gaze import Eye, eyes_of, with_gaze
-from headfield.synth.hair import draw_hair, draw_hair_class
+from headfield.synth.hair import draw_hair, draw_hair_class, reference_warp
 from headfield.synth.hair_parts import Hair
 from headfield.synth.identities import IdentityKey, frozen
 from headfield.synth.openings import Openings
 from headfield.synth.sheet import Sheet, lip_gap, make_sheet
 from headfield.synth.solid import OPEN_LIPS, Solid
 from headfield.synth.variation import Variation, draw_variation, drawn_age
+from headfield.synth.variation_fields import ear_share
 from headfield.synth.whole_faces import draw_whole_faces
 from headfield.types import ARKIT, Similarity
 
@@ -134,12 +136,16 @@ class Person:
     def expressions(self, count: int, drawing: str = "sums") -> np.ndarray:
         """The person's expression rows (1 + count, 52) float32; row 0 is neutral.
 
+        In truth v2 row 1 is a mouth that is wide open and nothing else, so that a model may take that for its rest.
+
         Args:
             count: Beside neutral.
             drawing: See :class:`headfield.synth.config.SynthConfig`.
         """
         draw = draw_whole_faces if drawing == "faces" else draw_expressions
         drawn = draw(self.key.rng("expressions"), count, np.asarray(self.head.expression_mask))
+        if self.sealed and count:
+            drawn[0] = np.arange(len(ARKIT)) == ARKIT.index("jawOpen")
         return np.concatenate([np.zeros((1, len(ARKIT)), np.float32), drawn])
 
 
@@ -204,11 +210,25 @@ def _variation(key: IdentityKey, head, sheet: Sheet, identity, raw: np.ndarray, 
     rng = key.rng("variation")
     age = drawn_age(head.describe(identity), rng)
     skin = placement.apply(raw)
+    crossing = _crossing(key, sheet, skin, head.anchors(skin))
     for _ in range(8):
-        variation = draw_variation(rng, head, sheet, skin, head.anchors(skin), age).in_frame(placement.inverse())
+        variation = draw_variation(rng, head, sheet, skin, head.anchors(skin), age, crossing)
+        variation = variation.in_frame(placement.inverse())
         if has_room(_normalised(head, variation.apply(raw))):
             break
     return variation
+
+
+def _crossing(key: IdentityKey, sheet: Sheet, skin: np.ndarray, anchors: np.ndarray) -> np.ndarray | None:
+    """What leads the skin (V, 3) of a third of the people a part of the way to someone of the other family."""
+    rng = key.rng("crossing")
+    crossed, taken = rng.random() < SHARE, rng.uniform(*TAKEN)
+    if not crossed or key.family not in OTHER:
+        return None
+    head, other_sheet = family(OTHER[key.family])
+    other = _normalised(head, head.raw_vertices(head.draw_identity(rng)))
+    ear = ear_share(reference_warp(anchors)(skin)) > 0
+    return taken * crossing_field(skin, sheet, anchors, other, other_sheet, head.anchors(other), ear)
 
 
 def _normalised(head, raw: np.ndarray) -> np.ndarray:

@@ -16,9 +16,10 @@ from headfield.frames import MM_PER_UNIT
 from headfield.parametric.topology import directed_edges, vertex_normals
 from headfield.synth.folds import fold_heights
 from headfield.synth.hair import mesh_averaging, reference_warp
+from headfield.synth.noise import smoothstep
 from headfield.synth.sheet import Sheet
 from headfield.synth.variation_fields import ear_field, region_field
-from headfield.synth.variation_zones import KeptPart, fade_at_cap, kept_parts
+from headfield.synth.variation_zones import CROSSING_SHIFT, KeptPart, fade_at_cap, kept_parts
 from headfield.types import Similarity
 
 LARGEST = 4.0 / MM_PER_UNIT
@@ -27,6 +28,9 @@ LARGEST = 4.0 / MM_PER_UNIT
 LARGEST_STRAIN = 0.35
 """Neither the smooth deformation nor that of the ears changes any edge of the neutral skin by more than this share of
 its length: far from folding the surface over."""
+
+CHILD = 0.6
+"""How much a small child's face differs from others', beside a grown person's."""
 
 _TURNING_STEPS = 10
 """The surface's turn at a vertex is that of the skin within so many edges, about 8 mm on the face."""
@@ -105,7 +109,13 @@ class Variation:
 
 
 def draw_variation(
-    rng: np.random.Generator, head, sheet: Sheet, vertices: np.ndarray, anchors: np.ndarray, age: float
+    rng: np.random.Generator,
+    head,
+    sheet: Sheet,
+    vertices: np.ndarray,
+    anchors: np.ndarray,
+    age: float,
+    crossing: np.ndarray | None = None,
 ) -> Variation:
     """Draw what one person has beside the family's shape.
 
@@ -115,13 +125,16 @@ def draw_variation(
         sheet: Its topology.
         vertices: (V, 3) neutral skin, model frame.
         anchors: (39, 3) of that head.
-        age: In years: folds come with it.
+        age: In years: folds come with it, and children's faces are more alike than grown ones.
+        crossing: (V, 3) displacement towards a head of another family (`crossing.crossing_field`), or None.
     """
     vertices = np.asarray(vertices, dtype=float)
+    if crossing is not None:
+        return _crossed(rng, head, sheet, vertices, anchors, age, crossing)
     place = reference_warp(anchors)(vertices)  # one map of regions, for any head of any family
     kept = kept_parts(head, sheet, vertices)
     cap = fade_at_cap(sheet, vertices)[:, None]
-    smooth = region_field(place, rng)
+    smooth = (CHILD + (1 - CHILD) * smoothstep((age - 3.0) / 13.0)) * region_field(place, rng)
     smooth *= LARGEST / np.sqrt(LARGEST**2 + (smooth**2).sum(1, keepdims=True))
     free, fixed = _around(kept, smooth, vertices)
     tame = _tame(vertices, cap * (free * smooth + fixed), sheet.triangles)
@@ -138,6 +151,18 @@ def draw_variation(
     carried = skin + heights[:, None] * normals
     skull = np.flatnonzero((place[:, 2] < -0.3) & (place[:, 1] > 0.1))
     return Variation(vertices, cap * carried, cap * fixed, skull, sheet.triangles, averaging)
+
+
+def _crossed(rng, head, sheet: Sheet, vertices, anchors, age: float, crossing: np.ndarray) -> Variation:
+    """The variation of a head that has moved towards another family's, as one of the head where it was."""
+    kept = [replace(part, shift=CROSSING_SHIFT, roll=0.0) for part in kept_parts(head, sheet, vertices)]
+    crossing = fade_at_cap(sheet, vertices)[:, None] * crossing
+    free, fixed = _around(kept, crossing, vertices)
+    tame = _tame(vertices, free * crossing + fixed, sheet.triangles)
+    carried, fixed = tame * free * crossing, tame * fixed
+    moved = vertices + carried + fixed
+    own = draw_variation(rng, head, sheet, moved, head.anchors(moved), age)
+    return replace(own, neutral=vertices, carried=own.carried + carried, fixed=own.fixed + fixed)
 
 
 def drawn_age(describe: dict, rng: np.random.Generator) -> float:

@@ -130,6 +130,11 @@ def ear_field(place: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return field
 
 
+def ear_share(place: np.ndarray) -> np.ndarray:
+    """How far places (V, 3) on the reference head belong to either ear's shell: 0 on the skull, 1 on its rim."""
+    return _pinna(place * np.where(place[:, :1] < 0, [-1.0, 1.0, 1.0], 1.0))
+
+
 def _pinna(place: np.ndarray) -> np.ndarray:
     """How far places (V, 3) on the reference head belong to the left ear's shell: 0 on the skull, 1 on its rim."""
     x, y, z = place.T

@@ -16,6 +16,9 @@ from headfield.synth.sheet import Sheet
 EYE_SHIFT = 1.2 / MM_PER_UNIT
 """An eye with its lids moves at most this far, model units (1.2 mm)."""
 
+CROSSING_SHIFT = 12.0 / MM_PER_UNIT
+"""Where two families are crossed, eyes and mouth move at most this far, model units (12 mm)."""
+
 MOUTH_SHIFT = 1.5 / MM_PER_UNIT
 """The mouth moves at most this far, model units (1.5 mm)."""
 

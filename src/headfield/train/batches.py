@@ -6,6 +6,7 @@ expression channels exchanged.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,11 @@ class Batches:
         warp_points: Surface points per posed head with their places on the neutral head.
         mirror: Also train mirrored copies.
         held_rows: Last expressions of every identity that are never drawn.
+        waiting: Ids of identities that the store does not hold yet: they have code rows, and are drawn once `grow`
+            has found them.
+    Attributes:
+        ids: All identities, in the order of their code rows.
+        arrays: Theirs, None where the store does not hold them yet.
     """
 
     def __init__(
@@ -72,19 +78,46 @@ class Batches:
         mirror: bool,
         warp_points: int = 0,
         held_rows: int = 0,
+        waiting: Collection[str] = (),
     ):
-        self.store, self.records, self.seed, self.held_rows = store, records, seed, held_rows
+        self.store, self.seed, self.held_rows = store, seed, held_rows
         self.heads, self.mirror = heads, mirror
         self.points, self.samples = min(points, store.points), min(samples, store.samples)
         self.warp_points = min(warp_points, store.points)
-        self.arrays = [store.open(record) for record in records]
-        posable = [index for index, record in enumerate(records) if record.expressions - held_rows > 1]
-        self._posable = np.array(posable + [index + len(records) for index in posable if mirror], dtype=int)
+        self.ids = sorted([record.id for record in records] + list(waiting)) if waiting else [r.id for r in records]
+        self.arrays: list[dict | None] = [None] * len(self.ids)
+        self._take(records)
+
+    def _take(self, records: list[Record]) -> None:
+        """Open the arrays of identities that have come."""
+        row_of = {name: row for row, name in enumerate(self.ids)}
+        for record in records:
+            row = row_of.get(record.id)
+            if row is not None and self.arrays[row] is None:
+                self.arrays[row] = self.store.open(record)
+        here = [row for row, arrays in enumerate(self.arrays) if arrays is not None]
+        posable = [row for row in here if len(self.arrays[row]["expressions"]) - self.held_rows > 1]
+        self._drawable, self._posable = self._rows(here), self._rows(posable)
+
+    def _rows(self, identities: list[int]) -> np.ndarray:
+        """Code rows of identities and of their mirrored copies."""
+        mirrored = [row + len(self.ids) for row in identities] if self.mirror else []
+        return np.array(identities + mirrored, dtype=int)
+
+    @property
+    def missing(self) -> int:
+        """How many identities the store does not hold yet."""
+        return sum(arrays is None for arrays in self.arrays)
+
+    def grow(self) -> None:
+        """Look for identities that have been finished since."""
+        if self.missing:
+            self._take(Store(self.store.path).records)
 
     @property
     def codes(self) -> int:
         """Rows of the code table."""
-        return len(self.records) * (2 if self.mirror else 1)
+        return len(self.ids) * (2 if self.mirror else 1)
 
     def draw(self, step: int, posed_share: float, micro: int) -> list[Batch]:
         """The batches of one step, split into micro-batches of one kind.
@@ -95,9 +128,10 @@ class Batches:
             micro: Heads per micro-batch at most.
         """
         rng = np.random.default_rng([self.seed, step])
-        heads = min(self.heads, self.codes)
+        heads = min(self.heads, len(self._drawable))
         posed = min(int(round(posed_share * heads)), len(self._posable))
-        drawn = (rng.choice(self.codes, heads - posed, replace=False), rng.choice(self._posable, posed, replace=False))
+        kinds = ((self._drawable, heads - posed), (self._posable, posed))
+        drawn = [rng.choice(rows, count, replace=False) for rows, count in kinds]
         batches = []
         for kind, chosen in zip(("neutral", "posed"), drawn):
             for start in range(0, len(chosen), micro):
@@ -109,14 +143,14 @@ class Batches:
             "expression", "surface", "normals", "posed", "neutral", "neutral_valid", "samples", "sdf", "anchors")}
         for row in rows:
             head = _read_head(
-                self.arrays[row % len(self.records)],
+                self.arrays[row % len(self.ids)],
                 self.store.box,
                 posed,
                 (self.points, self.samples, self.warp_points if posed else 0),
                 self.held_rows,
                 rng,
             )
-            if row >= len(self.records):
+            if row >= len(self.ids):
                 head = _mirrored(head)
             for name, value in head.items():
                 columns[name].append(value)

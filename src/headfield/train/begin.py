@@ -8,13 +8,12 @@ import numpy as np
 import torch
 
 from headfield.errors import ConfigError
-from headfield.io.store import Record
 from headfield.models.imhead import ImHead
 from headfield.train import checkpoint
 
 
 def begin_from(
-    file: Path, model: ImHead, records: list[Record], mirror: bool, descriptors: np.ndarray | None = None
+    file: Path, model: ImHead, identities: list[str], mirror: bool, descriptors: np.ndarray | None = None
 ) -> torch.Tensor:
     """Load a complete run's weights into a model.
 
@@ -24,24 +23,25 @@ def begin_from(
     Args:
         file: Its checkpoint.
         model: Of the same sizes; changed in place.
-        records: Identities of the store that is trained on.
+        identities: Ids of the identities that are trained on.
         mirror: Mirrored copies are trained, too.
         descriptors: (n or 2 n, M) what the heads look like, rows as the codes' (`code_start.starting_codes` will do);
             None where every identity must be known.
     Returns:
         (n or 2 n, D) the identities' codes in the order of :class:`headfield.train.batches.Batches`.
     Raises:
-        ConfigError: The run does not know an identity (any identity, where there are descriptors), or is of other sizes.
+        ConfigError: The run does not know an identity (any identity, where there are descriptors), or is of other
+            sizes.
         WeightsError: No readable checkpoint.
     """
     tensors, meta = checkpoint.read(file)
     known = {name: row for row, name in enumerate(meta["identities"])}
-    strange = [record.id for record in records if record.id not in known]
-    if strange and (descriptors is None or len(strange) == len(records)):
+    strange = [name for name in identities if name not in known]
+    if strange and (descriptors is None or len(strange) == len(identities)):
         raise ConfigError(
-            f"{file} has no code for {len(strange)} of the store's {len(records)} training identities (the first: "
+            f"{file} has no code for {len(strange)} of the store's {len(identities)} training identities (the first: "
             f"{strange[0]}): "
-            + ("the deformer alone can be trained on identities of that run only." if descriptors is None else
+            + ("without them it can train identities that it knew only." if descriptors is None else
                "a run can begin only where another one ended that knew some of them.")
         )  # fmt: skip
     copies = len(tensors["codes"]) // len(known)
@@ -52,7 +52,7 @@ def begin_from(
     except RuntimeError as error:
         raise ConfigError(f"{file} belongs to a model of other sizes: give its --preset ({error}).") from error
     model.centre.copy_(model.mean_anchors.mean(0))
-    rows = np.array([known.get(record.id, -1) for record in records])
+    rows = np.array([known.get(name, -1) for name in identities])
     if mirror:
         rows = np.concatenate([rows, np.where(rows < 0, -1, rows + len(known))])
     return tensors["codes"][torch.as_tensor(rows if descriptors is None else _like(rows, descriptors))]

@@ -34,8 +34,9 @@ def held_out_errors(model: ImHead, codes: torch.Tensor, batches: Batches, most: 
         ``way``: how far it moves them; ``surface``: mean |f| at moved points; ``surface_p90``: its 90th percentile.
     """
     found: dict[str, list[np.ndarray]] = {name: [] for name in ("warp", "moved", "way", "surface")}
-    each = -(-most // len(batches.arrays))
-    for index, arrays in enumerate(batches.arrays[:most]):
+    here = [(index, arrays) for index, arrays in enumerate(batches.arrays) if arrays is not None][:most]
+    each = -(-most // len(here))
+    for index, arrays in here:
         for row in range(len(arrays["expressions"]) - min(each, batches.held_rows), len(arrays["expressions"])):
             at = [dequantise(arrays[name][row, :POINTS], batches.store.box) for name in ("points", "canonical")]
             posed, neutral = (torch.as_tensor(places, device=codes.device)[None] for places in at)

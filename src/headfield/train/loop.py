@@ -19,7 +19,8 @@ import torch
 import torch.distributed as dist
 
 from headfield.errors import ConfigError
-from headfield.io.store import Store
+from headfield.io.store import Record, Store
+from headfield.io.store_plan import planned
 from headfield.models.config import PRESETS, ImHeadConfig
 from headfield.models.imhead import ImHead
 from headfield.nn.machine import denormals_flushed
@@ -30,6 +31,7 @@ from headfield.train.code_start import starting_codes
 from headfield.train.config import TrainConfig
 from headfield.train.deformer import hold_all_but_deformer, shared_weights
 from headfield.train.held_out import held_out_errors
+from headfield.train.log import tensorboard, write_line
 from headfield.train.recipe import LossWeights, literal_weights, total_loss, warp_loss
 
 CHECKPOINT = "last.safetensors"
@@ -97,10 +99,10 @@ def start(config: TrainConfig) -> Trainer:
                           f"{sorted({record.split for record in store.records})}).")
     batches = Batches(store, records, seed=config.seed, heads=config.heads, points=config.points,
                       samples=config.samples, mirror=config.mirror, warp_points=config.warp_points,
-                      held_rows=config.held_rows)
+                      held_rows=config.held_rows, waiting=_waiting(config, records))
     torch.manual_seed(config.seed)
     model_config: ImHeadConfig = PRESETS[config.preset]()
-    mean_anchors = sum(head["anchors"].astype("float64") for head in batches.arrays) / len(records)
+    mean_anchors = sum(head["anchors"].astype("float64") for head in batches.arrays if head) / len(records)
     model = ImHead(model_config, box=store.box, mean_anchors=mean_anchors).to(device)
     file = config.out / CHECKPOINT
     table = torch.zeros(batches.codes, model_config.identity) if file.exists() and not alone else _first_codes(
@@ -121,12 +123,28 @@ def start(config: TrainConfig) -> Trainer:
 
 def _first_codes(config: TrainConfig, model: ImHead, batches: Batches) -> torch.Tensor:
     """Codes (C, D) that a run begins with; the model takes over the weights of the run that this one begins from."""
-    if config.only == "deformer":
-        return begin_from(config.start, model, batches.records, config.mirror)
+    if config.only == "deformer" or (config.start is not None and batches.missing):
+        return begin_from(config.start, model, batches.ids, config.mirror)
     table = starting_codes(batches.arrays, batches.store.box, model.config.identity, config.mirror, config.seed)
     if config.start is None:
         return torch.as_tensor(table)
-    return begin_from(config.start, model, batches.records, config.mirror, table)
+    return begin_from(config.start, model, batches.ids, config.mirror, table)
+
+
+def _waiting(config: TrainConfig, records: list[Record]) -> list[str]:
+    """Ids of the training identities that the store does not hold yet, but is going to.
+
+    Raises:
+        ConfigError: There are some, and nobody knows where their codes would start.
+    """
+    here = {record.id for record in records}
+    waiting = [name for name, split in planned(config.store).items() if split == "train" and name not in here]
+    if waiting and config.start is None and not (config.out / CHECKPOINT).exists():
+        raise ConfigError(
+            f"{config.store} holds {len(here)} of {len(here) + len(waiting)} training identities: run the same "
+            "`headfield synth` again to complete it, or begin with --start CHECKPOINT from a run that knows them all."
+        )
+    return waiting
 
 
 def _parameter_groups(model: ImHead, alone: bool) -> tuple[list[tuple[str, torch.nn.Parameter]], list[dict]]:
@@ -153,7 +171,7 @@ def run(trainer: Trainer, on_step: Callable[[Progress], None] | None = None,
     for kind in (signal.SIGINT, signal.SIGTERM):
         previous[kind] = signal.signal(kind, lambda *_: asked_to_stop.append(True))
     config.out.mkdir(parents=True, exist_ok=True)
-    last_save, writer = time.monotonic(), _tensorboard(config)
+    last_save, writer = time.monotonic(), tensorboard(config)
     rate_of_points, done_at_start, started = 0.0, trainer.step, time.monotonic()
     try:
         while trainer.step < config.steps and not _any(asked_to_stop, trainer):
@@ -166,7 +184,7 @@ def run(trainer: Trainer, on_step: Callable[[Progress], None] | None = None,
             per_step = (time.monotonic() - started) / (trainer.step - done_at_start)
             if trainer.rank == 0:
                 if trainer.step % 20 == 0 or trainer.step == config.steps:
-                    _log(trainer, named, writer)
+                    write_line(trainer, named, _rate(trainer, config.rate), writer)
                 if on_step:
                     left = (config.steps - trainer.step) * per_step
                     on_step(Progress(trainer.step, config.steps, named, _rate(trainer, config.rate), left,
@@ -175,6 +193,8 @@ def run(trainer: Trainer, on_step: Callable[[Progress], None] | None = None,
                     on_preview(trainer)
                 if time.monotonic() - last_save > 60.0 * config.save_minutes:
                     save(trainer)
+                    if trainer.world == 1:  # several processes would not see the same people at the same step
+                        trainer.batches.grow()
                     last_save = time.monotonic()
         if trainer.rank == 0:
             save(trainer)
@@ -248,7 +268,7 @@ def save(trainer: Trainer) -> None:
         "config": asdict(trainer.model.config),
         "train": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(trainer.config).items()},
         "box": trainer.model.box.tolist(),
-        "identities": [record.id for record in trainer.batches.records],
+        "identities": trainer.batches.ids,
     }
     checkpoint.save(trainer.config.out / CHECKPOINT, tensors, meta)
 
@@ -258,9 +278,9 @@ def _restore(trainer: Trainer, file: Path) -> None:
     if meta["config"] != asdict(trainer.model.config):
         raise ConfigError(f"{file} belongs to a model of other sizes than preset {trainer.config.preset!r}: "
                           "give another --out, or the preset it was started with.")
-    if meta["identities"] != [record.id for record in trainer.batches.records]:
+    if meta["identities"] != trainer.batches.ids:
         raise ConfigError(f"{file} was trained on {len(meta['identities'])} identities, the store now has "
-                          f"{len(trainer.batches.records)} or others: use the same store, or another --out.")
+                          f"{len(trainer.batches.ids)} or others: use the same store, or another --out.")
     trainer.model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
     with torch.no_grad():
         trainer.codes.copy_(tensors["codes"])
@@ -301,36 +321,6 @@ def _any(asked_to_stop: list, trainer: Trainer) -> bool:
     flag = torch.tensor([float(bool(asked_to_stop))], device=trainer.device)
     dist.all_reduce(flag, op=dist.ReduceOp.MAX)
     return bool(flag.item())
-
-
-def _log(trainer: Trainer, named: dict[str, float], writer) -> None:
-    line = {"step": trainer.step, "seconds": round(trainer.seconds, 2), "rate": _rate(trainer, trainer.config.rate)}
-    line |= {name: round(value, 7) for name, value in named.items()}
-    line["landmark_units"] = round(living_landmark_units(trainer.model, trainer.codes.detach()[:256]), 3)
-    with open(trainer.config.out / "metrics.jsonl", "a") as file:
-        file.write(json.dumps(line) + "\n")
-    if writer is not None:
-        for name, value in named.items():
-            writer.add_scalar(name, value, trainer.step)
-
-
-@torch.no_grad()
-def living_landmark_units(model: ImHead, codes: torch.Tensor) -> float:
-    """Share of LandmarkNet's hidden units that answer to any of the codes (N, D); once nearly all of them had died."""
-    values, living = model.part_codes(codes).flatten(1), []
-    for layer in model.landmarks:
-        values = layer(values)
-        if isinstance(layer, torch.nn.ReLU):
-            living.append((values > 0).any(0))
-    return float(torch.cat(living).float().mean())
-
-
-def _tensorboard(config: TrainConfig):
-    if not config.tensorboard:
-        return None
-    from headfield.errors import need
-
-    return need("torch.utils.tensorboard", "train", "Writing TensorBoard events").SummaryWriter(config.out)
 
 
 def _device(name: str) -> torch.device:
