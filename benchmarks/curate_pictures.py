@@ -19,8 +19,9 @@ from headfield.curate.outcomes import WORK
 from headfield.curate.records import read_record
 from headfield.curate.report import REPORT
 from headfield.curate.stages import placement_of
+from headfield.io.quantise import dequantise
 from headfield.io.scan import read_scan
-from headfield.io.store import Store, dequantise
+from headfield.io.store import Store
 from headfield.surface.sheet import contact_sheet, error_colours, write_png
 from headfield.surface.snapshot import camera_for, render, render_points, spacing
 from headfield.types import Mesh

@@ -93,11 +93,30 @@ IS_MIRRORED = np.array([j < 2 * N_PAIRS and j % 2 == 1 for j in range(N_ANCHORS)
 MIRROR_PART = np.array([j ^ 1 if j < 2 * N_PAIRS else j for j in range(N_ANCHORS)])
 """Index (K,) of each part's mirror image: an involution."""
 
+DENSER_LANDMARKS = {
+    "jaw_line_upper": (15, 1), "jaw_line_middle": (13, 3), "jaw_line_lower": (11, 5), "jaw_line_chin": (9, 7),
+    "brow_outer": (26, 17), "brow_inner": (22, 21), "lid_upper": (44, 37), "lid_lower": (46, 41),
+    "nostril": (35, 31), "lip_peak_upper": (52, 50), "lip_side_upper": (53, 49), "lip_peak_lower": (56, 58),
+    "lip_side_lower": (55, 59),
+}  # fmt: skip
+"""13 more pairs of places, by the numbers of the 68 Multi-PIE landmarks, (left, right): models with 65 anchors."""
+
+ANCHOR65_NAMES: tuple[str, ...] = (
+    *ANCHOR_NAMES, *(f"{name}_{side}" for name in DENSER_LANDMARKS for side in ("left", "right"))
+)  # fmt: skip
+"""Names of 65 anchors: the 39, and the denser landmarks."""
+
 _UNSTABLE = {"mouth_corner", "throat", "lower_lip", "upper_lip", "chin", "chin_side", "neck_side", "nape", "jaw_angle"}
 NORMALISING_ANCHORS = np.array(
     [name.removesuffix("_left").removesuffix("_right") not in _UNSTABLE for name in ANCHOR_NAMES]
 )
 """Skull and upper-face anchors (K,) that define a head's similarity to the model frame (size is placement)."""
+
+
+def anchors65(anchors: np.ndarray, landmarks68: np.ndarray) -> np.ndarray:
+    """The 65 anchors (65, 3), by ANCHOR65_NAMES, of a head's 39 anchors (39, 3) and 68 landmarks (68, 3)."""
+    return np.concatenate([anchors, landmarks68[[number for pair in DENSER_LANDMARKS.values() for number in pair]]])
+
 
 REGIONS: dict[str, tuple[str, ...]] = {
     "nose": ("nose_wing_left", "nose_wing_right", "nose_tip", "nose_bridge"),

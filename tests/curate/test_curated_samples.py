@@ -11,7 +11,7 @@ pytest.importorskip("igl", reason="needs libigl: pip install 'headfield[synth]'"
 from headfield.curate.sampling import CuratedHead, canonical_places, normalising, person_arrays
 from headfield.errors import StoreError
 from headfield.frames import reference_anchors
-from headfield.io.store import dequantise, dequantise_normals
+from headfield.io.quantise import dequantise, dequantise_normals
 from headfield.surface.nearest import Target
 from headfield.synth.person import box
 from headfield.types import Mesh, Similarity

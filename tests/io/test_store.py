@@ -12,16 +12,8 @@ import pytest
 from headfield.errors import StoreError
 from headfield.frames import BOX, MM_PER_UNIT
 from headfield.io import store as store_module
-from headfield.io.store import (
-    Record,
-    Store,
-    StoreWriter,
-    dequantise,
-    dequantise_normals,
-    quantise,
-    quantise_normals,
-    write_identity,
-)
+from headfield.io.quantise import dequantise, dequantise_normals, quantise, quantise_normals
+from headfield.io.store import Record, Store, StoreWriter, write_identity
 
 
 def _arrays(rows=2, points=32, samples=16, seed=0):

@@ -8,7 +8,7 @@ import pytest
 from trimesh.creation import icosphere
 
 from headfield.frames import BOX
-from headfield.io.store import SDF_LIMIT, dequantise, dequantise_normals
+from headfield.io.quantise import SDF_LIMIT, dequantise, dequantise_normals
 from headfield.synth.hair_parts import Hair, StarPart
 from headfield.synth.identities import IdentityKey
 from headfield.synth.person import dress, make_person
@@ -135,7 +135,7 @@ def test_correspondence(toy_person):
 def test_far_points_keep_their_sign(toy_person):
     solid = toy_person.neutral
     surface = solid.sample_surface(4000, np.random.default_rng(0))
-    samples, sdf = signed_samples(solid, surface, 2000, BOX, np.random.default_rng(1))
+    samples, sdf, _ = signed_samples(solid, surface, 2000, BOX, np.random.default_rng(1))
     exact, _ = solid.signed_distance(dequantise(samples, BOX))
     assert np.abs(np.clip(exact, -SDF_LIMIT, SDF_LIMIT) - sdf.astype(float)).max() < 1e-4
 

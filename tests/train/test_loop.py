@@ -13,7 +13,8 @@ import torch
 import headfield
 from headfield import frames
 from headfield.errors import ConfigError, WeightsError
-from headfield.io.store import Record, Store, StoreWriter, quantise, quantise_normals
+from headfield.io.quantise import quantise, quantise_normals
+from headfield.io.store import Record, Store, StoreWriter
 from headfield.train import checkpoint
 from headfield.train.batches import Batches
 from headfield.train.code_start import starting_codes

@@ -19,7 +19,7 @@ from headfield.errors import StoreError
 from headfield.fit.gate import FACE_PARTS
 from headfield.fit.placement import size_log_of
 from headfield.frames import NORMALISING_ANCHORS, reference_anchors
-from headfield.io.store import quantise, quantise_normals
+from headfield.io.quantise import quantise, quantise_normals
 from headfield.surface.nearest import Target
 from headfield.synth.generate import require_room
 from headfield.synth.identities import frozen
@@ -153,7 +153,7 @@ def person_arrays(
             posed = Mesh(head.registered, template)
             places, valid = canonical_places(surface.points, surface.normals, posed, neutral, at_rest)
             canonical = quantise(np.clip(places, bounds[0], bounds[1]), bounds)
-        off, sdf = signed_samples(solid, surface, samples, bounds, rng)
+        off, sdf, _ = signed_samples(solid, surface, samples, bounds, rng)
         row = {
             "points": quantised,
             "normals": quantise_normals(surface.normals),

@@ -16,6 +16,15 @@ Layout (version 1)::
              truth.npz      (dev and test) full-precision vertices and triangles for evaluation
              hashes.json    {"file name": "its SHA-256"}; folders of headfield 0.1 have none
 
+Where ``store.json`` has ``"material": true`` a folder holds these too::
+
+    <folder>/anchors65.npy  (65, 3) f4   neutral places by frames.ANCHOR65_NAMES
+             triangle.npy   (M, P) i4    the skin's triangle of each surface point; -1 - the hair's triangle on hair
+             weights.npy    (M, P, 2) u2 its first two barycentric weights, times 65535
+             lift.npy       (M, P) f2    how far it lies outside the triangle, model units: under a rounded join
+             samples_canonical.npy (M, S, 3) u2 where the samples near the surface are on the neutral head
+             samples_valid.npy (M, S) bool, which samples have such a place
+
 All positions are in the model frame. A folder is written under a temporary name and renamed, and its index line
 is appended last: what the index names is complete, and everything else may be deleted.
 """
@@ -32,52 +41,12 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import StoreError
-from headfield.frames import BOX, N_ANCHORS
+from headfield.frames import ANCHOR65_NAMES, BOX, N_ANCHORS
 from headfield.types import ARKIT
 
 VERSION = 1
-SDF_LIMIT = 0.1
-"""Signed distances are clipped to this many model units (25 mm)."""
-
 HASHES = "hashes.json"
 """List of the hashes of an identity's files, in its folder."""
-
-_STEPS = 65535
-
-
-def quantise(points: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Points (..., 3) in model units as uint16 over the box (2, 3); the step is at most 6 micrometres per axis.
-
-    Raises:
-        StoreError: A point lies outside the box or is not finite.
-    """
-    points, box = np.asarray(points, dtype=np.float64), np.asarray(box, dtype=np.float64)
-    steps = np.rint((points - box[0]) / (box[1] - box[0]) * _STEPS)
-    if not (np.isfinite(steps).all() and steps.min(initial=0) >= 0 and steps.max(initial=0) <= _STEPS):
-        finite = points.reshape(-1, 3)[np.isfinite(points.reshape(-1, 3)).all(-1)]
-        span = "no finite place" if len(finite) == 0 else f"{finite.min(0).round(3)} to {finite.max(0).round(3)}"
-        raise StoreError(
-            f"{points.size // 3 - len(finite)} points are not finite, the others span {span} model units; "
-            f"the store's box is {box[0]} to {box[1]}: enlarge the box in the settings."
-        )
-    return steps.astype(np.uint16)
-
-
-def dequantise(values: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Model-unit positions (..., 3) float32 of quantised points (..., 3) uint16 over the box (2, 3)."""
-    box = np.asarray(box, dtype=np.float64)
-    return (values * ((box[1] - box[0]) / _STEPS) + box[0]).astype(np.float32)
-
-
-def quantise_normals(normals: np.ndarray) -> np.ndarray:
-    """Unit normals (..., 3) as int8, times 127 (angle error at most 0.4 degrees)."""
-    return np.rint(np.asarray(normals) * 127.0).astype(np.int8)
-
-
-def dequantise_normals(values: np.ndarray) -> np.ndarray:
-    """Unit normals (..., 3) float32 of quantised normals (..., 3) int8."""
-    normals = values.astype(np.float32)
-    return normals / np.linalg.norm(normals, axis=-1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -107,9 +76,11 @@ class Record:
     folder: str = ""
 
 
-def array_layout(rows: int, points: int, samples: int) -> dict[str, tuple[tuple[int, ...], str]]:
+def array_layout(
+    rows: int, points: int, samples: int, material: bool = False
+) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and dtype of every array of an identity with this many rows."""
-    return {
+    layout = {
         "anchors": ((N_ANCHORS, 3), "<f4"),
         "expressions": ((rows, len(ARKIT)), "<f4"),
         "points": ((rows, points, 3), "<u2"),
@@ -118,6 +89,16 @@ def array_layout(rows: int, points: int, samples: int) -> dict[str, tuple[tuple[
         "canonical_valid": ((rows, points), "|b1"),
         "samples": ((rows, samples, 3), "<u2"),
         "sdf": ((rows, samples), "<f2"),
+    }
+    if not material:
+        return layout
+    return layout | {
+        "anchors65": ((len(ANCHOR65_NAMES), 3), "<f4"),
+        "triangle": ((rows, points), "<i4"),
+        "weights": ((rows, points, 2), "<u2"),
+        "lift": ((rows, points), "<f2"),
+        "samples_canonical": ((rows, samples, 3), "<u2"),
+        "samples_valid": ((rows, samples), "|b1"),
     }
 
 
@@ -129,7 +110,8 @@ def write_identity(
     Raises:
         StoreError: An array is missing or has a wrong shape.
     """
-    layout = array_layout(record.expressions, arrays["points"].shape[1], arrays["samples"].shape[1])
+    sizes = arrays["points"].shape[1], arrays["samples"].shape[1]
+    layout = array_layout(record.expressions, *sizes, material="triangle" in arrays)
     target = Path(store) / record.folder
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -172,6 +154,7 @@ class StoreWriter:
         box: (2, 3) model box.
         points, samples: P and S, surface points and off-surface samples per row.
         families: Names of the families inside.
+        material: Whether identities come with material coordinates and 65 anchors.
     Raises:
         StoreError: The folder holds a store of other settings, or something else.
     """
@@ -185,6 +168,7 @@ class StoreWriter:
         points: int = 12288,
         samples: int = 3072,
         families: list[str] | tuple[str, ...] = (),
+        material: bool = False,
     ):
         self.path = Path(path)
         self.box = np.asarray(box, dtype=float)
@@ -197,10 +181,12 @@ class StoreWriter:
             "samples": samples,
             "settings": settings,
         }
+        if material:  # stores without keep the header that they always had
+            header["material"] = True
         header = json.loads(json.dumps(header))
         if (self.path / "store.json").exists():
             found = _read_header(self.path)
-            changed = sorted(key for key in header if found.get(key) != header[key])
+            changed = sorted(key for key in header | found if found.get(key) != header.get(key))
             if changed:
                 raise StoreError(
                     f"{self.path} holds a store made with other settings ({', '.join(changed)} differ). "
@@ -273,6 +259,7 @@ class Store:
         settings: The whole of ``store.json``.
         box: (2, 3) model box.
         points, samples: P and S per row.
+        material: Whether identities have material coordinates and 65 anchors.
         records: Finished identities, ordered by id whatever order the workers finished in.
     Raises:
         StoreError: No store here, one of another version, or an empty one.
@@ -283,6 +270,7 @@ class Store:
         self.settings = _read_header(self.path)
         self.box = np.array(self.settings["box"], dtype=float)
         self.points, self.samples = int(self.settings["points"]), int(self.settings["samples"])
+        self.material = bool(self.settings.get("material", False))
         self.records: list[Record] = sorted(_read_index(self.path)[0], key=lambda record: record.id)
         if not self.records and not empty:
             raise StoreError(f"{self.path} holds no finished identity yet: run `headfield synth` to its end.")
@@ -298,7 +286,9 @@ class Store:
             StoreError: An array is missing or damaged.
         """
         arrays = {}
-        for name, (shape, dtype) in array_layout(record.expressions, self.points, self.samples).items():
+        for name, (shape, dtype) in array_layout(
+            record.expressions, self.points, self.samples, self.material
+        ).items():
             file = self.path / record.folder / f"{name}.npy"
             try:
                 array = np.load(file, mmap_mode="r", allow_pickle=False)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import ConfigError, StoreError
+from headfield.frames import anchors65
 from headfield.io.store import Record, StoreWriter, write_identity
 from headfield.io.store_plan import add_to_plan
 from headfield.synth.config import SynthConfig
 from headfield.synth.identities import IdentityKey, frozen, identity_keys
 from headfield.synth.person import MARGIN, Person, box, family, make_person
-from headfield.synth.sampling import sample_row
+from headfield.synth.sampling import MATERIAL, Row, sample_row
 from headfield.workers import in_workers
 
 Progress = Callable[[int, int, str], None]
@@ -53,7 +55,10 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
     if config.truth != "v1":  # and so do stores of the first truth
         settings["truth"] = config.truth
     families = sorted({key.family for key in keys})
-    writer = StoreWriter(out, settings, box=box(), points=config.points, samples=config.samples, families=families)
+    writer = StoreWriter(
+        out, settings, box=box(), points=config.points, samples=config.samples, families=families,
+        material=config.truth != "v1",
+    )  # fmt: skip
     add_to_plan(out, {key.id: key.split for key in keys})
     todo = [key for key in keys if key.id not in writer]
     sizes = (config.expressions, config.points, config.samples)
@@ -128,9 +133,11 @@ def person_arrays(
         rows.append(sample_row(solid, person.neutral, points, samples, bounds, rng))
         if number < frozen()["truth_rows"]:
             kept.append(solid)
-    names = ("points", "normals", "canonical", "canonical_valid", "samples", "sdf")
+    names = [field.name for field in fields(Row) if person.sealed or field.name not in MATERIAL]
     arrays = {name: np.stack([getattr(row, name) for row in rows]) for name in names}
     arrays |= {"anchors": person.anchors.astype(np.float32), "expressions": weights}
+    if person.sealed:
+        arrays["anchors65"] = anchors65(person.anchors, person.head.landmarks68(person.skin())).astype(np.float32)
     return arrays, truth_arrays(person, kept)
 
 

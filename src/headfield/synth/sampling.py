@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from headfield.io.store import SDF_LIMIT, dequantise, quantise, quantise_normals
+from headfield.io.quantise import SDF_LIMIT, dequantise, quantise, quantise_normals
 from headfield.synth.solid import Solid, SurfacePoints
 
 NEAR_SIGMAS = (0.01, 0.04)
@@ -31,6 +31,15 @@ class Row:
     canonical_valid: np.ndarray
     samples: np.ndarray
     sdf: np.ndarray
+    triangle: np.ndarray
+    weights: np.ndarray
+    lift: np.ndarray
+    samples_canonical: np.ndarray
+    samples_valid: np.ndarray
+
+
+MATERIAL = ("triangle", "weights", "lift", "samples_canonical", "samples_valid")
+"""What only stores of truth v2 keep: where a point lies on the skin, and where free space goes with it."""
 
 
 def canonical_points(surface: SurfacePoints, neutral: Solid) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +66,7 @@ def canonical_points(surface: SurfacePoints, neutral: Solid) -> tuple[np.ndarray
 
 def signed_samples(
     solid: Solid, surface: SurfacePoints, count: int, box: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points off the surface with their true signed distance, in random order.
 
     A third near the surface, a third in the box's free space, a third inside, of which a quarter before skin that may
@@ -70,12 +79,15 @@ def signed_samples(
         box: (2, 3) model box.
         rng: Source of randomness.
     Returns:
-        samples (S, 3) uint16 quantised over the box, and sdf (S,) float16 at exactly those places.
+        samples (S, 3) uint16 quantised over the box, sdf (S,) float16 at exactly those places, and the surface point
+        (S,) that a sample stands over, along its normal, -1 where it stands over none.
     """
     spare = int(count * 1.08) + 16
     near, inside = spare // 3, spare // 3
     free = spare - near - inside
-    parts = [_near(surface, near, rng), rng.uniform(box[0], box[1], (free, 3))]
+    over = np.full(spare, -1)
+    over[:near], beside = _near(surface, near, rng)
+    parts = [beside, rng.uniform(box[0], box[1], (free, 3))]
     cavity = np.flatnonzero(~surface.hair & solid.sheet.interior[np.where(surface.hair, 0, surface.triangle)])
     in_cavity = inside // 4 if len(cavity) >= 16 else 0
     if in_cavity:
@@ -85,20 +97,22 @@ def signed_samples(
     towards = INSIDE_TARGET + rng.normal(0, 0.08, (len(pick), 3)) - surface.points[pick]
     parts.append(surface.points[pick] + rng.beta(1.0, 1.5, (len(pick), 1)) * towards)
     points = np.clip(np.concatenate(parts), box[0], box[1])
-    samples = quantise(points[rng.permutation(len(points))], box)
+    order = rng.permutation(len(points))
+    samples, over = quantise(points[order], box), over[order]
     places = dequantise(samples, box)
     # beyond the clipping distance (with room for gaps between surface points) only the sign is asked for: half the time
     far = cKDTree(surface.points).query(places, distance_upper_bound=SDF_LIMIT + 0.06)[0] == np.inf
     sdf, ambiguous = solid.signed_distance(places, far)
     good = np.flatnonzero(~ambiguous)
     good = good[np.arange(count) % len(good)]  # repeats only if more than 7 % were ambiguous
-    return samples[good], np.clip(sdf[good], -SDF_LIMIT, SDF_LIMIT).astype(np.float16)
+    return samples[good], np.clip(sdf[good], -SDF_LIMIT, SDF_LIMIT).astype(np.float16), over[good]
 
 
-def _near(surface: SurfacePoints, count: int, rng: np.random.Generator) -> np.ndarray:
+def _near(surface: SurfacePoints, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Surface points (count,) and places (count, 3) along their normals."""
     pick = rng.integers(len(surface.points), size=count)
     sigma = np.where(np.arange(count) % 2 == 0, NEAR_SIGMAS[0], NEAR_SIGMAS[1])
-    return surface.points[pick] + (sigma * rng.standard_normal(count))[:, None] * surface.normals[pick]
+    return pick, surface.points[pick] + (sigma * rng.standard_normal(count))[:, None] * surface.normals[pick]
 
 
 def sample_row(
@@ -115,9 +129,48 @@ def sample_row(
     surface = solid.sample_surface(points, rng)
     quantised = quantise(surface.points, box)
     if solid is neutral:
-        canonical, valid = quantised, np.ones(points, dtype=bool)
+        places, canonical, valid = surface.points, quantised, np.ones(points, dtype=bool)
     else:
         places, valid = canonical_points(surface, neutral)
         canonical = quantise(places, box)
-    off, sdf = signed_samples(solid, surface, samples, box, rng)
-    return Row(quantised, quantise_normals(surface.normals), canonical, valid, off, sdf)
+    off, sdf, over = signed_samples(solid, surface, samples, box, rng)
+    resting, known = _samples_at_rest(dequantise(off, box), over, surface, places, valid, solid, neutral)
+    inside = ((resting >= box[0]) & (resting <= box[1])).all(1)
+    triangle = np.where(surface.hair, -1 - surface.triangle, surface.triangle)
+    weights = np.rint(surface.weights[:, :2] * 65535.0)
+    return Row(
+        quantised, quantise_normals(surface.normals), canonical, valid, off, sdf, triangle, weights,
+        _lift(surface, solid), quantise(np.clip(resting, *box), box), known & inside,
+    )  # fmt: skip
+
+
+def _lift(surface: SurfacePoints, solid: Solid) -> np.ndarray:
+    """How far (N,) surface points lie outside their triangles, along their normals, model units."""
+    triangles = np.where(surface.hair, 0, surface.triangle)
+    flat = (solid.vertices[solid.sheet.triangles[triangles]] * surface.weights[:, :, None]).sum(1)
+    return np.where(surface.hair, 0.0, ((surface.points - flat) * surface.normals).sum(1))
+
+
+def _samples_at_rest(
+    places: np.ndarray, over: np.ndarray, surface: SurfacePoints, resting: np.ndarray, valid: np.ndarray, solid: Solid,
+    neutral: Solid,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where samples (S, 3) are on the head at rest, and which of them (S,) are known to be anywhere there.
+
+    A sample that stands over a surface point stands as high over it at rest; hair, and what is over it, does not move.
+    """
+    if solid is neutral:
+        return places, np.ones(len(places), dtype=bool)
+    found = places.astype(float)
+    on = np.flatnonzero(over >= 0)
+    point = over[on]
+    known = np.zeros(len(places), dtype=bool)
+    known[on] = valid[point]
+    skin = ~surface.hair[point]
+    moving, point = on[skin], point[skin]
+    height = ((places[moving] - surface.points[point]) * surface.normals[point]).sum(1)
+    corners = neutral.sheet.triangles[surface.triangle[point]]
+    normals = (neutral.normals[corners] * surface.weights[point][:, :, None]).sum(1)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    found[moving] = resting[point] + height[:, None] * normals
+    return found, known

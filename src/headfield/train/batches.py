@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from headfield import frames
-from headfield.io.store import Record, Store, dequantise, dequantise_normals
+from headfield.io.quantise import dequantise, dequantise_normals
+from headfield.io.store import Record, Store
 from headfield.types import ARKIT_MIRROR
 
 

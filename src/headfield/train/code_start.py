@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield import frames
-from headfield.io.store import dequantise, dequantise_normals
+from headfield.io.quantise import dequantise, dequantise_normals
 
 PLACES = 1500
 """Number of places on the reference head where offsets are measured."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from headfield.frames import MM_PER_UNIT
-from headfield.io.store import dequantise
+from headfield.io.quantise import dequantise
 from headfield.models.imhead import ImHead
 from headfield.nn.machine import denormals_flushed
 from headfield.train.batches import Batches

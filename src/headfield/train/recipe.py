@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from headfield import frames
-from headfield.io.store import SDF_LIMIT
+from headfield.io.quantise import SDF_LIMIT
 from headfield.losses import field as losses
 from headfield.models.imhead import ImHead
 from headfield.train.batches import Batch
