@@ -98,3 +98,17 @@ def test_rows_of_sealed_people_lie_on_their_surface(pairs):
         assert np.quantile(off, 0.99) < 0.05
         row = sample_row(solid, person.neutral, 1000, 500, BOX, np.random.default_rng(0))
         assert row.canonical_valid.mean() > 0.9
+
+
+def test_lids_and_lips_are_sampled_densely(pairs):
+    """Points of truth v2 lie on lids and lips half as often again as those of the first truth."""
+    first, second = pairs[0]
+    head = first.head
+    shares = []
+    for person in (first, second):
+        points = person.neutral.sample_surface(6000, np.random.default_rng(0)).points
+        places = head.landmarks68(person.skin())[36:]  # eyes and lips
+        away = np.linalg.norm(points[:, None] - places[None], axis=2).min(1)
+        shares.append(float((away < 0.016).mean()))
+    print(f"within 4 mm of the landmarks of eyes and lips: {shares[0]:.1%} of all points, then {shares[1]:.1%}")
+    assert shares[1] > 1.5 * shares[0]

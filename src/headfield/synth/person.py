@@ -23,6 +23,7 @@ from headfield.synth.sheet import Sheet, lip_gap, make_sheet
 from headfield.synth.solid import OPEN_LIPS, Solid
 from headfield.synth.variation import Variation, draw_variation, drawn_age
 from headfield.synth.variation_fields import ear_share
+from headfield.synth.variation_zones import density_near_parts
 from headfield.synth.whole_faces import draw_whole_faces
 from headfield.types import ARKIT, Similarity
 
@@ -199,10 +200,12 @@ def make_person(
 
 
 def _ended(person: Person) -> Person:
-    """The person with nostrils and neck as truth v2 ends them; the anchors stay on the skin."""
+    """The person with nostrils and neck as truth v2 ends them, dense lids and lips, and anchors on the skin."""
     openings = Openings.of(person.head, person.sheet)
     ended = replace(person, openings=openings, uncut=person.anchors)
-    return replace(ended, anchors=person.head.anchors(ended.skin()))
+    skin = ended.skin()
+    sheet = replace(person.sheet, density=density_near_parts(person.head, person.sheet, skin))
+    return replace(ended, sheet=sheet, anchors=person.head.anchors(skin))
 
 
 def _variation(key: IdentityKey, head, sheet: Sheet, identity, raw: np.ndarray, placement: Similarity) -> Variation:

@@ -31,6 +31,9 @@ LIDS = 3.5 / MM_PER_UNIT
 LIPS = 3.0 / MM_PER_UNIT
 """Skin within this distance of the line where the lips meet is lip, model units (3 mm)."""
 
+DENSER = 3.0
+"""Lids and lips are sampled so much more densely than the rest of the face."""
+
 FOLD_RIM = 4.0
 """Within so many mm beyond lids and lips folds reach their depth."""
 
@@ -90,6 +93,21 @@ def kept_parts(head, sheet: Sheet, vertices: np.ndarray) -> list[KeptPart]:
     if np.ptp(lips, axis=0).max() > 2 * LIPS:  # a family with a mouth
         parts.append(_mouth(lips, sheet, vertices))
     return parts
+
+
+def density_near_parts(head, sheet: Sheet, vertices: np.ndarray) -> np.ndarray:
+    """The sheet's sampling density (F,), denser on lids and lips: few square millimetres, at which everybody looks.
+
+    Args:
+        head, sheet, vertices: As of `kept_parts`.
+    """
+    near = np.zeros(len(vertices))
+    for part in kept_parts(head, sheet, vertices):
+        near = np.maximum(near, 1.0 - part.bare)
+    for eye in eyes_of(vertices, sheet.triangles):
+        near[eye.vertices] = 0.0
+    near = np.where(sheet.bag, 0.0, near[sheet.triangles].min(1))
+    return sheet.density * (1.0 + (DENSER - 1.0) * near)
 
 
 def _mouth(lips: np.ndarray, sheet: Sheet, vertices: np.ndarray) -> KeptPart:
