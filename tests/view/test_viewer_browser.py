@@ -70,7 +70,7 @@ class Tab:
 
     def __init__(self, browser, viewer: Viewer) -> None:
         self.viewer, self.page = viewer, browser.new_page(viewport={"width": 860, "height": 480})
-        self.requests, self.messages = [], []
+        self.requests, self.messages, self.heard = [], [], {}
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("websocket", lambda socket_: self.requests.append(socket_.url))
         self.page.on("console", lambda m: m.type == "error" and self.messages.append(m.text))
@@ -121,9 +121,28 @@ class Tab:
         return self.page.locator(f"[id='{label.get_attribute('for')}']")
 
     def choose(self, name: str, option: str) -> None:
-        self.widget(name).click(force=True)
-        # not at a place on the screen, which a list that still opens may have left
-        self.page.get_by_role("option", name=option, exact=True).dispatch_event("click")
+        """Choose from a list; again, as a person would, where the list was drawn anew under the click."""
+        widget = next(item for item in vars(self.viewer.panels).values() if getattr(item, "label", None) == name)
+        if widget.value == option:
+            return
+        if name not in self.heard:
+            self.heard[name] = 0
+            widget.on_update(lambda event: self.hear(name))
+        before, wanted = self.heard[name], self.page.get_by_role("option", name=option, exact=True)
+        for _ in range(8):
+            if not wanted.is_visible():
+                self.widget(name).click(force=True)
+            # not at a place on the screen, which a list that still opens may have left
+            wanted.dispatch_event("click")
+            for _ in range(50):
+                if self.heard[name] > before:
+                    return
+                self.page.wait_for_timeout(100)
+        raise AssertionError(f"the viewer never heard that {option} was chosen")
+
+    def hear(self, name: str) -> None:
+        """The viewer was told by the page that something else was chosen from a list."""
+        self.heard[name] += 1
 
     def check(self, name: str) -> None:
         self.widget(name).click(force=True)

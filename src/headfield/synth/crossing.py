@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.interpolate import RBFInterpolator
+from scipy.spatial.distance import cdist
 
 from headfield.errors import need
 from headfield.frames import MM_PER_UNIT
@@ -64,7 +65,7 @@ def crossing_field(
     squared, _, nearest = tree.squared_distance(np.ascontiguousarray(other), target, moved[knots])
     gap = nearest - moved[knots]
     trust = np.clip(1.0 - np.sqrt(squared) / _REACH, 0.0, 1.0)
-    weight = np.exp(-0.5 * ((moved[:, None] - moved[knots][None]) ** 2).sum(2) / _WIDTH**2)
+    weight = np.exp(-0.5 * cdist(moved, moved[knots], "sqeuclidean") / _WIDTH**2)
     rest = (weight * trust) @ gap / np.maximum(weight.sum(1, keepdims=True), 1e-6)
     return moved + rest - vertices
 
