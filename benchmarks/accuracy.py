@@ -82,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="imhead-open-small")
     parser.add_argument("--split", default="dev", choices=("dev", "test"))
+    parser.add_argument("--truth", default="v1", choices=("v1", "v2"), help="which people the frozen identities are")
     parser.add_argument("--out", type=Path, default=Path("evaluation"))
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--resolution", type=int, default=192)
@@ -96,6 +97,7 @@ def main() -> None:
         settings = Options(
             model=options.model,
             split=options.split,
+            truth=options.truth,
             limit=options.limit,
             resolution=options.resolution,
             workers=options.workers,

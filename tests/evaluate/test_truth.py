@@ -32,6 +32,25 @@ def test_truth_s_visible_surface_is_where_the_solid_says(haired):
     assert np.percentile(extra, 99) < 0.05 and extra.max() < 2.5
 
 
+@pytest.mark.parametrize("family", ["ict", "anny"])
+def test_truth_v2_has_the_same_people_and_the_joins_of_their_lids(family):
+    if family == "anny":
+        pytest.importorskip("anny")
+    case = make_case(PROTOCOLS["full-anny"], "dev", family, 1, "v2")
+    first = make_case(PROTOCOLS["full-anny"], "dev", family, 1)
+    assert np.array_equal(case.person.identity, first.person.identity)
+    truth, mm = truth_of(case.person, case.solid), millimetres(case.person)
+    keep = truth.visible & ~truth.cap
+    centres = truth.mesh.vertices[truth.mesh.triangles[keep]].mean(1)
+    near_lids = truth.regions["lids"][truth.mesh.triangles[keep]].all(1)
+    off = np.abs(case.solid.signed_distance(centres[near_lids])[0]) * mm
+    unsealed = np.abs(first.solid.signed_distance(centres[near_lids])[0]) * millimetres(first.person)
+    print(f"{family}: lids off their sealed surface by {off.mean():.4f} mm, off those of v1 by {unsealed.mean():.3f} mm")
+    assert off.mean() < 0.02 < unsealed.mean()
+    neck = truth.mesh.vertices[truth.regions["neck"]]
+    assert len(neck) > 100 and neck[:, 1].max() < truth.mesh.vertices[truth.regions["lips"]][:, 1].min()
+
+
 def test_regions_are_where_they_should_be(haired):
     truth = truth_of(haired.person, haired.solid)
     vertices = truth.mesh.vertices

@@ -14,14 +14,12 @@ from headfield.fit.normal_equations import CENTRE, Cloud, codes_of
 from headfield.fit.problem import SolverOptions, View
 from headfield.fit.solver import solve
 from headfield.models.release import load
-from headfield.parametric.normalise import normalising_similarity
 from headfield.parametric.pca import LinearPCA
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.nearest import Target
 from headfield.surface.visibility import visible_triangles
-from headfield.synth.expressions import draw_expressions
 from headfield.synth.identities import IdentityKey, frozen
-from headfield.synth.person import family
+from headfield.synth.person import family, make_person
 from headfield.types import Mesh, Scan, Similarity
 
 COMPONENTS = 150
@@ -67,26 +65,23 @@ def points_near(scan: Scan, start: Similarity, box: np.ndarray, count: int = 500
 
 
 @cache
-def training_pca(name: str, heads: int | None = None, posed: bool = False) -> LinearPCA:
+def training_pca(name: str, heads: int | None = None, posed: bool = False, truth: str = "v1") -> LinearPCA:
     """PCA of a family's training heads in the model frame, float32 components.
 
     Args:
         name: Family.
         heads: How many, None = as many as the released model is trained on.
         posed: Also one random expression of each head; else neutral heads only.
+        truth: Which people; those of ``v2`` take two seconds each.
     """
-    head, _ = family(name)
+    head, sheet = family(name)
     heads = frozen()["released_counts"][name]["train"] if heads is None else heads
     vertices = []
     for index in range(heads):
-        key = IdentityKey(name, "train", index, frozen()["seed"])
-        identity = key.draw(head)
-        raw = head.raw_vertices(identity)
-        place = normalising_similarity(head.anchors(raw))
-        vertices.append(place.apply(raw).astype(np.float32))
+        person = make_person(IdentityKey(name, "train", index, frozen()["seed"]), head, sheet, 0.0, truth)
+        vertices.append(person.bare().astype(np.float32))
         if posed:
-            expression = draw_expressions(key.rng("expressions"), 1, np.asarray(head.expression_mask))[0]
-            vertices.append(place.apply(head.raw_vertices(identity, expression)).astype(np.float32))
+            vertices.append(person.bare(person.expressions(1 + person.sealed)[-1]).astype(np.float32))
     found = LinearPCA.fit(np.stack(vertices), head, POSED_COMPONENTS if posed else COMPONENTS)
     return LinearPCA(found.mean_vertices, found.components.astype(np.float32), head)
 

@@ -50,9 +50,9 @@ class Case:
     expression: np.ndarray
 
 
-def make_case(protocol: Protocol, split: str, family: str, index: int) -> Case:
+def make_case(protocol: Protocol, split: str, family: str, index: int, truth: str = "v1") -> Case:
     """A case, the same whenever it is made: every draw has its own frozen stream."""
-    person = frozen_person(family, split, index, protocol.hair)
+    person = frozen_person(family, split, index, protocol.hair, truth)
     key = IdentityKey(family, split, index, frozen()["seed"])
     expression = np.zeros(len(ARKIT), dtype=np.float32)
     if protocol.pose == "drawn":
@@ -87,7 +87,7 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
         from headfield.evaluate.captures import run_capture
 
         return run_capture(protocol, family, index, settings)
-    case = make_case(protocol, settings.split, family, index)
+    case = make_case(protocol, settings.split, family, index, settings.truth)
     model = load(settings.model)
     begin = time.perf_counter()
     found = fit(case.observed.scan, model, expression=protocol.expression, refuse=False)
@@ -119,7 +119,7 @@ def heads(case: Case, found: Fit, model, settings: Settings, posed: bool):
     place = fit_mean(model, points, start)
     mesh, visible = mean_mesh(settings.model, settings.resolution)
     yield "mean", mesh.transformed(case.observed.truth.after(place.inverse())), visible
-    pca = fit_pca(training_pca(case.person.key.family, settings.pca_heads, posed), points, start)
+    pca = fit_pca(training_pca(case.person.key.family, settings.pca_heads, posed, settings.truth), points, start)
     mesh = pca.mesh.transformed(case.observed.truth.after(pca.placement.inverse()))
     yield "pca", mesh, visible_triangles(mesh)
 
@@ -170,7 +170,7 @@ def _anchor_values(case: Case, found: Fit, model, settings: Settings) -> Values:
     points = found.scans[0].points
     place = fit_mean(model, points, found.placement)
     mean = model.prior.component(0).mean
-    pca = training_pca(case.person.key.family, settings.pca_heads)
+    pca = training_pca(case.person.key.family, settings.pca_heads, truth=settings.truth)
     linear = fit_pca(pca, points, found.placement)
     answers: dict[str, tuple[Similarity, np.ndarray]] = {
         "ours": (found.placement, model_anchors(model, found.identity)),
@@ -189,7 +189,7 @@ def _disentangled(protocol: Protocol, case: Case, smiling: Fit, model, settings:
     """Both directions: the neutral head out of a smiling scan, and the smiling head from a neutral scan."""
     person, mm = case.person, millimetres(case.person)
     neutral_truth, posed_truth = truth_of(person, person.neutral), truth_of(person, case.solid)
-    linear = training_pca(person.key.family, settings.pca_heads)
+    linear = training_pca(person.key.family, settings.pca_heads, truth=settings.truth)
     values: Values = {"neutral": {}, "posed": {}}
 
     def face(column: str, method: str, mesh: Mesh, back: Similarity, truth: Truth, visible=None) -> None:
@@ -216,10 +216,8 @@ def _disentangled(protocol: Protocol, case: Case, smiling: Fit, model, settings:
     place = fit_mean(model, points, to_true)
     face("posed", "mean", mesh, to_true.after(place.inverse()), posed_truth, visible)
     answer = fit_pca(linear, points, to_true)
-    head = person.head
-    # the family's own blendshapes on the PCA's neutral: the strongest linear answer there is
-    moved = head.raw_vertices(person.identity, case.expression) - head.raw_vertices(person.identity)
-    offsets = person.placement.scale * person.placement.rotate(moved)
+    # the person's own blendshapes on the PCA's neutral: the strongest linear answer there is
+    offsets = person.bare(case.expression) - person.bare()
     mesh = Mesh(answer.mesh.vertices + offsets, answer.mesh.triangles)
     face("posed", "pca", mesh, to_true.after(answer.placement.inverse()), posed_truth)
     return values

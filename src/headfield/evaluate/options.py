@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,9 @@ class Settings:
     """Model: a released name, a folder, or a hub id."""
     split: str = "dev"
     """dev to tune on; test is public and runs last."""
+    truth: Literal["v1", "v2"] = "v1"
+    """Which people the frozen identities are: as the first weights' training data have them, or as the second's
+    (`headfield synth --help` says how they differ). Captures are of v1 always."""
     resolution: int = 192
     """Of the meshes that are measured, samples along the longest side of the box."""
     samples: int = 50_000

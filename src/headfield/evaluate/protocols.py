@@ -98,6 +98,7 @@ class Protocol:
 
 
 _WHOLE = Column("whole", "whole head, Chamfer L1 mm")
+_PARTS = tuple(Column(name, f"{name}, Chamfer L1 mm") for name in ("lids", "lips", "neck"))
 _FACE = Column("face", "face, Chamfer L1 mm")
 
 
@@ -166,13 +167,14 @@ PROTOCOLS: dict[str, Protocol] = {
                 Column("normals", "whole head, normal consistency", 0.98, at_least=True),
                 _FACE,
                 Column("f1_5", "whole head, F-score at 1.5 mm", at_least=True),
+                *_PARTS,
             ),
         ),
         Protocol(
             "full-anny",
             "anny, full scan of 5,000 points, neutral, bald",
             (("anny", 50),),
-            (_reach(_FACE, 0.5), _WHOLE, Column("normals", "whole head, normal consistency", at_least=True)),
+            (_reach(_FACE, 0.5), _WHOLE, Column("normals", "whole head, normal consistency", at_least=True), *_PARTS),
         ),
         Protocol(
             "depth-bald",

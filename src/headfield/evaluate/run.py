@@ -6,14 +6,17 @@ import json
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from headfield.errors import ConfigError, DataError, HeadfieldError, MissingExtra, WeightsError
-from headfield.evaluate.options import Options
+from headfield.evaluate.options import Options, Settings
 from headfield.evaluate.protocols import Protocol, protocol_named
 from headfield.evaluate.records import CaseResult, case_name, case_path, read_case, write_json
 from headfield.workers import in_workers
+
+SETTINGS = tuple(field.name for field in fields(Settings))
+"""What a run's numbers depend on."""
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, the case just done)."""
@@ -63,7 +66,7 @@ def kept(protocol: Protocol, out: Path) -> tuple[Options, list[tuple[str, int]],
     if not path.exists():
         return Options(), [], []
     held = json.loads(path.read_text())
-    options = Options(**{name: held[name] for name in ("model", "split", "resolution", "samples", "pca_heads")})
+    options = Options(**{name: held[name] for name in SETTINGS if name in held})
     done = {case: read_case(case_path(out, case)) for case in protocol.cases(options.split)}
     found = {case: result for case, result in done.items() if result is not None}
     return options, list(found), list(found.values())
@@ -97,18 +100,11 @@ def _claim(out: Path, protocol: Protocol, options: Options) -> None:
     """A run's folder belongs to its protocol, split and model."""
     from headfield.evaluate.report import fingerprint
 
-    mine = {
-        "protocol": protocol.name,
-        "model": options.model,
-        "weights": fingerprint(options.model),
-        "split": options.split,
-        "resolution": options.resolution,
-        "samples": options.samples,
-        "pca_heads": options.pca_heads,
-    }
+    mine = {"protocol": protocol.name, "weights": fingerprint(options.model)}
+    mine |= {name: getattr(options, name) for name in SETTINGS}
     path = out / "settings.json"
     if path.exists():
-        theirs = json.loads(path.read_text())
+        theirs = {"truth": "v1"} | json.loads(path.read_text())  # runs of headfield 0.1 say nothing of it
         different = sorted(key for key in mine if theirs.get(key) != mine[key])
         if different:
             raise ConfigError(
