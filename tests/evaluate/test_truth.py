@@ -45,7 +45,7 @@ def test_truth_v2_has_the_same_people_and_the_joins_of_their_lids(family):
     near_lids = truth.regions["lids"][truth.mesh.triangles[keep]].all(1)
     off = np.abs(case.solid.signed_distance(centres[near_lids])[0]) * mm
     unsealed = np.abs(first.solid.signed_distance(centres[near_lids])[0]) * millimetres(first.person)
-    print(f"{family}: lids off their sealed surface by {off.mean():.4f} mm, off those of v1 by {unsealed.mean():.3f} mm")
+    print(f"{family}: lids off their sealed surface by {off.mean():.4f} mm, off v1 by {unsealed.mean():.3f} mm")
     assert off.mean() < 0.02 < unsealed.mean()
     neck = truth.mesh.vertices[truth.regions["neck"]]
     assert len(neck) > 100 and neck[:, 1].max() < truth.mesh.vertices[truth.regions["lips"]][:, 1].min()
