@@ -172,6 +172,13 @@ def tongue_out(vertices: np.ndarray) -> np.ndarray:
     return (target - vertices) * share**2 * (3 - 2 * share)
 
 
+def tongue_sinks(vertices: np.ndarray) -> np.ndarray:
+    """Offsets (V, 3), cm, by which the tongue's back lies lower, on the jaw's floor, when the mouth is wide open."""
+    along = np.clip((vertices[:, 2] - 4.0) / 5.5, 0, 1)
+    depth = np.clip((vertices[:, 1] + 4.6) / 1.6, 0, 1)
+    return np.column_stack([0 * along, -0.9 * depth * (1 - 0.8 * along**2), 0 * along])
+
+
 def without_long_roots(vertices: np.ndarray) -> np.ndarray:
     """Teeth whose roots end within the gums' thickness: what lies beyond is squeezed."""
     y = vertices[:, 1].copy()
@@ -225,9 +232,12 @@ def main() -> None:
     tongue = parts["tongue"][0]
     stored["tongue.tongueOut"] = rounded(to_model.scale * to_model.rotate(tongue_out(tongue)))
     across = np.array([-1.0, 1.0, 1.0])
+    stored["tongue.jawOpen"] = rounded(to_model.scale * to_model.rotate(tongue_sinks(tongue)))
     for channel, motion in motions.items():
         rotation = to_model.rotation @ motion[:, :3] @ to_model.rotation.T
-        shift = to_model.scale * to_model.rotation @ motion[:, 3] + to_model.translation - rotation @ to_model.translation
+        shift = (
+            to_model.scale * to_model.rotation @ motion[:, 3] + to_model.translation - rotation @ to_model.translation
+        )
         skin = data.expression[list(data.expression_names).index(channel)][chin].astype(float)
         stored[f"{channel}.chin"] = to_model.scale * to_model.rotate(skin)
         stored[channel] = np.column_stack([rotation, shift])

@@ -41,6 +41,9 @@ CHIN = ("chin", "chin_side_left", "chin_side_right")
 DEPTH_MM = 0.5
 """Parts of a neutral head lie at least this deep under its surface."""
 
+DROP_MM = 2.0
+"""Teeth stand this much lower than ICT-FaceKit's, so that upper ones show under the lip as those of adults do."""
+
 STEP_MM, SHRINK, STEPS = 0.4, 0.99, 24
 """Where a part comes too near, all go back by a step and get smaller by a share, at most so many times."""
 
@@ -136,7 +139,8 @@ def placement_of(anchors: np.ndarray) -> Placement:
     reference = reference_anchors()
     scale = np.clip(measures(np.asarray(anchors)) / measures(reference), 0.7, 1.3)
     index = anchor_indices(lips)
-    return Placement(scale, reference[index].mean(0), np.asarray(anchors)[index].mean(0))
+    lower = np.array([0.0, DROP_MM / MM_PER_UNIT, 0.0])
+    return Placement(scale, reference[index].mean(0), np.asarray(anchors)[index].mean(0) - lower)
 
 
 def place(anchors: np.ndarray, field: Field, gains: Mapping[str, float] | None = None) -> tuple[MouthPart, ...]:
@@ -220,6 +224,7 @@ def _part(name: str, asset: Mapping[str, np.ndarray], placed: Placement, gains: 
     for channel in JAW_CHANNELS if name in WITH_JAW else ():
         shapes[channel] = placed.scale * _jaw_offsets(rest, channel, gains.get(channel, 1.0), asset)
     if name == "tongue":
+        shapes["jawOpen"] = shapes["jawOpen"] + gains.get("jawOpen", 1.0) * placed.scale * asset["tongue.jawOpen"]
         shapes["tongueOut"] = placed.scale * asset["tongue.tongueOut"]
     return MouthPart(name, placed.apply(rest), asset[f"{name}.triangles"], shapes)
 
