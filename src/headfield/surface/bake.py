@@ -25,7 +25,7 @@ from .mend import Seams
 from .mesh_head import mesh_of
 from .mouth_parts import MouthPart, mouth_parts
 from .paint import Paint
-from .parts import Part
+from .parts import Part, posed_mesh
 from .settle import REACH, Field, onto_surface
 from .topology import face_vectors, vertex_normals
 
@@ -91,6 +91,18 @@ class Baked:
         yield "neutral", self.mesh()
         for weights, name in zip(np.eye(len(ARKIT)), ARKIT):
             yield name, self.mesh(weights)
+
+    def posed_parts(self, weights: np.ndarray | None = None) -> tuple[tuple[Part, Mesh], ...]:
+        """The parts that the head's own surface does not show, each with its mesh at weights (52,) or at rest."""
+        return tuple((part, posed_mesh(part, weights)) for part in self.parts if not part.fused)
+
+    def named_parts(self) -> Iterator[tuple[str, Mesh]]:
+        """``teethLower/neutral``, then ``teethLower/jawOpen`` and so on: each such part, and as it is at weight 1 of
+        each channel that moves it."""
+        for part in self.parts:
+            if not part.fused:
+                for name in ("neutral", *part.shapes):
+                    yield f"{part.name}/{name}", posed_mesh(part, np.isin(ARKIT, name).astype(float))
 
     def glb(self, metres_per_unit: float, paint: Paint | None = None) -> bytes:
         """A GLB in metres, y up: 52 morph targets named as ARKit does, texture coordinates, and its parts as nodes.

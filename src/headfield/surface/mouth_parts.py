@@ -41,7 +41,7 @@ CHIN = ("chin", "chin_side_left", "chin_side_right")
 DEPTH_MM = 0.5
 """Parts of a neutral head lie at least this deep under its surface."""
 
-DROP_MM = 2.0
+DROP_MM = 3.5
 """Teeth stand this much lower than ICT-FaceKit's, so that upper ones show under the lip as those of adults do."""
 
 STEP_MM, SHRINK, STEPS = 0.4, 0.99, 24
