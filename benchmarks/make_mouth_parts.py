@@ -156,7 +156,7 @@ def tongue_out(vertices: np.ndarray) -> np.ndarray:
     root, tip = 4.6, vertices[:, 2].max()
     along = np.clip((vertices[:, 2] - root) / (tip - root), 0, 1)
     middle = -3.75 + 0.15 * along  # of its thickness
-    corners = np.array([[middle.min(), root], [-2.6, root + 3.2], [-2.2, root + 6.6], [-4.35, 13.0]])
+    corners = np.array([[middle.min(), root], [-2.6, root + 3.2], [-2.2, root + 6.6], [-4.35, 13.4]])
     t = along[:, None]
     curve = ((1 - t) ** 3 * corners[0] + 3 * t * (1 - t) ** 2 * corners[1] + 3 * t**2 * (1 - t) * corners[2]
              + t**3 * corners[3])  # fmt: skip

@@ -62,7 +62,7 @@ def _through_a_file(name: str, write: Callable[[Path], object]) -> tuple[str, by
 
 
 def _zipped(saved: SavedHead, baked: Baked) -> bytes:
-    """OBJ files of one topology, one per shape, and the mouth's parts in folders of their own; user's frame and unit."""
+    """One OBJ per shape, of one topology, and the mouth's parts in folders of their own; the user's frame and unit."""
     from headfield.io.mesh import write_mesh
 
     buffer = io.BytesIO()
