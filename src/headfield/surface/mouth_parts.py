@@ -47,7 +47,15 @@ DROP_MM = 3.5
 STEP_MM, SHRINK, STEPS = 0.4, 0.99, 24
 """Where a part comes too near, all go back by a step and get smaller by a share, at most so many times."""
 
+NARROW, NARROWINGS = 0.985, 6
+"""Where cheeks come too near in a smile, the arch gets narrower by a share, at most so many times."""
+
 LARGEST_GAIN = 1.3
+
+SIDES = 0.6
+"""What lies this far out of the mid-plane, as a share of the dental arch's half width, lies against the cheeks."""
+
+SMILE = ("mouthSmileLeft", "mouthSmileRight")
 
 Field = Callable[[np.ndarray], np.ndarray]
 
@@ -143,22 +151,33 @@ def placement_of(anchors: np.ndarray) -> Placement:
     return Placement(scale, reference[index].mean(0), np.asarray(anchors)[index].mean(0) - lower)
 
 
-def place(anchors: np.ndarray, field: Field, gains: Mapping[str, float] | None = None) -> tuple[MouthPart, ...]:
+def place(
+    anchors: np.ndarray, field: Field, gains: Mapping[str, float] | None = None, *, smiling: Field | None = None
+) -> tuple[MouthPart, ...]:
     """The five parts of a head, or () where they find no room inside it.
 
     Args:
         anchors: (39, 3) of the neutral head, model units.
         field: Signed distances (N,) of the neutral head at points (N, 3).
+        smiling: The same of the head with a broad smile, which draws the cheeks against the molars: room is made for
+            them.
         gains: How far the jaw moves for each of JAW_CHANNELS, as a share of ICT-FaceKit's; 1 where none is given.
     """
     asset = _asset()
     found = placement_of(anchors)
     points = np.concatenate([asset[f"{name}.vertices"] for name in MATERIALS])
+    # in front, a smile parts the lips: there is no saying what is inside
+    sides = points[np.abs(points[:, 0]) > SIDES * np.abs(points[:, 0]).max()]
+    narrowings = 0
     for _ in range(STEPS):
-        if field(found.apply(points)).max() < -DEPTH_MM / MM_PER_UNIT:
+        if field(found.apply(points)).max() >= -DEPTH_MM / MM_PER_UNIT:
+            back = np.array([0.0, 0.0, -STEP_MM / MM_PER_UNIT])
+            found = Placement(found.scale * SHRINK, found.origin, found.target + back)
+        elif smiling is not None and narrowings < NARROWINGS and smiling(found.apply(sides)).max() > 0:
+            found = Placement(found.scale * [NARROW, 1.0, 1.0], found.origin, found.target)
+            narrowings += 1
+        else:
             return tuple(_part(name, asset, found, gains or {}) for name in MATERIALS)
-        back = np.array([0.0, 0.0, -STEP_MM / MM_PER_UNIT])
-        found = Placement(found.scale * SHRINK, found.origin, found.target + back)
     return ()
 
 
@@ -191,18 +210,25 @@ def mouth_parts(model: ImHead, codes: Codes) -> tuple[MouthPart, ...]:
     device = codes.identity.device
     with torch.no_grad():
         anchors = model.anchors(neutral)[0].cpu().numpy().astype(float)
-        condition = model.condition(neutral)
 
-        def field(points: np.ndarray) -> np.ndarray:
-            query = torch.as_tensor(points, dtype=torch.float32, device=device)
-            return model.signed_distance(query[None], condition)[0].cpu().numpy()
+        def posed(*channels: str) -> Codes:
+            weights = codes.identity.new_zeros(1, len(ARKIT))
+            weights[0, [ARKIT.index(channel) for channel in channels]] = 1.0
+            return replace(codes, expression=weights)
+
+        def field_of(which: Codes) -> Field:
+            condition = model.condition(which)
+
+            def field(points: np.ndarray) -> np.ndarray:
+                query = torch.as_tensor(points, dtype=torch.float32, device=device)
+                return model.signed_distance(query[None], condition)[0].cpu().numpy()
+
+            return field
 
         def skin(points: np.ndarray, channel: str) -> np.ndarray:
-            weights = codes.identity.new_zeros(1, len(ARKIT))
-            weights[0, ARKIT.index(channel)] = 1.0
-            return from_canonical(model, points, replace(codes, expression=weights)).points - points
+            return from_canonical(model, points, posed(channel)).points - points
 
-        return place(anchors, field, jaw_gains(skin, anchors))
+        return place(anchors, field_of(neutral), jaw_gains(skin, anchors), smiling=field_of(posed(*SMILE)))
 
 
 def mouth_parts_of(head: Head) -> tuple[MouthPart, ...]:
