@@ -246,24 +246,25 @@ def hinge_of(anchors: np.ndarray) -> np.ndarray:
 
 def _part(name: str, asset: Mapping[str, np.ndarray], placed: Placement, gains: Mapping[str, float]) -> MouthPart:
     rest = asset[f"{name}.vertices"]
-    shapes = {}
+    vertices, shapes = placed.apply(rest), {}
     for channel in JAW_CHANNELS if name in WITH_JAW else ():
-        shapes[channel] = placed.scale * _jaw_offsets(rest, channel, gains.get(channel, 1.0), asset)
+        gain = gains.get(channel, 1.0)
+        if channel == "jawOpen":
+            hinge = placed.apply(np.append(0.0, asset["hinge"]))[1:]
+            shapes[channel] = _opened(vertices, hinge, gain * float(asset["angle"]))
+        else:
+            motion = asset[channel]
+            shapes[channel] = gain * placed.scale * (rest @ motion[:, :3].T + motion[:, 3] - rest)
     if name == "tongue":
         shapes["jawOpen"] = shapes["jawOpen"] + gains.get("jawOpen", 1.0) * placed.scale * asset["tongue.jawOpen"]
         shapes["tongueOut"] = placed.scale * asset["tongue.tongueOut"]
-    return MouthPart(name, placed.apply(rest), asset[f"{name}.triangles"], shapes)
+    return MouthPart(name, vertices, asset[f"{name}.triangles"], shapes)
 
 
-def _jaw_offsets(points: np.ndarray, channel: str, gain: float, asset: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Offsets (V, 3) of points of the reference head's jaw for a channel at weight 1: a turn of `gain` times its angle,
-    or `gain` times a slide."""
-    if channel != "jawOpen":
-        motion = asset[channel]
-        return gain * (points @ motion[:, :3].T + motion[:, 3] - points)
-    angle = gain * float(asset["angle"])
+def _opened(points: np.ndarray, hinge: np.ndarray, angle: float) -> np.ndarray:
+    """Offsets (V, 3) of points that turn by an angle, downwards in front, about the axis across with this (y, z)."""
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    arm = points[:, 1:] - asset["hinge"]
+    arm = points[:, 1:] - hinge
     return np.column_stack([np.zeros(len(points)), arm @ turn.T - arm])
 
 
