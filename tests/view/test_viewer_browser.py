@@ -34,7 +34,7 @@ from headfield.view.shading import MODES
 SCAN = Path(__file__).parents[2] / "examples" / "data" / "scan.ply"
 NAME = "imhead-open-small"
 
-PARTS = ["%02x%02x%02x" % material.colour for material in MATERIALS.values()]
+PARTS = ["{:02x}{:02x}{:02x}".format(*material.colour) for material in MATERIALS.values()]
 """Colours of the mouth parts, which are no head."""
 
 FIND = f"""(() => {{
