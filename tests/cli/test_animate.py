@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from headfield.edit.tracks import Track, head_rotation, read_track
 from headfield.errors import ConfigError, MissingExtra, OutputError
 from headfield.io.gltf_animation import join_glb, split_glb, with_animation
-from headfield.types import ARKIT
+from headfield.types import ARKIT, Mesh
 from headfield.view.movie import find_ffmpeg, write_gif, write_mp4
 
 JAW = ARKIT.index("jawOpen")
@@ -32,6 +32,11 @@ class Ball:
         vertices = self.neutral.copy()
         vertices[:, 1] -= 0.3 * weights[JAW] * (vertices[:, 1] < 0)
         return vertices
+
+    parts = ()
+
+    def mesh(self, weights):
+        return Mesh(self.posed(weights), self.triangles)
 
     def glb(self, metres_per_unit, paint=None):
         return toy_glb()

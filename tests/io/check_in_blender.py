@@ -13,7 +13,7 @@ source, answer, *picture = sys.argv[sys.argv.index("--") + 1 :]
 bpy.ops.wm.read_factory_settings(use_empty=True)
 bpy.ops.import_scene.gltf(filepath=source)
 meshes = {o.name: o for o in bpy.data.objects if o.type == "MESH"}
-head = next(o for o in meshes.values() if o.data.shape_keys)
+head = meshes["head"]
 keys = head.data.shape_keys.key_blocks
 
 

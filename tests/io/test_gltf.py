@@ -79,7 +79,8 @@ def test_names_counts_and_sparse_values_by_pygltflib(glb, head):
     mesh = gltf.meshes[0]
     primitive = mesh.primitives[0]
     assert mesh.extras["targetNames"] == list(ARKIT) and len(primitive.targets) == len(mesh.weights) == 52
-    assert [node.name for node in gltf.nodes] == ["head", "eyeLeft", "eyeRight"]
+    mouth = ["teethUpper", "teethLower", "gumsUpper", "gumsLower", "tongue"]
+    assert [node.name for node in gltf.nodes] == ["head", "eyeLeft", "eyeRight", *mouth]
     rest = values(gltf, primitive.attributes.POSITION)
     assert rest.shape == head.neutral.shape
     lids = np.any([np.linalg.norm(head.neutral - eye.centre, axis=1) < 2 * eye.radius for eye in head.eyes], axis=0)
@@ -111,6 +112,28 @@ def test_metres_y_up_and_eyes_in_front_by_trimesh(glb):
         assert 0.009 < np.linalg.norm(place[:3, 0]) < 0.015
 
 
+def test_mouth_parts_are_meshes_of_their_own_with_the_targets_that_move_them(glb, head):
+    gltf = opened(glb)
+    found = {mesh.name: mesh for mesh in gltf.meshes}
+    matter = {}
+    for part in head.mouth:
+        mesh = found[part.name]
+        primitive = mesh.primitives[0]
+        rest = values(gltf, primitive.attributes.POSITION)
+        np.testing.assert_allclose(rest, part.vertices * METRES_PER_UNIT, atol=1e-7)
+        assert (mesh.extras.get("targetNames") or []) == list(part.shapes)
+        for target, (name, offsets) in zip(primitive.targets or (), part.shapes.items()):
+            stored = values(gltf, target["POSITION"])
+            np.testing.assert_allclose(stored, offsets * METRES_PER_UNIT, atol=1.1e-6, err_msg=name)
+        matter[part.name] = gltf.materials[primitive.material]
+    assert {kind.name for kind in matter.values()} == {"teeth", "gums", "tongue"}
+    assert matter["teethUpper"] == matter["teethLower"]
+    ivory, gum = (matter[name].pbrMetallicRoughness.baseColorFactor for name in ("teethUpper", "gumsUpper"))
+    assert min(ivory[:3]) > gum[1]  # lighter than gums, whose red is the strongest
+    assert gum[0] > 1.5 * max(gum[1:3])
+    assert not found["teethUpper"].extras and not found["gumsUpper"].extras
+
+
 def test_nothing_of_the_head_covers_an_open_eye_and_a_blink_covers_it(glb):
     gltf = opened(glb)
     primitive = gltf.meshes[0].primitives[0]
@@ -135,7 +158,13 @@ def test_animation(take, glb):
     assert animation.name == "nod"
     paths = {(gltf.nodes[c.target.node].name, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
     turning = {(name, "rotation") for name in ("eyeLeft", "eyeRight", "head_pivot")}
-    assert set(paths) == {("head", "weights"), *turning}
+    with_jaw = {(name, "weights") for name in ("teethLower", "gumsLower", "tongue")}
+    assert set(paths) == {("head", "weights"), *turning, *with_jaw}
+    for name, path in with_jaw:  # each by its own targets, in its own order
+        targets = gltf.meshes[[node.name for node in gltf.nodes].index(name) - 1].extras["targetNames"]
+        played = values(gltf, paths[name, path].output).reshape(6, len(targets))
+        np.testing.assert_allclose(played[:, targets.index("jawOpen")], np.linspace(0, 1, 6), atol=1e-6)
+        assert np.count_nonzero(played.any(0)) == 1
     weights = values(gltf, paths["head", "weights"].output).reshape(6, 52)
     np.testing.assert_allclose(weights[:, ARKIT.index("jawOpen")], np.linspace(0, 1, 6), atol=1e-6)
     assert np.count_nonzero(weights.any(0)) == 3

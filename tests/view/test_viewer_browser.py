@@ -25,6 +25,7 @@ from headfield.models.config import imhead_tiny
 from headfield.models.head import Head
 from headfield.models.imhead import ImHead
 from headfield.models.release import write
+from headfield.surface.mouth_parts import MATERIALS
 from headfield.types import ARKIT
 from headfield.view.app import Viewer
 from headfield.view.opening import mean_head
@@ -33,13 +34,17 @@ from headfield.view.shading import MODES
 SCAN = Path(__file__).parents[2] / "examples" / "data" / "scan.ply"
 NAME = "imhead-open-small"
 
-FIND = """(() => {
+PARTS = ["{:02x}{:02x}{:02x}".format(*material.colour) for material in MATERIALS.values()]
+"""Colours of the mouth parts, which are no head."""
+
+FIND = f"""(() => {{
   let found = null;
-  __viserMutable.scene.traverseVisible(x => {
-    if (x.isMesh && x.material.type == 'MeshStandardMaterial' && x.geometry.attributes.position.count > 300) found = x;
-  });
+  __viserMutable.scene.traverseVisible(x => {{
+    if (x.isMesh && x.material.type == 'MeshStandardMaterial' && x.geometry.attributes.position.count > 300
+        && !{PARTS}.includes(x.material.color.getHexString())) found = x;
+  }});
   return found;
-})()"""
+}})()"""
 
 SHOWN = f"""() => {{
   const head = {FIND};

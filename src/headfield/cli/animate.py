@@ -182,41 +182,48 @@ class AnimateCommand:
 
     def _frames(self, head, track, say):
         """Pictures (size, size, 3) of every frame, all with one camera."""
+        from dataclasses import replace
+
         import numpy as np
 
         from headfield.cli.report import duration
         from headfield.surface.snapshot import render
-        from headfield.surface.topology import vertex_normals
-        from headfield.types import Mesh
 
         posed = self._poser(head, say)
         pivot = head.head.pivot()
-        frame_on, triangles = posed(np.zeros(track.weights.shape[1]))
+        frame_on = posed(np.zeros(track.weights.shape[1]))[0].vertices
         if track.rotation is not None:  # room for the turning head
             reach = np.linalg.norm(frame_on - pivot, axis=1).max()
             frame_on = np.concatenate([frame_on, pivot + 0.75 * reach * np.array([[1, 0, 1], [-1, 0, 1.0]])])
         look = {"samples": 1, "occlusion_rays": 0} if self.draft else {"samples": 2, "occlusion_rays": 3}
         begin = time.perf_counter()
         for index, weights in enumerate(track.weights):
-            vertices, triangles = posed(weights)
+            mesh, colours = posed(weights)
             if track.rotation is not None:
-                vertices = (vertices - pivot) @ track.rotation[index].T + pivot
-            mesh = Mesh(vertices, triangles, normals=vertex_normals(vertices, triangles))
-            yield render(mesh, view=self.view, size=self.size, frame_on=frame_on, **look)
+                turn = track.rotation[index]
+                mesh = replace(mesh, vertices=(mesh.vertices - pivot) @ turn.T + pivot, normals=mesh.normals @ turn.T)
+            yield render(mesh, view=self.view, size=self.size, frame_on=frame_on, colours=colours, flat=0.0, **look)
             each = (time.perf_counter() - begin) / (index + 1)
             left = each * (len(track) - index - 1)
             say(f"Frame {index + 1} of {len(track)}; about {duration(left)} left")
 
     def _poser(self, head, say):
-        """Expression weights (E,) -> vertices (V, 3) and triangles (F, 3), model frame."""
+        """Expression weights (E,) -> the head with its mouth parts as a mesh, model frame, and its colours (V, 4)."""
+        from headfield.io.gltf import srgb_colours
+        from headfield.surface.mouth_parts import mouth_parts_of
+        from headfield.surface.parts import with_parts
+        from headfield.surface.snapshot import CLAY
+
+        clay = srgb_colours(CLAY[None])[0]
         if not self.exact and head.head.model.expression_space.speaks_arkit:
             from headfield.cli.shapes import bake_head
 
             baked = bake_head(head, self.vertices, say)
-            return lambda weights: (baked.posed(weights), baked.triangles)
+            return lambda weights: with_parts(baked.mesh(weights), clay, baked.parts, weights)
+        parts = mouth_parts_of(head.head.neutral())
 
         def extracted(weights):
             mesh = head.head.with_expression(weights).mesh(self.resolution)
-            return mesh.vertices, mesh.triangles
+            return with_parts(mesh, clay, parts, weights)
 
         return extracted

@@ -20,7 +20,8 @@ class ExportCommand:
     --shapes a .glb or a folder."""
     shapes: bool = False
     """The neutral head with its 52 expressions as blendshapes: a .glb (metres, y up) with named morph targets, texture
-    coordinates and eyeballs that can turn, or a folder of 53 .obj of one topology, in the head's own frame."""
+    coordinates, eyeballs that can turn, teeth and a tongue; or a folder of 53 .obj of one topology and one folder for
+    each part of the mouth, in the head's own frame."""
     resolution: int = 256
     """Samples along the longest side of the model's box: 256 is 1.5 mm, 512 is 0.7 mm."""
     neutral: bool = False

@@ -118,13 +118,14 @@ def write_shapes(
 
 
 def _write_folder(baked, saved, folder: Path, unit: str | None) -> list[Path]:
-    """``neutral.obj`` and one OBJ for each channel."""
+    """``neutral.obj`` and one OBJ for each channel; of the mouth's parts the same in folders of their own."""
     from headfield.cli.export import in_unit
     from headfield.io.mesh import write_mesh
 
     files = []
-    for name, mesh in baked.named_meshes():
+    for name, mesh in (*baked.named_meshes(), *baked.named_parts()):
         mesh, named = in_unit(mesh.transformed(saved.to_user), saved, unit)
+        (folder / name).parent.mkdir(exist_ok=True)
         files.append(write_mesh(mesh, folder / f"{name}.obj", unit=named))
     return files
 

@@ -1,4 +1,4 @@
-"""Binary glTF 2.0: one mesh with its vertex data, or a head with morph targets and eyeballs that can turn.
+"""Binary glTF 2.0: one mesh with its vertex data, or a head with morph targets and its separate parts.
 
 glTF is y up, z forwards and in metres, with counter-clockwise triangles (Khronos glTF 2.0 specification, sections
 3.6-3.7 and 4.4). Morph targets are sparse: a channel stores only the vertices that it moves. Their names stand where
@@ -169,7 +169,7 @@ def glb_of_morphs(
     *,
     uv: np.ndarray | None = None,
     colours: np.ndarray | None = None,
-    eyes: Sequence = (),
+    parts: Sequence[Any] = (),
     morph_normals: bool = True,
     name: str = "head",
 ) -> bytes:
@@ -183,9 +183,10 @@ def glb_of_morphs(
         names: Of the S morph targets.
         uv: (V, 2), v upwards from the bottom, or None; glTF's v runs downwards, which is seen to here.
         colours: (V, 4) uint8 sRGB and alpha, or None.
-        eyes: Eyeballs with ``name``, ``centre`` (3,) and ``radius`` in metres, and ``vertices``, the indices of the
-            head's own vertices on them. Each becomes a node, centred where it turns; those vertices become the floor
-            of a socket behind it, which keeps still but for what a closing lid takes along.
+        parts: Separate parts in metres, see :class:`headfield.surface.parts.Part`. Each becomes a node with a mesh
+            and a material of its own, and with morph targets for the channels that move it. The head's vertices that
+            an eyeball stands in for become the floor of a socket behind it, which keeps still but for what a closing
+            lid takes along.
         morph_normals: Store how normals turn, so that viewers that do not compute them shade expressions rightly.
         name: Of the mesh and its node.
     Returns:
@@ -196,7 +197,8 @@ def glb_of_morphs(
     shapes = np.asarray(shapes)
     if shapes.shape != (len(names), len(vertices), 3):
         raise ValueError(f"shapes {shapes.shape} do not fit {len(names)} names and {len(vertices)} vertices")
-    vertices, shapes = _with_sockets(np.asarray(vertices), shapes, names, eyes)
+    balls = [part for part in parts if len(part.replaces)]
+    vertices, shapes = _with_sockets(np.asarray(vertices), shapes, names, balls)
     document = _Document()
     data = {"POSITION": np.asarray(vertices, dtype="<f4")}
     if normals is not None:
@@ -205,32 +207,59 @@ def glb_of_morphs(
         data["TEXCOORD_0"] = np.stack([uv[:, 0], 1.0 - uv[:, 1]], axis=1).astype("<f4")
     if colours is not None:
         data["COLOR_0"] = np.asarray(colours, dtype=np.uint8)
-    primitive = document.primitive(data, triangles, 0)
+    turned = [None] * len(names)
+    if normals is not None and morph_normals:
+        turned = [_turned_normals(vertices, triangles, normals, offsets) for offsets in shapes]
+    meshes = [_morphing(document, data, triangles, 0, names, shapes, turned) | {"name": name}]
+    nodes: list[dict[str, Any]] = [{"mesh": 0, "name": name}]
+    materials = [_clay(colours is not None)]
+    for part in parts:
+        nodes.append({"mesh": _part(document, part, meshes, materials, morph_normals), "name": part.name} | part.place)
+    return document.pack(nodes, meshes, materials, range(len(nodes)))
+
+
+def _morphing(document: _Document, data, triangles, material: int, names, shapes, turned) -> dict[str, Any]:
+    """A mesh of one primitive with named morph targets; `turned` are offsets of the normals, or None, by target."""
+    primitive = document.primitive(data, triangles, material)
+    if not len(names):
+        return {"primitives": [primitive]}
     primitive["targets"] = []
-    for offsets in shapes:
+    for offsets, turns in zip(shapes, turned):
         target = {"POSITION": document.sparse(offsets, STILL, bounds=True)}
-        if normals is not None and morph_normals:
-            turned = _turned_normals(vertices, triangles, normals, offsets)
-            target["NORMAL"] = document.sparse(turned, STEADY, bounds=False)
+        if turns is not None:
+            target["NORMAL"] = document.sparse(turns, STEADY, bounds=False)
         primitive["targets"].append(target)
-    meshes = [{
-        "name": name,
+    return {
         "primitives": [primitive],
         "weights": [0.0] * len(names),
         "extras": {"targetNames": list(names)},
-    }]  # fmt: skip
-    nodes: list[dict[str, Any]] = [{"mesh": 0, "name": name}]
-    materials = [_clay(colours is not None)]
-    if len(eyes):
-        materials.append({
-            "name": "eye",
-            "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 0.15},
-        })  # fmt: skip
-        meshes.append({"name": "eyeball", "primitives": [document.primitive(*_eyeball(), 1)]})
-    for eye in eyes:
-        place = {"translation": [float(c) for c in eye.centre], "scale": [float(eye.radius)] * 3}
-        nodes.append({"mesh": 1, "name": eye.name} | place)
-    return document.pack(nodes, meshes, materials, range(len(nodes)))
+    }
+
+
+def _part(document: _Document, part, meshes: list[dict], materials: list[dict], morph_normals: bool) -> int:
+    """Index of a part's mesh, which is added, as its material is, unless another part brought it already."""
+    known = [mesh["name"] for mesh in meshes]
+    if part.mesh_name in known:
+        return known.index(part.mesh_name)
+    kind = _matter(part.material)
+    if kind not in materials:
+        materials.append(kind)
+    data, triangles = part.vertex_data()
+    turned = [None] * len(part.shapes)
+    if morph_normals and "NORMAL" in data:
+        turned = [_turned_normals(data["POSITION"], triangles, data["NORMAL"], each) for each in part.shapes.values()]
+    mesh = _morphing(document, data, triangles, materials.index(kind), part.shapes, part.shapes.values(), turned)
+    meshes.append({"name": part.mesh_name} | mesh)
+    return len(meshes) - 1
+
+
+def _matter(material) -> dict[str, Any]:
+    """A part's material; white ones leave the word to the colours of the vertices."""
+    physical = {"metallicFactor": 0, "roughnessFactor": material.roughness}
+    if tuple(material.colour) != (255, 255, 255):
+        linear = linear_colours(np.array([[*material.colour, 255]]))[0]
+        physical["baseColorFactor"] = [*(round(float(value), 4) for value in linear), 1]
+    return {"name": material.name, "pbrMetallicRoughness": physical}
 
 
 def _with_sockets(vertices, shapes, names: Sequence[str], eyes: Sequence) -> tuple[np.ndarray, np.ndarray]:
@@ -240,11 +269,9 @@ def _with_sockets(vertices, shapes, names: Sequence[str], eyes: Sequence) -> tup
     lids: that skin comes out of the socket with the lids, in front of the eyeball, and closes the line. (Other shapes
     that make the eye narrow leave the socket where it is.)
     """
-    if any(len(eye.vertices) for eye in eyes):
+    if eyes:
         vertices, shapes = vertices.copy(), shapes.copy()
     for eye in eyes:
-        if not len(eye.vertices):
-            continue
         away = vertices - eye.centre
         distance = np.linalg.norm(away, axis=1)
         front = away[:, 2] > 0
@@ -312,26 +339,3 @@ def _corner_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     where = where.reshape(-1)
     joined = np.stack([np.bincount(where, total[:, axis])[where] for axis in range(3)], axis=1)
     return joined / np.maximum(np.linalg.norm(joined, axis=1, keepdims=True), 1e-30)
-
-
-def _eyeball(rings: int = 24, slices: int = 32) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """A unit sphere that looks along +z, with sclera, iris and pupil as vertex colours."""
-    # rings are close together where iris and pupil begin, so that their edges are sharp
-    edges = np.radians([0, 8, 14.9, 15.1, 20, 26, 31.9, 32.1, 38, 46])
-    polar = np.concatenate([edges, np.linspace(np.radians(55), np.pi, rings - len(edges))])
-    around = np.linspace(0, 2 * np.pi, slices, endpoint=False)
-    a, p = np.meshgrid(around, polar)
-    points = np.stack([np.sin(p) * np.cos(a), np.sin(p) * np.sin(a), np.cos(p)], axis=-1).reshape(-1, 3)
-    degrees = np.degrees(p).ravel()
-    colours = np.full((len(points), 4), (236, 232, 226, 255), dtype=np.uint8)
-    colours[degrees < 32] = (92, 70, 52, 255)
-    colours[degrees < 15] = (12, 10, 10, 255)
-    ring, column = np.meshgrid(np.arange(len(polar) - 1), np.arange(slices), indexing="ij")
-    corner = [
-        (ring * slices + column).ravel(), ((ring + 1) * slices + column).ravel(),
-        ((ring + 1) * slices + (column + 1) % slices).ravel(), (ring * slices + (column + 1) % slices).ravel(),
-    ]  # fmt: skip
-    triangles = np.concatenate([np.stack([corner[0], corner[1], corner[2]], 1), np.stack(corner[:1] + corner[2:], 1)])
-    flat = np.linalg.norm(np.cross(*(points[triangles[:, k]] - points[triangles[:, 0]] for k in (1, 2))), axis=1)
-    data = {"POSITION": points.astype("<f4"), "NORMAL": points.astype("<f4"), "COLOR_0": colours}
-    return data, triangles[flat > 1e-9]

@@ -29,10 +29,10 @@ def with_animation(
     """The GLB with the track as its one animation.
 
     Args:
-        glb: Has one mesh with named morph targets. Nodes with ``eye`` and ``left`` or ``right`` in their names turn
-            with the eight gaze channels.
+        glb: Has a mesh with named morph targets, or several, which all follow. Nodes with ``eye`` and ``left`` or
+            ``right`` in their names turn with the eight gaze channels.
         times: (T,) seconds, increasing; the animation begins at 0.
-        weights: (T, 52) in the order of ARKIT; channels that the mesh has no target for are left out.
+        weights: (T, 52) in the order of ARKIT; channels that a mesh has no target for do not move it.
         rotation: (T, 3, 3) rotations of the whole head, or None.
         pivot: (3,) point the head's rotation turns about, in metres in the GLB's frame.
         name: Of the animation.
@@ -46,8 +46,8 @@ def with_animation(
     found = [(index, names) for index, names in enumerate(named) if names]
     if not found:
         raise ConfigError("This GLB has no mesh with named morph targets (extras.targetNames): nothing to animate.")
-    which, names = found[0]
-    node = next(index for index, node in enumerate(document["nodes"]) if node.get("mesh") == which)
+    moving = [(index, dict(found)[node["mesh"]]) for index, node in enumerate(document["nodes"])
+              if node.get("mesh") in dict(found)]  # fmt: skip
     writer = _Accessors(document, content)
     times = (np.asarray(times) - times[0]).astype("<f4")
     clock = writer.add(times, "SCALAR", min=[float(times.min())], max=[float(times.max())])
@@ -57,10 +57,11 @@ def with_animation(
         samplers.append({"input": clock, "output": writer.add(values.astype("<f4"), kind), "interpolation": "LINEAR"})
         channels.append({"sampler": len(samplers) - 1, "target": {"node": target, "path": path}})
 
-    column = [ARKIT.index(each) if each in ARKIT else -1 for each in names]
     padded = np.column_stack([weights, np.zeros(len(weights))])  # column -1 is zero
-    animate(node, "weights", padded[:, column].reshape(-1), "SCALAR")
-    for eye, side in _eyes(document, node):
+    for node, names in moving:
+        column = [ARKIT.index(each) if each in ARKIT else -1 for each in names]
+        animate(node, "weights", padded[:, column].reshape(-1), "SCALAR")
+    for eye, side in _eyes(document, moving[0][0]):
         animate(eye, "rotation", _gaze(weights, side, document["nodes"][eye].get("rotation")), "VEC4")
     if rotation is not None:
         from scipy.spatial.transform import Rotation

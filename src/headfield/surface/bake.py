@@ -23,7 +23,9 @@ from .eyes import Eyeball, fit_eyeballs, on_mesh
 from .inverse_warp import follow, from_canonical
 from .mend import Seams
 from .mesh_head import mesh_of
+from .mouth_parts import MouthPart, mouth_parts
 from .paint import Paint
+from .parts import Part, posed_mesh
 from .settle import REACH, Field, onto_surface
 from .topology import face_vectors, vertex_normals
 
@@ -53,6 +55,7 @@ class Baked:
         eyes: Eyeballs, to be turned by the eight eyeLook channels; () when none were found.
         report: ``seconds`` by stage, and per shape what :meth:`Unwarped.report` says and the share of ``flips``.
         canonical: (V, 3) where the vertices are in the space of the neutral head: the same place for all shapes.
+        mouth: Teeth, gums and tongue; () when they found no room.
     """
 
     neutral: np.ndarray
@@ -63,6 +66,12 @@ class Baked:
     eyes: tuple[Eyeball, ...] = ()
     report: dict = field(default_factory=dict)
     canonical: np.ndarray | None = None
+    mouth: tuple[MouthPart, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The separate parts: eyeballs, and what is in the mouth."""
+        return (*self.eyes, *self.mouth)
 
     def posed(self, weights: np.ndarray) -> np.ndarray:
         """Vertices (V, 3) with these weights (52,)."""
@@ -83,8 +92,20 @@ class Baked:
         for weights, name in zip(np.eye(len(ARKIT)), ARKIT):
             yield name, self.mesh(weights)
 
+    def posed_parts(self, weights: np.ndarray | None = None) -> tuple[tuple[Part, Mesh], ...]:
+        """The parts that the head's own surface does not show, each with its mesh at weights (52,) or at rest."""
+        return tuple((part, posed_mesh(part, weights)) for part in self.parts if not part.fused)
+
+    def named_parts(self) -> Iterator[tuple[str, Mesh]]:
+        """``teethLower/neutral``, then ``teethLower/jawOpen`` and so on: each such part, and as it is at weight 1 of
+        each channel that moves it."""
+        for part in self.parts:
+            if not part.fused:
+                for name in ("neutral", *part.shapes):
+                    yield f"{part.name}/{name}", posed_mesh(part, np.isin(ARKIT, name).astype(float))
+
     def glb(self, metres_per_unit: float, paint: Paint | None = None) -> bytes:
-        """A GLB in metres, y up: 52 morph targets named as ARKit does, texture coordinates, and eyeballs as nodes.
+        """A GLB in metres, y up: 52 morph targets named as ARKit does, texture coordinates, and its parts as nodes.
 
         Args:
             metres_per_unit: True metres of one model unit on this head.
@@ -95,12 +116,10 @@ class Baked:
         from ..io.gltf import glb_of_morphs
 
         head = self if self.uv is not None else unwrapped(self)
-        eyes = [
-            replace(eye, centre=eye.centre * metres_per_unit, radius=eye.radius * metres_per_unit) for eye in head.eyes
-        ]
         return glb_of_morphs(
             head.neutral * metres_per_unit, head.triangles, head.normals, head.shapes * metres_per_unit, ARKIT,
-            uv=head.uv, colours=None if paint is None else paint.on(head.neutral, head.normals), eyes=eyes,
+            uv=head.uv, colours=None if paint is None else paint.on(head.neutral, head.normals),
+            parts=[part.scaled(metres_per_unit) for part in head.parts],
         )  # fmt: skip
 
 
@@ -177,6 +196,7 @@ def bake(
         eyes,
         report,
         canonical,
+        mouth_parts(model, codes),
     )
 
 

@@ -7,10 +7,12 @@ sphere, so each is fitted by one, with a prior on its radius, and exported as a 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..frames import MM_PER_UNIT, anchor_indices
+from .parts import Material
 
 RADIUS_MM, RADIUS_SD_MM = 12.0, 0.6
 """Prior of an eyeball's radius: adults' are alike to within a millimetre."""
@@ -20,7 +22,7 @@ _BAND_MM = 0.5
 
 @dataclass(frozen=True)
 class Eyeball:
-    """One eyeball of a neutral head.
+    """One eyeball of a neutral head; a :class:`headfield.surface.parts.Part` that the gaze channels turn.
 
     Attributes:
         name: ``eyeLeft`` or ``eyeRight`` (the subject's).
@@ -35,6 +37,29 @@ class Eyeball:
     radius: float
     vertices: np.ndarray
     rms: float
+
+    mesh_name = "eyeball"
+    material = Material("eye", (255, 255, 255), 0.15)
+    fused = True
+    shapes: ClassVar[dict[str, np.ndarray]] = {}
+
+    @property
+    def replaces(self) -> np.ndarray:
+        """The head's vertices on the eyeball become the floor of a socket."""
+        return self.vertices
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The node stands where the eyeball turns."""
+        return {"translation": [float(value) for value in self.centre], "scale": [float(self.radius)] * 3}
+
+    def vertex_data(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """A unit sphere with colours: see :func:`unit_eyeball`."""
+        return unit_eyeball()
+
+    def scaled(self, factor: float) -> Eyeball:
+        """The eyeball in another unit."""
+        return replace(self, centre=self.centre * factor, radius=self.radius * factor, rms=self.rms * factor)
 
 
 def fit_eyeballs(vertices: np.ndarray, normals: np.ndarray, anchors: np.ndarray) -> tuple[Eyeball, ...]:
@@ -99,3 +124,26 @@ def _fit(name: str, vertices, normals, inner, outer) -> Eyeball | None:
     if lies.sum() < 8:
         return None
     return Eyeball(name, centre, float(radius), index[lies], float(np.sqrt((error[lies] ** 2).mean())))
+
+
+def unit_eyeball(rings: int = 24, slices: int = 32) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """A unit sphere that looks along +z, with sclera, iris and pupil as vertex colours."""
+    # rings are close together where iris and pupil begin, so that their edges are sharp
+    edges = np.radians([0, 8, 14.9, 15.1, 20, 26, 31.9, 32.1, 38, 46])
+    polar = np.concatenate([edges, np.linspace(np.radians(55), np.pi, rings - len(edges))])
+    around = np.linspace(0, 2 * np.pi, slices, endpoint=False)
+    a, p = np.meshgrid(around, polar)
+    points = np.stack([np.sin(p) * np.cos(a), np.sin(p) * np.sin(a), np.cos(p)], axis=-1).reshape(-1, 3)
+    degrees = np.degrees(p).ravel()
+    colours = np.full((len(points), 4), (236, 232, 226, 255), dtype=np.uint8)
+    colours[degrees < 32] = (92, 70, 52, 255)
+    colours[degrees < 15] = (12, 10, 10, 255)
+    ring, column = np.meshgrid(np.arange(len(polar) - 1), np.arange(slices), indexing="ij")
+    corner = [
+        (ring * slices + column).ravel(), ((ring + 1) * slices + column).ravel(),
+        ((ring + 1) * slices + (column + 1) % slices).ravel(), (ring * slices + (column + 1) % slices).ravel(),
+    ]  # fmt: skip
+    triangles = np.concatenate([np.stack([corner[0], corner[1], corner[2]], 1), np.stack(corner[:1] + corner[2:], 1)])
+    flat = np.linalg.norm(np.cross(*(points[triangles[:, k]] - points[triangles[:, 0]] for k in (1, 2))), axis=1)
+    data = {"POSITION": points.astype("<f4"), "NORMAL": points.astype("<f4"), "COLOR_0": colours}
+    return data, triangles[flat > 1e-9]

@@ -7,10 +7,12 @@ blank while it is parsed. So a coloured head is put up beside the last one, whic
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from headfield.surface.parts import Part
 from headfield.surface.rays import RayScene
 from headfield.surface.topology import vertex_normals
 from headfield.types import Mesh
@@ -43,6 +45,7 @@ class Canvas:
         self.shown = 0
         self._lock = threading.RLock()
         self._plain = self._coloured = self._scan = None
+        self._parts: dict[str, Any] = {}
         self._turn, self._rays = 0, None
         scene = server.scene
         scene.set_up_direction("+y")
@@ -67,9 +70,19 @@ class Canvas:
         camera.position, camera.look_at, camera.up = (0.95, 0.18, 2.15), (0.0, 0.0, -0.12), (0.0, 1.0, 0.0)
         camera.fov = 0.6
 
-    def show(self, mesh: Mesh, colours: np.ndarray | None = None) -> None:
-        """Put a mesh on screen, model frame; colours (V, 4) uint8 sRGB or None for plain skin."""
+    def show(
+        self, mesh: Mesh, colours: np.ndarray | None = None, parts: Sequence[tuple[Part, Mesh]] | None = None
+    ) -> None:
+        """Put a mesh on screen, model frame.
+
+        Args:
+            mesh: The head.
+            colours: (V, 4) uint8 sRGB, or None for plain skin.
+            parts: Separate parts as they stand; None leaves those on screen as they are.
+        """
         with self._lock:
+            if parts is not None:
+                self._show_parts(parts)
             same = self.mesh is not None and self.mesh.triangles is mesh.triangles
             self.mesh, self.colours, self._rays = mesh, colours, None
             if colours is None:
@@ -97,6 +110,20 @@ class Canvas:
             if self._coloured is not None:
                 self._coloured.remove()
                 self._coloured = None
+
+    def _show_parts(self, parts: Sequence[tuple[Part, Mesh]]) -> None:
+        with self.server.atomic():
+            for name in set(self._parts) - {part.name for part, _ in parts}:
+                self._parts.pop(name).remove()
+            for part, mesh in parts:
+                vertices, known = np.asarray(mesh.vertices, dtype=np.float32), self._parts.get(part.name)
+                if known is None:
+                    self._parts[part.name] = self.server.scene.add_mesh_simple(
+                        f"/parts/{part.name}", vertices, np.asarray(mesh.triangles, dtype=np.uint32),
+                        color=part.material.colour,
+                    )
+                else:  # of every head a part has the same triangles, but for a mirrored one's
+                    known.vertices, known.faces = vertices, np.asarray(mesh.triangles, dtype=np.uint32)
 
     def _show_coloured(self, mesh: Mesh, colours: np.ndarray) -> None:
         from headfield.io.gltf import pack_glb

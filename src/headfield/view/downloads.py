@@ -62,13 +62,13 @@ def _through_a_file(name: str, write: Callable[[Path], object]) -> tuple[str, by
 
 
 def _zipped(saved: SavedHead, baked: Baked) -> bytes:
-    """One OBJ per shape with the same topology, in the user's frame and unit."""
+    """One OBJ per shape, of one topology, and the mouth's parts in folders of their own; the user's frame and unit."""
     from headfield.io.mesh import write_mesh
 
     buffer = io.BytesIO()
     unit = saved.units if saved.units in UNITS_IN_METRES else None
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, mesh in baked.named_meshes():
+        for name, mesh in (*baked.named_meshes(), *baked.named_parts()):
             placed = mesh.transformed(saved.to_user)
             archive.writestr(
                 f"{name}.obj", _through_a_file("shape.obj", lambda path, m=placed: write_mesh(m, path, unit=unit))[1]

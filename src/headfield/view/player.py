@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -56,10 +57,12 @@ class Player:
         try:
             while not stop.is_set():
                 frame = min(int(((time.perf_counter() - begin) % length) * track.fps), len(track) - 1)
-                vertices = baked.posed(track.weights[frame])
-                if track.rotation is not None:
-                    vertices = (vertices - pivot) @ track.rotation[frame].T + pivot
-                self.canvas.show(Mesh(vertices, baked.triangles))
+                weights = track.weights[frame]
+                turn = np.eye(3) if track.rotation is None else track.rotation[frame]
+                head = Mesh((baked.posed(weights) - pivot) @ turn.T + pivot, baked.triangles)
+                parts = [(part, replace(mesh, vertices=(mesh.vertices - pivot) @ turn.T + pivot))
+                         for part, mesh in baked.posed_parts(weights)]  # fmt: skip
+                self.canvas.show(head, parts=parts)
                 self.frames += 1
                 stop.wait(max(0.0, 1.0 / track.fps - 0.005))
         finally:

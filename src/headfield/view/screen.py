@@ -14,6 +14,7 @@ from headfield.types import Mesh
 from headfield.view import shading
 from headfield.view.canvas import Canvas
 from headfield.view.jobs import Jobs
+from headfield.view.mouths import Mouths
 from headfield.view.pictures import Pictures
 from headfield.view.region_colours import REGION_COLOURS, region_index
 from headfield.view.state import Session
@@ -44,6 +45,7 @@ class Screen:
         self.frozen = False
         """Whether something else draws on the canvas, as a player does."""
         self.canvas = Canvas(server, self._clicked)
+        self.mouths = Mouths()
         self.pictures = Pictures(session, self._show, coarse)
         self._painter = Newest(jobs.failed, "headfield-pictures")
         self._head: Head | None = None
@@ -102,7 +104,9 @@ class Screen:
     def _show(self, mesh: Mesh, head: Head, kind: str) -> None:
         self._head = head
         if not self.frozen:
-            self.canvas.show(mesh, self._colours(mesh, head))
+            # while the user moves, what the mouth holds keeps its place; a new shape gets it placed anew at rest
+            parts = self.mouths.of(head, place=kind == "fine")
+            self.canvas.show(mesh, self._colours(mesh, head), parts)
 
     def _colours(self, mesh: Mesh, head: Head) -> np.ndarray | None:
         vertices, mode = np.asarray(mesh.vertices), self.mode

@@ -143,7 +143,7 @@ function welded(position) {
   return weld;
 }
 
-let head, wire, eyes = [], frontView;
+let head, wire, parts = [], eyes = [], frontView;
 const clay = new Color(0.72, 0.6, 0.52);
 
 function takeOver(gltf) {
@@ -154,6 +154,8 @@ function takeOver(gltf) {
   const main = meshes.filter((mesh) => mesh.morphTargetDictionary).concat(meshes)
     .reduce((best, mesh) => (!best || mesh.geometry.attributes.position.count > best.geometry.attributes.position.count ? mesh : best), null);
   head = new Posed(main);
+  // what else has targets, as teeth and tongue, follows the same weights
+  parts = meshes.filter((mesh) => mesh !== main && mesh.morphTargetDictionary).map((mesh) => new Posed(mesh));
   const coloured = main.material.map || main.geometry.attributes.color;
   if (!coloured) {
     main.material = new MeshStandardMaterial({ color: clay, roughness: 0.62, metalness: 0 });
@@ -224,7 +226,8 @@ function element(tag, attributes = {}, ...children) {
 }
 
 function buildPanel() {
-  const moving = new Set(Object.entries(head.deltas).filter(([, delta]) => delta.at.length).map(([name]) => name));
+  const moving = new Set([head, ...parts].flatMap((posed) =>
+    Object.entries(posed.deltas).filter(([, delta]) => delta.at.length).map(([name]) => name)));
   if (eyes.length) about.groups.flatMap((g) => g.channels).filter((n) => n.startsWith("eyeLook")).forEach((n) => moving.add(n));
   $("facts").textContent = `${(head.neutral.length / 3).toLocaleString("en")} vertices, ${moving.size} expression shapes`;
   about.groups.forEach(({ name, channels }, number) => {
@@ -442,7 +445,7 @@ function draw() {
   if (!state.dirty) return; // nothing changed: nothing to draw, the laptop stays cool
   state.dirty = false;
   if (!state.posed) {
-    head.pose(state.weights);
+    for (const posed of [head, ...parts]) posed.pose(state.weights);
     gaze();
     state.posed = true;
   }
