@@ -15,10 +15,13 @@ from functools import cache
 import numpy as np
 from scipy.interpolate import PchipInterpolator, RBFInterpolator
 from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.spatial import cKDTree
 
 from headfield import frames
+from headfield.parametric.topology import vertex_normals
+from headfield.synth.combing import LUMP_MM, WIDTHS_MM, Flow, flow, groove, ridges
 from headfield.synth.hair_parts import StarPart
-from headfield.synth.hairstyle import HairStyle, draw_style
+from headfield.synth.hairstyle import OVERLAID, HairStyle, draw_combed, draw_style
 from headfield.synth.identities import frozen
 from headfield.synth.noise import relief, smoothstep, strands
 from headfield.synth.occlusion import Occluder
@@ -37,6 +40,9 @@ SHELL_RADII = np.array([1.0, 0.115, 0.085])
 
 _FLOOR = 0.3
 
+_END = 0.006
+"""Length over which combed hair ends at its hairline, model units."""
+
 
 def draw_hair_class(rng: np.random.Generator, share: float) -> tuple[str, bool]:
     """A hair class, and whether the person belongs to those with hair or beard at all.
@@ -49,6 +55,13 @@ def draw_hair_class(rng: np.random.Generator, share: float) -> tuple[str, bool]:
     names, weights = zip(*frozen()["hair"]["classes"].items())
     name = str(rng.choice(names, p=np.array(weights) / np.sum(weights)))  # drawn always: same stream for all
     return (name if worn else "bald"), worn
+
+
+def overlaid_class(rng: np.random.Generator, hair_class: str) -> str:
+    """What truth v2 puts over the hair class of someone with hair or beard: a buzz cut, a cap, or mostly nothing."""
+    places = np.cumsum([*OVERLAID.values()])
+    at = int(np.searchsorted(places, rng.random(), side="right"))
+    return (*OVERLAID, hair_class)[at]
 
 
 def reference_warp(anchors: np.ndarray) -> RBFInterpolator:
@@ -83,9 +96,23 @@ def make_hair(
     centre = back(CENTRE[None])[0]
     directions, triangles = _sphere()
     base, shell, cover = _bare_radius(sheet, skin, centre, directions, triangles, warp)
+    if style.snug:
+        base = _over_ears(skin, anchors, warp, centre, directions, triangles, base)
     if style.curtain is not None:  # falling hair ends well above the neck's cut
         neck = anchors[frames.anchor_indices(["throat", "neck_side_left", "neck_side_right"]), 1].mean()
         style = replace(style, curtain=max(style.curtain, neck + 0.06))
+    if style.combing is not None:
+        directions, triangles, radius = _combed(style, centre, directions, triangles, base, shell, cover, rng)
+    else:
+        directions, triangles, radius = _bumpy(style, centre, directions, triangles, base, shell, cover, rng)
+    parts = [StarPart(centre, centre + radius[:, None] * directions, triangles)]
+    for azimuth, elevation, size, sunk in style.buns:
+        parts.append(_bun(centre, directions, radius, azimuth, elevation, size, sunk, rng))
+    return tuple(parts)
+
+
+def _bumpy(style, centre, directions, triangles, base, shell, cover, rng):
+    """Directions, triangles and radius of truth v1's hair: bumps, and strands from a pole."""
     radius = _radius(style, centre, directions, base, cover)
     if style.ears:
         radius = np.minimum(radius, shell)
@@ -96,11 +123,42 @@ def make_hair(
     coarse = relief(places, 40, 90, rng)
     thick = radius - base
     waves = smoothstep((thick - 0.003) / 0.025) * (style.relief * fine + style.lumps * coarse)
-    radius = radius + np.maximum(waves, -0.6 * np.maximum(thick, 0))  # never down to the skin: no bare specks
-    parts = [StarPart(centre, centre + radius[:, None] * directions, triangles)]
-    for azimuth, elevation, size, sunk in style.buns:
-        parts.append(_bun(centre, directions, radius, azimuth, elevation, size, sunk, rng))
-    return tuple(parts)
+    return directions, triangles, radius + np.maximum(waves, -0.6 * np.maximum(thick, 0))  # never down to the skin
+
+
+def _combed(style, centre, directions, triangles, base, shell, cover, rng):
+    """Directions, triangles and radius of truth v2's hair: ridges along its flow, which end at the hairline."""
+    combing = style.combing
+    coarse = _radius(style, centre, directions, base, cover)
+    fields = (coarse, base, *cover.T, np.minimum(shell, 9.0))
+    directions, triangles, (_, base, *cover, shell) = _refine(directions, triangles, fields)
+    cover = np.stack(cover, axis=1)  # the hairline is sharper than the first sphere: the radius is made again
+    stray = np.zeros(len(base))
+    if style.ragged:
+        stray = ridges(flow(combing, cover, directions, rng), WIDTHS_MM[:1], rng)[0]
+    radius = _radius(style, centre, directions, base, cover, stray)
+    if style.ears:
+        radius = np.minimum(radius, shell)
+    if not style.relief:
+        return directions, triangles, radius
+    thick = radius - base
+    places = cover + np.maximum(thick, 0)[:, None] * directions
+    normals = vertex_normals(centre + radius[:, None] * directions, triangles)
+    lie = flow(combing, places, normals, rng)
+    waves = _locks(style, lie, places, rng) * smoothstep(thick / max(0.03, 3 * style.relief))
+    if combing.parted:
+        waves = waves * (1 - groove(combing, cover)[0])
+    return directions, triangles, radius + np.maximum(waves, -0.6 * np.maximum(thick, 0))
+
+
+def _locks(style: HairStyle, lie: Flow, places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Relief (N,) of combed hair, model units: tresses, locks and strands, here stronger, there weaker."""
+    tress, lock, fine = ridges(lie, (LUMP_MM, *WIDTHS_MM), rng)
+    strength = np.clip(1 + 0.35 * relief(places, 60, 120, rng, 16), 0.3, 1.7)
+    combed = style.relief * strength * (0.85 * lock + 0.5 * fine) + style.lumps * tress
+    if style.strand:
+        return combed
+    return style.relief * relief(places, 12, 25, rng) + style.lumps * relief(places, 40, 90, rng)  # curls
 
 
 def _bare_radius(sheet, skin, centre, directions, triangles, warp) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -134,6 +192,26 @@ def _bare_radius(sheet, skin, centre, directions, triangles, warp) -> tuple[np.n
     return filled, free, cover
 
 
+def _over_ears(skin, anchors, warp, centre, directions, triangles, base) -> np.ndarray:
+    """Radius (D,) of what is drawn tight over head and ears: the smoothest that no ear sticks out of."""
+    near = np.flatnonzero(np.abs(skin[:, 0]) > 0.6 * np.abs(anchors[:, 0]).max())
+    place = warp(skin[near])
+    ear = near[((((np.abs(place) * [1, 0, 0] + place * [0, 1, 1] - EAR_CENTRE) / EAR_RADII) ** 2).sum(1) < 1)]
+    away = skin[ear] - centre
+    reach = np.linalg.norm(away, axis=1)
+    _, at = cKDTree(directions).query(away / reach[:, None])
+    held = base.copy()
+    np.maximum.at(held, at, reach)
+    corners = held[triangles].max(1)  # no triangle may cut the ear between its corners
+    for k in range(3):
+        np.maximum.at(held, triangles[:, k], np.where(corners > base[triangles].max(1), corners, 0.0))
+    neighbours = mesh_averaging(triangles, len(directions))
+    drawn = held.copy()
+    for _ in range(60):
+        drawn = np.maximum(held, 0.5 * drawn + 0.5 * (neighbours @ drawn))
+    return drawn
+
+
 def mesh_averaging(triangles: np.ndarray, count: int) -> csr_matrix:
     """Sparse (count, count) mean over the neighbours along edges."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
@@ -141,8 +219,8 @@ def mesh_averaging(triangles: np.ndarray, count: int) -> csr_matrix:
     return (diags(1.0 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1.0)) @ graph).tocsr()
 
 
-def _radius(style: HairStyle, centre, directions, base, cover) -> np.ndarray:
-    """Radius (D,) of the hair without relief."""
+def _radius(style: HairStyle, centre, directions, base, cover, stray=0.0) -> np.ndarray:
+    """Radius (D,) of the hair without relief; its hairline strays with a noise (D,) of unit variance."""
     azimuth = np.degrees(np.arctan2(np.abs(cover[:, 0]), cover[:, 2] - CENTRE[2]))
     side = np.where(cover[:, 0] >= 0, 1.0, -1.0)
     line = PchipInterpolator(style.hairline[:, 0], style.hairline[:, 1])
@@ -160,6 +238,8 @@ def _radius(style: HairStyle, centre, directions, base, cover) -> np.ndarray:
     thick = up * style.top + (1 - up) * (behind * style.back + (1 - behind) * style.side)
     before = smoothstep((cover[:, 2] - CENTRE[2]) / 0.2)
     thick = thick + style.quiff * np.exp(-((azimuth / 38) ** 2)) * smoothstep((y - 0.3) / 0.12) * before
+    if style.combing is not None:
+        return _tapered(style, centre, directions, base, cover, height + style.ragged * stray, thick, stray)
     if style.parting is not None:
         thick = thick * _parting(style.parting, cover, azimuth * side)
     edge = style.edge
@@ -169,6 +249,29 @@ def _radius(style: HairStyle, centre, directions, base, cover) -> np.ndarray:
     radius = np.maximum(base + grown + dive, _FLOOR * base)
     if style.curtain is not None:
         radius = _with_curtain(style, centre, directions, base, radius)
+    return radius
+
+
+def _tapered(style: HairStyle, centre, directions, base, cover, height, thick, stray) -> np.ndarray:
+    """Radius (D,) of combed hair: thin at the hairline, from where it grows over its taper, or rises from its roots."""
+    if style.combing.parted:
+        deep, aside = groove(style.combing, cover)
+        fuller = smoothstep((cover[:, 1] - 0.28) / 0.1) * smoothstep((cover[:, 2] + 0.42) / 0.15)
+        lean = np.sign(style.combing.start[0]) * np.tanh(aside / 0.06)
+        thick = thick * (1 - 0.85 * deep) * (1 + 0.2 * fuller * lean)
+    above = np.maximum(height, 0)
+    end = 1 - np.exp(-above / _END)
+    if style.taper:
+        grown = smoothstep(above / style.taper)
+    else:
+        grown = 1 - np.exp(-above / np.maximum(style.edge, 0.8 * thick))
+    tip = np.minimum(style.tip, thick)
+    grown = tip * end + (thick - tip) * grown
+    dive = np.minimum(height, 0.0)
+    dive = np.maximum(tip / _END, 0.4) * dive - 0.1 * (dive / 0.04) ** 2
+    radius = np.maximum(base + grown + dive, _FLOOR * base)
+    if style.curtain is not None:
+        radius = _with_curtain(style, centre, directions, base, radius, 1.5 * style.ragged * stray, 22.0)
     return radius
 
 
@@ -182,8 +285,9 @@ def _parting(start: float, cover: np.ndarray, signed_azimuth: np.ndarray) -> np.
     return 1 - over * groove + over * fuller
 
 
-def _with_curtain(style: HairStyle, centre, directions, base, radius) -> np.ndarray:
-    """Let the hair fall from where it is widest, down to the style's end."""
+def _with_curtain(style: HairStyle, centre, directions, base, radius, hem=0.0, ramp=9.0) -> np.ndarray:
+    """Let the hair fall from where it is widest, down to the style's end, which strays by `hem` (D,); it begins in
+    front over a `ramp` in degrees."""
     azimuth = np.arctan2(directions[:, 0], directions[:, 2])
     sine = directions[:, 1]
     cosine = np.sqrt(np.maximum(1 - sine**2, 1e-9))
@@ -195,7 +299,7 @@ def _with_curtain(style: HairStyle, centre, directions, base, radius) -> np.ndar
     reach = np.convolve(np.r_[reach[-3:], reach, reach[:3]], [1, 2, 3, 4, 3, 2, 1], "valid") / 16
     wide = np.interp(azimuth, np.r_[middle - 2 * np.pi, middle, middle + 2 * np.pi], np.tile(reach, 3))
     down = np.maximum(-sine, 1e-3)
-    fall = centre[1] - style.curtain
+    fall = centre[1] - style.curtain + hem
     wall = wide / np.maximum(cosine - style.flare * wide * down / fall, 0.2)
     floor = fall / down
     blend = 0.04
@@ -207,7 +311,7 @@ def _with_curtain(style: HairStyle, centre, directions, base, radius) -> np.ndar
     window = 1 - smoothstep((steep - np.maximum(corner, np.radians(62))) / np.radians(6))
     window *= smoothstep((0.28 - sine) / 0.26)
     reference = np.degrees(np.abs(azimuth))
-    window *= smoothstep((reference - style.curtain_front) / 9.0)
+    window *= smoothstep((reference - style.curtain_front) / ramp)
     inner = np.minimum(radius, 0.8 * base)
     hung = window * hung + (1 - window) * inner
     soft = 0.02
@@ -272,7 +376,8 @@ def _bun(centre, directions, radius, azimuth, elevation, size, sunk, rng) -> Sta
 
 
 def draw_hair(
-    name: str, sheet: Sheet, skin: np.ndarray, anchors: np.ndarray, rng: np.random.Generator
+    name: str, sheet: Sheet, skin: np.ndarray, anchors: np.ndarray, rng: np.random.Generator, combed: bool = False
 ) -> tuple[StarPart, ...]:
-    """Random hair of a class for a head (see `make_hair`)."""
-    return make_hair(draw_style(name, rng), sheet, skin, anchors, rng)
+    """Random hair of a class for a head (see `make_hair`); `combed` for that of truth v2."""
+    style = (draw_combed if combed else draw_style)(name, rng)
+    return make_hair(style, sheet, skin, anchors, rng)
