@@ -43,6 +43,9 @@ _FLOOR = 0.3
 _END = 0.006
 """Length over which combed hair ends at its hairline, model units."""
 
+_GIRTH = 0.33
+"""Radius of the head where most of the hairline lies, model units."""
+
 
 def draw_hair_class(rng: np.random.Generator, share: float) -> tuple[str, bool]:
     """A hair class, and whether the person belongs to those with hair or beard at all.
@@ -145,7 +148,7 @@ def _combed(style, centre, directions, triangles, base, shell, cover, rng):
     places = cover + np.maximum(thick, 0)[:, None] * directions
     normals = vertex_normals(centre + radius[:, None] * directions, triangles)
     lie = flow(combing, places, normals, rng)
-    waves = _locks(style, lie, places, rng) * smoothstep(thick / max(0.03, 3 * style.relief))
+    waves = _locks(style, lie, places, rng) * smoothstep(thick / max(0.04, 8 * style.relief))
     if combing.parted:
         waves = waves * (1 - groove(combing, cover)[0])
     return directions, triangles, radius + np.maximum(waves, -0.6 * np.maximum(thick, 0))
@@ -194,9 +197,9 @@ def _bare_radius(sheet, skin, centre, directions, triangles, warp) -> tuple[np.n
 
 def _over_ears(skin, anchors, warp, centre, directions, triangles, base) -> np.ndarray:
     """Radius (D,) of what is drawn tight over head and ears: the smoothest that no ear sticks out of."""
-    near = np.flatnonzero(np.abs(skin[:, 0]) > 0.6 * np.abs(anchors[:, 0]).max())
-    place = warp(skin[near])
-    ear = near[((((np.abs(place) * [1, 0, 0] + place * [0, 1, 1] - EAR_CENTRE) / EAR_RADII) ** 2).sum(1) < 1)]
+    near = np.flatnonzero(np.abs(skin[:, 0]) > 0.5 * np.abs(anchors[:, 0]).max())
+    aside = (warp(skin[near]) - EAR_CENTRE)[:, 1:] / EAR_RADII[1:]
+    ear = near[(aside**2).sum(1) < 1.8]
     away = skin[ear] - centre
     reach = np.linalg.norm(away, axis=1)
     _, at = cKDTree(directions).query(away / reach[:, None])
@@ -228,6 +231,8 @@ def _radius(style: HairStyle, centre, directions, base, cover, stray=0.0) -> np.
     across = np.maximum(np.hypot(cover[:, 0], cover[:, 2] - CENTRE[2]), 0.05)
     slope = np.degrees(line.derivative()(azimuth)) / across  # dy per unit length around the head
     height = (y - line(azimuth)) / np.sqrt(1 + np.minimum(slope**2, 9.0))
+    if style.combing is not None:
+        height = np.sign(height) * _line_distance(line, azimuth, y)
 
     if style.wreath:
         brim = 0.34 - 0.1 * smoothstep((azimuth - 80) / 90) - y
@@ -250,6 +255,16 @@ def _radius(style: HairStyle, centre, directions, base, cover, stray=0.0) -> np.
     if style.curtain is not None:
         radius = _with_curtain(style, centre, directions, base, radius)
     return radius
+
+
+def _line_distance(line: PchipInterpolator, azimuth: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Distance (D,) from the hairline on the head's unrolled side: where the line is steep, height alone overrates it."""
+    along = np.linspace(0, 180, 1500)
+    height = line(along)
+    bent = np.cumsum(np.hypot(np.gradient(height, along), np.radians(_GIRTH)))  # samples evenly along the line itself
+    along = np.interp(np.linspace(bent[0], bent[-1], 2500), bent, along)
+    samples = np.stack([_GIRTH * np.radians(along), line(along)], axis=1)
+    return cKDTree(samples).query(np.stack([_GIRTH * np.radians(azimuth), y], axis=1))[0]
 
 
 def _tapered(style: HairStyle, centre, directions, base, cover, height, thick, stray) -> np.ndarray:
@@ -300,7 +315,8 @@ def _with_curtain(style: HairStyle, centre, directions, base, radius, hem=0.0, r
     wide = np.interp(azimuth, np.r_[middle - 2 * np.pi, middle, middle + 2 * np.pi], np.tile(reach, 3))
     down = np.maximum(-sine, 1e-3)
     fall = centre[1] - style.curtain + hem
-    wall = wide / np.maximum(cosine - style.flare * wide * down / fall, 0.2)
+    spread = down if style.combing is None else np.maximum(-sine, 0) ** 2 / (np.maximum(-sine, 0) + 0.2)  # no crease
+    wall = wide / np.maximum(cosine - style.flare * wide * spread / fall, 0.2)
     floor = fall / down
     blend = 0.04
     hung = -blend * np.logaddexp(-wall / blend, -floor / blend)
@@ -309,12 +325,14 @@ def _with_curtain(style: HairStyle, centre, directions, base, radius, hem=0.0, r
     # the rim's floor runs on inwards to the neck (else a narrow wedge of air stays between them), but never so steeply
     # that it would fill the mouth
     window = 1 - smoothstep((steep - np.maximum(corner, np.radians(62))) / np.radians(6))
-    window *= smoothstep((0.28 - sine) / 0.26)
+    window *= smoothstep((0.28 - sine) / 0.26) if style.combing is None else smoothstep((0.45 - sine) / 0.43)
     reference = np.degrees(np.abs(azimuth))
     window *= smoothstep((reference - style.curtain_front) / ramp)
     inner = np.minimum(radius, 0.8 * base)
     hung = window * hung + (1 - window) * inner
     soft = 0.02
+    if style.combing is not None:
+        hung = hung - soft * np.log(2)  # where it leaves the head it is no thicker, or a ledge shows
     return soft * np.logaddexp(radius / soft, hung / soft)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from headfield.synth.combing import Combing
+from headfield.synth.noise import smoothstep
 
 HAIR_CLASSES = ("bald", "short", "medium", "neck", "bun", "receding", "fringe", "parting")
 """Classes of truth v1, whose shares are frozen (``frozen.json``)."""
@@ -186,24 +187,38 @@ def draw_combed(name: str, rng: np.random.Generator) -> HairStyle:
     parted = name == "parting" or (name == "neck" and rng.random() < 0.6) or (name == "medium" and rng.random() < 0.3)
     start = (style.parting if style.parting is not None else rng.choice([-1, 1]) * u(0, 25)) if parted else None
     wavy = rng.random() < (0.2 if name in ("parting", "fringe") else 0.4)
-    combing = _from_crown(rng, u(0.06, 0.12), rng.normal(0, 0.2), start, u(0.01, 0.022) if wavy else 0.0)
-    style = replace(style, combing=combing, relief=u(0.004, 0.006), lumps=0.7 * style.lumps)
+    combing = _from_crown(rng, u(0.06, 0.12), rng.normal(0, 0.2), start, u(0.25, 0.5) if wavy else 0.0)
+    style = replace(style, combing=combing, relief=u(0.003, 0.0045), lumps=0.6 * style.lumps)
+    if not style.ears:  # one hem over the ears, no tongue before them
+        line, hem = style.hairline.copy(), u(-0.13, -0.04)
+        side = (line[:, 0] > 52) & (line[:, 0] < 110)
+        line[side, 1] = np.minimum(line[side, 1], hem + 0.05 * (1 - smoothstep((line[side, 0] - 52) / 20)))
+        style = replace(style, hairline=line)
     if name == "fringe":
-        style = replace(style, tip=0.006, taper=u(0.04, 0.08), ragged=u(0.006, 0.012))
+        style = replace(style, top=0.75 * style.top, tip=0.006, taper=u(0.06, 0.085), ragged=u(0.004, 0.008))
     return style
 
 
 def _from_crown(
     rng: np.random.Generator, half: float, sweep: float, parting: float | None = None, wave: float = 0.0
 ) -> Combing:
-    """Hair that falls from the crown, or from a parting that starts at an azimuth (degrees) of the hairline."""
+    """Hair that falls from the crown, or from a parting that starts at an azimuth (degrees) of the hairline.
+
+    Args:
+        rng: Source of randomness.
+        half: Half the length of the crown's line, for hair without a parting, model units.
+        sweep: See :class:`Combing`.
+        parting: Azimuth, or None.
+        wave: Steepness of its waves, 0 for straight hair.
+    """
     end = np.array([rng.normal(0, 0.03), 0.55, rng.uniform(-0.46, -0.38)])
     start = end + [0, 0, 2 * half]
     if parting is not None:
         aside = 0.4 * np.sin(np.radians(parting))
         end[0] = 0.5 * aside
         start = np.array([aside, 0.45, 0.0])
-    return Combing(start, end, np.array([0.0, 1.0, 0.0]), sweep, wave=wave, wavelength=rng.uniform(0.16, 0.3),
+    length = rng.uniform(0.16, 0.3)
+    return Combing(start, end, np.array([0.0, 1.0, 0.0]), sweep, wave=wave * length / (2 * np.pi), wavelength=length,
                    parted=parting is not None)  # fmt: skip
 
 
