@@ -132,14 +132,15 @@ def _bumpy(style, centre, directions, triangles, base, shell, cover, rng):
 def _combed(style, centre, directions, triangles, base, shell, cover, rng):
     """Directions, triangles and radius of truth v2's hair: ridges along its flow, which end at the hairline."""
     combing = style.combing
-    coarse = _radius(style, centre, directions, base, cover)
-    fields = (coarse, base, *cover.T, np.minimum(shell, 9.0))
-    directions, triangles, (_, base, *cover, shell) = _refine(directions, triangles, fields)
+    edge = _edge_distance(style, cover)
+    coarse = _radius(style, centre, directions, base, cover, edge)
+    fields = (coarse, base, *cover.T, np.minimum(shell, 9.0), edge)
+    directions, triangles, (_, base, *cover, shell, edge) = _refine(directions, triangles, fields)
     cover = np.stack(cover, axis=1)  # the hairline is sharper than the first sphere: the radius is made again
     stray = np.zeros(len(base))
     if style.ragged:
         stray = ridges(flow(combing, cover, directions, rng), WIDTHS_MM[:1], rng)[0]
-    radius = _radius(style, centre, directions, base, cover, stray)
+    radius = _radius(style, centre, directions, base, cover, edge, stray)
     if style.ears:
         radius = np.minimum(radius, shell)
     if not style.relief:
@@ -209,10 +210,13 @@ def _over_ears(skin, anchors, warp, centre, directions, triangles, base) -> np.n
     for k in range(3):
         np.maximum.at(held, triangles[:, k], np.where(corners > base[triangles].max(1), corners, 0.0))
     neighbours = mesh_averaging(triangles, len(directions))
+    held = np.where(held > base, held + 0.006, base)  # room for what the last turns take off
     drawn = held.copy()
-    for _ in range(60):
-        drawn = np.maximum(held, 0.5 * drawn + 0.5 * (neighbours @ drawn))
-    return drawn
+    for turn in range(80):
+        drawn = 0.5 * drawn + 0.5 * (neighbours @ drawn)
+        if turn < 70:
+            drawn = np.maximum(held, drawn)
+    return np.maximum(drawn, base)
 
 
 def mesh_averaging(triangles: np.ndarray, count: int) -> csr_matrix:
@@ -222,17 +226,23 @@ def mesh_averaging(triangles: np.ndarray, count: int) -> csr_matrix:
     return (diags(1.0 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1.0)) @ graph).tocsr()
 
 
-def _radius(style: HairStyle, centre, directions, base, cover, stray=0.0) -> np.ndarray:
-    """Radius (D,) of the hair without relief; its hairline strays with a noise (D,) of unit variance."""
-    azimuth = np.degrees(np.arctan2(np.abs(cover[:, 0]), cover[:, 2] - CENTRE[2]))
+def _azimuth(cover: np.ndarray) -> np.ndarray:
+    """Unsigned azimuth (D,) of places (D, 3) on the reference head, degrees."""
+    return np.degrees(np.arctan2(np.abs(cover[:, 0]), cover[:, 2] - CENTRE[2]))
+
+
+def _radius(style: HairStyle, centre, directions, base, cover, edge_distance=None, stray=0.0) -> np.ndarray:
+    """Radius (D,) of the hair without relief. Combed hair asks for the signed distance (D,) from its hairline, which
+    strays with a noise (D,) of unit variance."""
+    azimuth = _azimuth(cover)
     side = np.where(cover[:, 0] >= 0, 1.0, -1.0)
     line = PchipInterpolator(style.hairline[:, 0], style.hairline[:, 1])
     y = cover[:, 1]
     across = np.maximum(np.hypot(cover[:, 0], cover[:, 2] - CENTRE[2]), 0.05)
     slope = np.degrees(line.derivative()(azimuth)) / across  # dy per unit length around the head
     height = (y - line(azimuth)) / np.sqrt(1 + np.minimum(slope**2, 9.0))
-    if style.combing is not None:
-        height = np.sign(height) * _line_distance(line, azimuth, y)
+    if edge_distance is not None:
+        height = edge_distance + style.ragged * stray
 
     if style.wreath:
         brim = 0.34 - 0.1 * smoothstep((azimuth - 80) / 90) - y
@@ -244,7 +254,7 @@ def _radius(style: HairStyle, centre, directions, base, cover, stray=0.0) -> np.
     before = smoothstep((cover[:, 2] - CENTRE[2]) / 0.2)
     thick = thick + style.quiff * np.exp(-((azimuth / 38) ** 2)) * smoothstep((y - 0.3) / 0.12) * before
     if style.combing is not None:
-        return _tapered(style, centre, directions, base, cover, height + style.ragged * stray, thick, stray)
+        return _tapered(style, centre, directions, base, cover, height, thick, stray)
     if style.parting is not None:
         thick = thick * _parting(style.parting, cover, azimuth * side)
     edge = style.edge
@@ -257,14 +267,17 @@ def _radius(style: HairStyle, centre, directions, base, cover, stray=0.0) -> np.
     return radius
 
 
-def _line_distance(line: PchipInterpolator, azimuth: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Distance (D,) from the hairline on the head's unrolled side: where the line is steep, height alone overrates it."""
+def _edge_distance(style: HairStyle, cover: np.ndarray) -> np.ndarray:
+    """Signed distance (D,) of places (D, 3) from the hairline on the head's unrolled side, positive above: where the
+    line is steep, the height above it alone overrates the distance."""
+    line = PchipInterpolator(style.hairline[:, 0], style.hairline[:, 1])
     along = np.linspace(0, 180, 1500)
-    height = line(along)
-    bent = np.cumsum(np.hypot(np.gradient(height, along), np.radians(_GIRTH)))  # samples evenly along the line itself
-    along = np.interp(np.linspace(bent[0], bent[-1], 2500), bent, along)
+    way = np.cumsum(np.hypot(np.gradient(line(along), along), np.radians(_GIRTH)))
+    along = np.interp(np.linspace(way[0], way[-1], 2500), way, along)  # evenly along the line itself
     samples = np.stack([_GIRTH * np.radians(along), line(along)], axis=1)
-    return cKDTree(samples).query(np.stack([_GIRTH * np.radians(azimuth), y], axis=1))[0]
+    azimuth = _azimuth(cover)
+    distance, _ = cKDTree(samples).query(np.stack([_GIRTH * np.radians(azimuth), cover[:, 1]], axis=1))
+    return np.copysign(distance, cover[:, 1] - line(azimuth))
 
 
 def _tapered(style: HairStyle, centre, directions, base, cover, height, thick, stray) -> np.ndarray:
@@ -274,6 +287,9 @@ def _tapered(style: HairStyle, centre, directions, base, cover, height, thick, s
         fuller = smoothstep((cover[:, 1] - 0.28) / 0.1) * smoothstep((cover[:, 2] + 0.42) / 0.15)
         lean = np.sign(style.combing.start[0]) * np.tanh(aside / 0.06)
         thick = thick * (1 - 0.85 * deep) * (1 + 0.2 * fuller * lean)
+    if style.taper:  # hair that lies on the forehead is thin
+        low = smoothstep((0.46 - cover[:, 1]) / 0.2) * smoothstep(cover[:, 2] / 0.12)
+        thick = thick * (1 - 0.45 * low)
     above = np.maximum(height, 0)
     end = 1 - np.exp(-above / _END)
     if style.taper:

@@ -179,11 +179,16 @@ def draw_combed(name: str, rng: np.random.Generator) -> HairStyle:
         return _buzz(rng)
     style = draw_style(name, rng)
     u = rng.uniform
+    if style.ears:  # no tongues before the ears
+        line, burn = style.hairline.copy(), (style.hairline[:, 0] > 49) & (style.hairline[:, 0] < 62)
+        line[burn, 1] = np.maximum(line[burn, 1], u(0.02, 0.09))
+        style = replace(style, hairline=line)
     if len(style.buns):
         return replace(style, combing=_tied(style.buns, rng), relief=u(0.0025, 0.004), lumps=0.002, ragged=0.003)
     if name in ("short", "receding"):
         combing = _from_crown(rng, 0.03, sweep=rng.normal(0, 0.6))
-        return replace(style, combing=combing, relief=u(0.002, 0.0035), lumps=0.5 * style.lumps)
+        style = replace(style, combing=combing, relief=u(0.002, 0.0035), lumps=0.5 * style.lumps)
+        return replace(style, tip=0.002, taper=u(0.05, 0.08), ragged=0.002) if style.wreath else style
     parted = name == "parting" or (name == "neck" and rng.random() < 0.6) or (name == "medium" and rng.random() < 0.3)
     start = (style.parting if style.parting is not None else rng.choice([-1, 1]) * u(0, 25)) if parted else None
     wavy = rng.random() < (0.2 if name in ("parting", "fringe") else 0.4)
@@ -192,7 +197,7 @@ def draw_combed(name: str, rng: np.random.Generator) -> HairStyle:
     if not style.ears:  # one hem over the ears, no tongue before them
         line, hem = style.hairline.copy(), u(-0.13, -0.04)
         side = (line[:, 0] > 52) & (line[:, 0] < 110)
-        line[side, 1] = np.minimum(line[side, 1], hem + 0.05 * (1 - smoothstep((line[side, 0] - 52) / 20)))
+        line[side, 1] = hem + 0.05 * (1 - smoothstep((line[side, 0] - 52) / 20))
         style = replace(style, hairline=line)
     if name == "fringe":
         style = replace(style, top=0.75 * style.top, tip=0.006, taper=u(0.06, 0.085), ragged=u(0.004, 0.008))
@@ -246,11 +251,12 @@ def _buzz(rng: np.random.Generator) -> HairStyle:
 def _cap(rng: np.random.Generator) -> HairStyle:
     """A tight cap of 1-3 mm: smooth, from the forehead to behind the ears or over them."""
     u = rng.uniform
-    front, nape, thick = u(0.24, 0.34), u(-0.2, -0.06), u(0.005, 0.012)
+    front, nape, thick = u(0.24, 0.34), u(-0.16, -0.06), u(0.005, 0.012)
     if rng.random() < 0.5:
         line = [(0, front), (30, front), (48, 0.24), (62, 0.185), (75, 0.18), (92, 0.15), (108, 0.03), (125, -0.06)]
     else:
         low = u(-0.16, -0.03)
+        nape = low + u(-0.03, 0.03)
         line = [(0, front), (30, front - 0.02), (48, 0.16), (62, low + 0.06), (75, low), (95, low), (120, low)]
     line = np.array([*line, (150, nape), (180, nape)], dtype=float)
     over = bool(line[4, 1] < 0.0)
