@@ -156,4 +156,4 @@ def groove(combing: Combing, places: np.ndarray) -> tuple[np.ndarray, np.ndarray
     inside = np.clip(flat.real, -focus, focus + 0.25)  # the groove reaches through the hairline
     away = np.hypot(flat.real - inside, flat.imag)
     over = smoothstep((places[:, 1] - 0.25) / 0.1) * smoothstep((flat.real + focus) / 0.14)
-    return over * np.exp(-((away / 0.02) ** 1.5)), flat.imag
+    return over * np.exp(-((away / 0.024) ** 2)), flat.imag

@@ -261,8 +261,9 @@ def dress(
     bare, person = person, replace(person, hair_class=hair_class, beard_class=beard_class, beard=beard)
     if hair_class == "bald":
         return person
+    truth = "v2" if person.sealed else "v1"
     for _ in range(8):
-        parts = draw_hair(hair_class, person.sheet, bare.skin(), person.anchors, hair_rng, combed=person.sealed)
+        parts = draw_hair(hair_class, person.sheet, bare.skin(), person.anchors, hair_rng, truth)
         if all(has_room(part.vertices) for part in parts):
             return replace(person, hair=Hair(parts, person.sheet, person.skin()))
     return replace(person, hair_class="bald")  # a very large head: nothing of this class fits the box
