@@ -37,13 +37,13 @@ def test_whitening_keeps_every_head():
     points = torch.rand(1, 100, 3, generator=generator) - 0.5
     expression = torch.rand(1, 52, generator=generator)
     before = model.signed_distance(points, Codes(codes[:1], expression))
-    classes = ["bald"] * 120 + ["long"] * 75 + ["rare"] * 5
+    classes = ["bald"] * 120 + ["long"] * 55 + ["rare"] * 5 + [None] * 20
     new = whiten(model, codes, classes, np.zeros(200))
     after = model.signed_distance(points, Codes(new[:1], expression))
     assert torch.allclose(before, after, atol=2e-4)
     assert new.mean(0).abs().max() < 1e-3
     assert (np.linalg.eigvalsh(np.cov(new.numpy().T)) < 2.0).all()
-    assert model.prior.names == ("all", "bald", "long")  # five heads make no class
+    assert model.prior.names == ("all", "bald", "long")  # five heads make no class, nor do the nameless
     assert torch.allclose(model.prior.means[1], new[:120].mean(0), atol=1e-4)
 
 

@@ -39,7 +39,7 @@ def class_covariances(codes: np.ndarray, labels: np.ndarray, names: list[str]) -
 
 
 @torch.no_grad()
-def whiten(model: ImHead, codes: torch.Tensor, classes: list[str], log_sizes: np.ndarray) -> torch.Tensor:
+def whiten(model: ImHead, codes: torch.Tensor, classes: list[str | None], log_sizes: np.ndarray) -> torch.Tensor:
     """Change the model's code space in place: z_old = mean + L z_new, with L L^T the shrunk covariance.
 
     The columns of L are principal directions by falling variance, so the first numbers of a new code matter most.
@@ -48,7 +48,7 @@ def whiten(model: ImHead, codes: torch.Tensor, classes: list[str], log_sizes: np
         model: The trained model; DecNet and the deformer's projection of z_id absorb mean and L, exactly.
         codes: (n, D) training codes.
         classes: (n) a class of each head, e.g. its hair; every class with 8 or more heads becomes a component
-            with its own mean and covariance.
+            with its own mean and covariance. None is in no class.
         log_sizes: (n,) log head sizes.
     Returns:
         The training codes in the new space (n, D): mean zero, covariance near the identity.
@@ -65,8 +65,8 @@ def whiten(model: ImHead, codes: torch.Tensor, classes: list[str], log_sizes: np
         layer.bias.copy_(torch.as_tensor(bias + weight @ mean))
     whitening = direction[:, order] / np.sqrt(variance[order])
     new = (table - mean) @ whitening
-    labels = np.array(classes)
-    names = [name for name in sorted(set(classes)) if (labels == name).sum() >= LEAST]
+    labels = np.array(classes, dtype=object)
+    names = [name for name in sorted({*classes} - {None}) if (labels == name).sum() >= LEAST]
     spreads = [np.eye(len(mean))]
     for covariance in class_covariances(table, labels, names):  # shrunk where the spectrum is the codes' own
         spreads.append(np.linalg.cholesky(whitening.T @ covariance @ whitening))

@@ -13,7 +13,8 @@ from scipy.interpolate import PchipInterpolator
 from scipy.sparse import csr_matrix
 
 from headfield.parametric.topology import vertex_normals
-from headfield.synth.hair import mesh_averaging, reference_warp
+from headfield.synth.hair import reference_warp
+from headfield.synth.hair_sphere import mesh_averaging
 from headfield.synth.identities import frozen
 from headfield.synth.noise import relief, smoothstep
 from headfield.synth.sheet import Sheet

@@ -14,7 +14,7 @@ import numpy as np
 
 from headfield.parametric.topology import vertex_normals
 from headfield.synth.expressions import tame
-from headfield.synth.hair import mesh_averaging
+from headfield.synth.hair_sphere import mesh_averaging
 from headfield.synth.identities import identity_keys
 from headfield.synth.person import Person, family, make_person
 from headfield.synth.sheet import lip_gap

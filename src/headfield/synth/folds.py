@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from headfield import frames
 from headfield.frames import MM_PER_UNIT
-from headfield.synth.hair import mesh_averaging
+from headfield.synth.hair_sphere import mesh_averaging
 from headfield.synth.noise import smoothstep
 from headfield.synth.occlusion import Occluder
 from headfield.synth.sheet import Sheet

@@ -13,6 +13,7 @@ from headfield.frames import anchors65
 from headfield.io.store import Record, StoreWriter, write_identity
 from headfield.io.store_plan import add_to_plan
 from headfield.synth.config import SynthConfig
+from headfield.synth.hairstyle import OVERLAID
 from headfield.synth.identities import IdentityKey, frozen, identity_keys
 from headfield.synth.person import MARGIN, Person, box, family, make_person
 from headfield.synth.sampling import MATERIAL, Row, sample_row
@@ -54,6 +55,7 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
         settings["drawing"] = config.drawing
     if config.truth != "v1":  # and so do stores of the first truth
         settings["truth"] = config.truth
+        settings["hair_overlaid"] = OVERLAID
     families = sorted({key.family for key in keys})
     writer = StoreWriter(
         out, settings, box=box(), points=config.points, samples=config.samples, families=families,

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from headfield.synth.combing import Combing
+from headfield.synth.noise import smoothstep
+
 HAIR_CLASSES = ("bald", "short", "medium", "neck", "bun", "receding", "fringe", "parting")
+"""Classes of truth v1, whose shares are frozen (``frozen.json``)."""
+
+OVERLAID = {"buzz": 0.13, "cap": 0.09}
+"""Classes of truth v2 alone: share of the people with hair or beard whose hair is cropped, or who wear a tight cap
+over it, whatever truth v1 gives them. They stand apart from the frozen shares, which v1's stores name."""
+
+CLASSES_V2 = (*HAIR_CLASSES, *OVERLAID)
 
 HAIRLINE = (
     (0, 0.365), (18, 0.37), (30, 0.39), (38, 0.36), (44, 0.26), (48, 0.15), (51, 0.05), (54, -0.03), (57, -0.05),
@@ -39,6 +49,11 @@ class HairStyle:
         strand: Share of the relief that is combed, 0-1.
         relief: Fine relief, rms in model units (0.004 = 1 mm).
         lumps: Coarse relief, rms in model units.
+        combing: How the hair lies (truth v2), or None for the relief and the hairline's slab of truth v1.
+        tip: Thickness at the hairline itself, where combed hair ends or begins, model units.
+        taper: Length over which a fringe grows from there to its thickness, model units; 0 for roots, which rise.
+        ragged: How far the hairline strays with the locks, rms in model units.
+        snug: Whether it lies over the ears, as close as they let it: a cap.
     """
 
     hairline: np.ndarray
@@ -57,6 +72,11 @@ class HairStyle:
     strand: float = 0.6
     relief: float = 0.004
     lumps: float = 0.006
+    combing: Combing | None = None
+    tip: float = 0.003
+    taper: float = 0.0
+    ragged: float = 0.004
+    snug: bool = False
 
 
 def _hairline(rng: np.random.Generator, **moves: float) -> np.ndarray:
@@ -142,3 +162,103 @@ def draw_style(name: str, rng: np.random.Generator) -> HairStyle:
         return HairStyle(line, u(0.05, 0.095), u(0.02, 0.05), u(0.03, 0.06), u(0.028, 0.042), u(0.0, 0.03),
                          parting=side * u(18, 30), strand=0.85)  # fmt: skip
     raise ValueError(f"unknown hair class {name!r}")
+
+
+def draw_combed(name: str, rng: np.random.Generator) -> HairStyle:
+    """A random hairstyle of truth v2: combed, parted, with tapering fringes; buzz cuts and caps beside v1's classes.
+
+    Args:
+        name: One of CLASSES_V2, not ``bald``.
+        rng: Source of randomness.
+    Raises:
+        ValueError: Unknown class.
+    """
+    if name == "cap":
+        return _cap(rng)
+    if name == "buzz":
+        return _buzz(rng)
+    style = draw_style(name, rng)
+    u = rng.uniform
+    if style.ears:  # no tongues before the ears
+        line, burn = style.hairline.copy(), (style.hairline[:, 0] > 49) & (style.hairline[:, 0] < 62)
+        line[burn, 1] = np.maximum(line[burn, 1], u(0.02, 0.09))
+        style = replace(style, hairline=line)
+    if len(style.buns):
+        return replace(style, combing=_tied(style.buns, rng), relief=u(0.0025, 0.004), lumps=0.002, ragged=0.003)
+    if name in ("short", "receding"):
+        combing = _from_crown(rng, 0.03, sweep=rng.normal(0, 0.6))
+        style = replace(style, combing=combing, relief=u(0.002, 0.0035), lumps=0.5 * style.lumps)
+        return replace(style, tip=0.002, taper=u(0.05, 0.08), ragged=0.002) if style.wreath else style
+    parted = name == "parting" or (name == "neck" and rng.random() < 0.6) or (name == "medium" and rng.random() < 0.3)
+    start = (style.parting if style.parting is not None else rng.choice([-1, 1]) * u(0, 25)) if parted else None
+    wavy = rng.random() < (0.2 if name in ("parting", "fringe") else 0.4)
+    combing = _from_crown(rng, u(0.06, 0.12), rng.normal(0, 0.2), start, u(0.25, 0.5) if wavy else 0.0)
+    style = replace(style, combing=combing, relief=u(0.003, 0.0045), lumps=0.6 * style.lumps)
+    if not style.ears:  # one hem over the ears, no tongue before them
+        line, hem = style.hairline.copy(), u(-0.13, -0.04)
+        side = (line[:, 0] > 52) & (line[:, 0] < 110)
+        line[side, 1] = hem + 0.05 * (1 - smoothstep((line[side, 0] - 52) / 20))
+        style = replace(style, hairline=line)
+    if name == "fringe":
+        style = replace(style, top=0.75 * style.top, tip=0.006, taper=u(0.06, 0.085), ragged=u(0.004, 0.008))
+    return style
+
+
+def _from_crown(
+    rng: np.random.Generator, half: float, sweep: float, parting: float | None = None, wave: float = 0.0
+) -> Combing:
+    """Hair that falls from the crown, or from a parting that starts at an azimuth (degrees) of the hairline.
+
+    Args:
+        rng: Source of randomness.
+        half: Half the length of the crown's line, for hair without a parting, model units.
+        sweep: See :class:`Combing`.
+        parting: Azimuth, or None.
+        wave: Steepness of its waves, 0 for straight hair.
+    """
+    end = np.array([rng.normal(0, 0.03), 0.55, rng.uniform(-0.46, -0.38)])
+    start = end + [0, 0, 2 * half]
+    if parting is not None:
+        aside = 0.4 * np.sin(np.radians(parting))
+        end[0] = 0.5 * aside
+        start = np.array([aside, 0.45, 0.0])
+    length = rng.uniform(0.16, 0.3)
+    return Combing(start, end, np.array([0.0, 1.0, 0.0]), sweep, wave=wave * length / (2 * np.pi), wavelength=length,
+                   parted=parting is not None)  # fmt: skip
+
+
+def _tied(buns: np.ndarray, rng: np.random.Generator) -> Combing:
+    """Hair drawn back to one knot, or parted in the middle and drawn to two."""
+    azimuth, elevation = np.radians(buns[0, :2])
+    axis = np.array([abs(np.sin(azimuth)) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)])
+    middle = np.array([0.0, 0.15, -0.2]) + 0.5 * axis
+    helper = np.cross(axis, [1.0, 0.0, 0.0])
+    line = 0.02 * helper / np.linalg.norm(helper)
+    return Combing(middle + line, middle - line, axis, rng.normal(0, 0.15), wander=0.006, mirrored=len(buns) > 1)
+
+
+def _buzz(rng: np.random.Generator) -> HairStyle:
+    """Hair cropped to 1.5-4 mm, that fades at the natural hairline."""
+    u = rng.uniform
+    back = {"front": u(0.03, 0.08), "recess": u(0.05, 0.11)} if rng.random() < 0.3 else {"recess": u(0.0, 0.03)}
+    thick = u(0.006, 0.016)
+    side = thick * u(0.55, 1.0)
+    line = _hairline(rng, sideburn=u(-0.02, 0.08), **back)
+    return HairStyle(line, thick, side, side, u(0.02, 0.035), combing=_from_crown(rng, 0.03, rng.normal(0, 0.6)),
+                     tip=0.3 * side, relief=0.0008, lumps=0.0, ragged=0.002)  # fmt: skip
+
+
+def _cap(rng: np.random.Generator) -> HairStyle:
+    """A tight cap of 1-3 mm: smooth, from the forehead to behind the ears or over them."""
+    u = rng.uniform
+    front, nape, thick = u(0.24, 0.34), u(-0.16, -0.06), u(0.005, 0.012)
+    if rng.random() < 0.5:
+        line = [(0, front), (30, front), (48, 0.24), (62, 0.185), (75, 0.18), (92, 0.15), (108, 0.03), (125, -0.06)]
+    else:
+        low = u(-0.16, -0.03)
+        nape = low + u(-0.03, 0.03)
+        line = [(0, front), (30, front - 0.02), (48, 0.16), (62, low + 0.06), (75, low), (95, low), (120, low)]
+    line = np.array([*line, (150, nape), (180, nape)], dtype=float)
+    over = bool(line[4, 1] < 0.0)
+    return HairStyle(line, thick, thick, thick, 0.006, combing=_from_crown(rng, 0.03, 0.0), tip=thick, relief=0.0,
+                     lumps=0.0, ragged=0.0, ears=not over, snug=over)  # fmt: skip

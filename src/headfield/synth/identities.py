@@ -17,7 +17,7 @@ from headfield.errors import ConfigError
 
 SPLITS = ("train", "dev", "test")
 FAMILIES = ("ict", "anny")
-_PURPOSES = {"hair": 1, "expressions": 2, "samples": 3, "scan": 4, "variation": 5, "crossing": 6}
+_PURPOSES = {"hair": 1, "expressions": 2, "samples": 3, "scan": 4, "variation": 5, "crossing": 6, "combing": 7}
 
 
 @cache

@@ -15,7 +15,7 @@ from headfield.synth.beard import Beard, draw_beard_class, make_beard
 from headfield.synth.crossing import OTHER, SHARE, TAKEN, crossing_field
 from headfield.synth.expressions import draw_expressions
 from headfield.synth.gaze import Eye, eyes_of, with_gaze
-from headfield.synth.hair import draw_hair, draw_hair_class, reference_warp
+from headfield.synth.hair import draw_hair, draw_hair_class, overlaid_class, reference_warp
 from headfield.synth.hair_parts import Hair
 from headfield.synth.identities import IdentityKey, frozen
 from headfield.synth.openings import Openings
@@ -196,7 +196,11 @@ def make_person(
     if describe.get("age_years", 30) < 3 and hair_class != "bald":
         hair_class = "short"
     person = Person(key, head, identity, sheet, placement, anchors, variation=variation)
-    return dress(person if truth == "v1" else _ended(person), hair_class, beard_class, rng)
+    if truth == "v1":
+        return dress(person, hair_class, beard_class, rng)
+    combing = key.rng("combing")  # a stream of its own: beards are those of the first truth
+    hair_class = overlaid_class(combing, hair_class) if worn else hair_class
+    return dress(_ended(person), hair_class, beard_class, rng, combing)
 
 
 def _ended(person: Person) -> Person:
@@ -239,20 +243,27 @@ def _normalised(head, raw: np.ndarray) -> np.ndarray:
     return normalising_similarity(head.anchors(raw)).apply(raw)
 
 
-def dress(person: Person, hair_class: str, beard_class: str, rng: np.random.Generator) -> Person:
-    """The bare person with a random beard and hair of these classes.
+def dress(
+    person: Person, hair_class: str, beard_class: str, rng: np.random.Generator,
+    hair_rng: np.random.Generator | None = None,
+) -> Person:  # fmt: skip
+    """The bare person with a random beard and hair of these classes; hair is combed in truth v2.
 
     Args:
         person: Without hair and beard.
-        hair_class, beard_class: See `hairstyle.HAIR_CLASSES`, `beard.BEARD_CLASSES`.
+        hair_class, beard_class: See `hairstyle.HAIR_CLASSES` (truth v2: `hairstyle.CLASSES_V2`),
+            `beard.BEARD_CLASSES`.
         rng: Source of randomness.
+        hair_rng: Source of randomness of the hair, None = `rng`.
     """
+    hair_rng = rng if hair_rng is None else hair_rng
     beard = make_beard(beard_class, person.sheet, person.skin(), person.anchors, rng)
     bare, person = person, replace(person, hair_class=hair_class, beard_class=beard_class, beard=beard)
     if hair_class == "bald":
         return person
+    truth = "v2" if person.sealed else "v1"
     for _ in range(8):
-        parts = draw_hair(hair_class, person.sheet, bare.skin(), person.anchors, rng)
+        parts = draw_hair(hair_class, person.sheet, bare.skin(), person.anchors, hair_rng, truth)
         if all(has_room(part.vertices) for part in parts):
             return replace(person, hair=Hair(parts, person.sheet, person.skin()))
     return replace(person, hair_class="bald")  # a very large head: nothing of this class fits the box

@@ -15,7 +15,8 @@ from scipy.sparse import csr_matrix
 from headfield.frames import MM_PER_UNIT
 from headfield.parametric.topology import directed_edges, vertex_normals
 from headfield.synth.folds import fold_heights
-from headfield.synth.hair import mesh_averaging, reference_warp
+from headfield.synth.hair import reference_warp
+from headfield.synth.hair_sphere import mesh_averaging
 from headfield.synth.noise import smoothstep
 from headfield.synth.sheet import Sheet
 from headfield.synth.variation_fields import ear_field, region_field

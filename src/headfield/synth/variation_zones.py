@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from headfield.frames import MM_PER_UNIT
 from headfield.synth.gaze import eyes_of
-from headfield.synth.hair import mesh_averaging
+from headfield.synth.hair_sphere import mesh_averaging
 from headfield.synth.noise import smoothstep
 from headfield.synth.sheet import Sheet
 

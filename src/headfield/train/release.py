@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from headfield.errors import WeightsError
+from headfield.errors import StoreError, WeightsError
 from headfield.io.store import Record, Store
 from headfield.models import release
 from headfield.models.config import ImHeadConfig
@@ -31,11 +31,41 @@ those of the model above, bit for bit.
 """
 
 
-def hair_class(hair: str, beard: str) -> str:
-    """Component of the prior that a head belongs to: bald (no hair at all), short, long or beard."""
-    if beard == "full":
-        return BEARD
-    return {"bald": BARE, "receding": "short", "short": "short"}.get(hair, "long")
+COMPONENTS = {
+    # truth v1, and what a curated scan's own fit says
+    "bald": BARE,
+    "short": "short",
+    "receding": "short",
+    "long": "long",
+    "medium": "long",
+    "neck": "long",
+    "bun": "long",
+    "fringe": "long",
+    "parting": "long",
+    "beard": BEARD,
+    "unknown": None,  # a scan's hair that no class explained: in the mean of all heads only
+    # truth v2. Every component is one more short fit of each scan, so none is added: a cap lies as near to the skin as
+    # cropped hair, and would teach the bald component, by which "no hair here" is told, to grow
+    "buzz": "short",
+    "cap": "short",
+}
+"""Component of the prior of each hair class that a store may name."""
+
+
+def hair_class(hair: str, beard: str) -> str | None:
+    """Component of the prior that a head belongs to: bald (no hair at all), short, long, beard, or none of them.
+
+    Args:
+        hair, beard: Classes of a store's record.
+    Raises:
+        StoreError: No component is known for this hair class.
+    """
+    if hair not in COMPONENTS:
+        raise StoreError(
+            f"the store names the hair class {hair!r}; known are {', '.join(COMPONENTS)}. Add it to COMPONENTS in "
+            "train/release.py, or correct the store's records."
+        )
+    return BEARD if beard == "full" else COMPONENTS[hair]
 
 
 def load_run(run: Path) -> tuple[ImHead, torch.Tensor, dict]:
