@@ -18,6 +18,7 @@ from headfield.synth.gaze import Eye, eyes_of, with_gaze
 from headfield.synth.hair import draw_hair, draw_hair_class, reference_warp
 from headfield.synth.hair_parts import Hair
 from headfield.synth.identities import IdentityKey, frozen
+from headfield.synth.lips import Lips
 from headfield.synth.openings import Openings
 from headfield.synth.sheet import Sheet, lip_gap, make_sheet
 from headfield.synth.solid import OPEN_LIPS, Solid
@@ -61,6 +62,7 @@ class Person:
         variation: What the face has beside the family's shape, in the family's frame (metres), or None.
         openings: Ends nostrils and neck as artists would, or None.
         uncut: (39, 3) anchors of the skin before its openings were ended.
+        lips: Which triangles are the lips, to be joined, or None.
     """
 
     key: IdentityKey
@@ -76,6 +78,7 @@ class Person:
     variation: Variation | None = None
     openings: Openings | None = None
     uncut: np.ndarray | None = None
+    lips: Lips | None = None
 
     @property
     def log_size(self) -> float:
@@ -112,11 +115,12 @@ class Person:
         elif turning and expression is not None:
             skin = with_gaze(self.skin(), skin, self.sheet.triangles, expression, cornea=False)
         lips_open = expression is not None and lip_gap(self.head, skin) - self.rest_gap > OPEN_LIPS
-        return Solid(self.sheet, skin, self.hair, lips_open, eyes)
+        return Solid(self.sheet, skin, self.hair, lips_open, eyes, self.lips)
 
     @property
     def sealed(self) -> bool:
-        """Whether eyeballs have corneas and turn, and lids are joined to them, whoever asks: truth v2."""
+        """Whether eyeballs have corneas and turn, and lids are joined to them, and lips to each other, whoever
+        asks: truth v2."""
         return self.openings is not None
 
     @cached_property
@@ -205,7 +209,8 @@ def _ended(person: Person) -> Person:
     ended = replace(person, openings=openings, uncut=person.anchors)
     skin = ended.skin()
     sheet = replace(person.sheet, density=density_near_parts(person.head, person.sheet, skin))
-    return replace(ended, sheet=sheet, anchors=person.head.anchors(skin))
+    lips = Lips.of(person.head, person.sheet)
+    return replace(ended, sheet=sheet, anchors=person.head.anchors(skin), lips=lips)
 
 
 def _variation(key: IdentityKey, head, sheet: Sheet, identity, raw: np.ndarray, placement: Similarity) -> Variation:

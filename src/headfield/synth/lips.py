@@ -1,0 +1,156 @@
+"""Lips that meet: closed, they are one seam with a shallow round groove; open, the corners of the mouth are round.
+
+A ball of a given radius rolls along upper and lower lip; what it cannot reach between them is filled. That is exact for
+two planes under any angle, and near enough for lips: it leaves them as they are wherever only one of them is near,
+closes any slit that is narrower than the ball, whether lips touch, gape a little or pass through each other, and it
+meets them without a crease. The cavity of an open mouth, wider than the ball, stays open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import dijkstra
+
+from headfield.frames import MM_PER_UNIT
+from headfield.parametric.normalise import normalising_similarity
+from headfield.parametric.topology import edge_lengths_graph
+from headfield.synth.noise import smoothstep
+from headfield.synth.seal import Join, Surface
+from headfield.synth.sheet import Sheet
+
+CLOSED_RADIUS = 1.5 / MM_PER_UNIT
+"""Radius of the groove between closed lips, model units: slits up to twice as wide are closed. A mouth counts as open
+when its lips are 3 mm further apart than at rest."""
+
+OPEN_RADIUS = 1.0 / MM_PER_UNIT
+"""Radius of the corners of an open mouth, model units."""
+
+LIP_WIDTH = 14.0 / MM_PER_UNIT
+"""How far a lip reaches from the line where the lips meet, along the skin, outwards and inwards, model units."""
+
+_UPPER, _LOWER, _CORNERS = (61, 62, 63), (67, 66, 65), (60, 64)
+"""Of the 68 landmarks: middles and corners of the lips' inner contour."""
+
+
+@dataclass(frozen=True)
+class Lips:
+    """Which triangles of a family are the lips.
+
+    Attributes:
+        upper, lower: (n, 3) and (m, 3), on both sides of the line where the lips meet; they share no triangle.
+    """
+
+    upper: np.ndarray
+    lower: np.ndarray
+
+    @staticmethod
+    def of(head, sheet: Sheet) -> Lips | None:
+        """Of a family, None where it has no mouth: what lies nearer to the upper lip's inner contour, along the skin,
+        is upper lip.
+
+        Args:
+            head: The parametric family.
+            sheet: Its topology.
+        """
+        vertices = head.raw_vertices(head.draw_identity(np.random.default_rng(0)))
+        vertices = normalising_similarity(head.anchors(vertices)).apply(vertices)
+        if np.ptp(head.landmarks68(vertices)[60:68], axis=0).max() < LIP_WIDTH:
+            return None
+        places = np.asarray(head.landmark_rows.argmax(1)).ravel()
+        graph = edge_lengths_graph(vertices, sheet.triangles)
+        corners = places[list(_CORNERS)]
+        away = [
+            dijkstra(graph, indices=np.setdiff1d(_contour(graph, places, middles), corners), min_only=True)
+            for middles in (_UPPER, _LOWER)
+        ]
+        near = (np.minimum(*away) < LIP_WIDTH)[sheet.triangles].all(1)
+        is_upper = (away[0] - away[1])[sheet.triangles].mean(1) < 0
+        return Lips(sheet.triangles[near & is_upper], sheet.triangles[near & ~is_upper])
+
+
+def _contour(graph: csr_matrix, places: np.ndarray, middles: tuple[int, ...]) -> np.ndarray:
+    """Vertices (n,) on the shortest paths from one corner of the mouth to the other through landmarks of one lip."""
+    stops = places[[_CORNERS[0], *middles, _CORNERS[1]]]
+    found = [stops]
+    before = dijkstra(graph, indices=stops[:-1], return_predecessors=True)[1]
+    for row, stop in zip(before, stops[1:]):
+        path = [stop]
+        while row[path[-1]] >= 0:
+            path.append(row[path[-1]])
+        found.append(np.array(path))
+    return np.unique(np.concatenate(found))
+
+
+class LipSeal(Join):
+    """The join of upper and lower lip of one head at one instant.
+
+    Args:
+        vertices: (V, 3) model frame.
+        lips: Which triangles are the lips.
+        radius: Of the ball that rolls along them, model units.
+    """
+
+    def __init__(self, vertices: np.ndarray, lips: Lips, radius: float) -> None:
+        self._upper, self._lower = Surface(vertices, lips.upper), Surface(vertices, lips.lower)
+        self.there = self._upper.there and self._lower.there
+        self.farthest = self.radius = radius
+        self._used = np.unique(np.concatenate([lips.upper, lips.lower]))
+        self._corners = vertices[self._used]
+        self._box = np.array([self._corners.min(0) - radius, self._corners.max(0) + radius])
+
+    def near(self, points: np.ndarray) -> np.ndarray:
+        """Whether the join may be near points (N, 3): bool (N,)."""
+        return ((points > self._box[0]) & (points < self._box[1])).all(1)
+
+    def lower(self, points: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        """Signed distances (N,) of the unjoined head at points (N, 3), with the join; none rises.
+
+        Deep between the lips the ball tells no distance any more: there it is the one to the nearest surface that is
+        left, or the radius.
+        """
+        distance = distance.copy()
+        which = np.flatnonzero(self.near(points) & (np.abs(distance) < self.radius))
+        if len(which) and self.there:
+            value, _, filled = self._rolled(points[which])
+            deepest = -np.maximum(np.abs(distance[which]), self.radius)
+            lowered = np.minimum(distance[which], np.maximum(value, deepest))
+            distance[which] = np.where(filled, lowered, distance[which])
+        return distance
+
+    def joined(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The joined signed distance (N,) at points (N, 3) near the surface, and its gradient (N, 3)."""
+        return self._rolled(points)[:2]
+
+    def covered(self) -> np.ndarray:
+        """The lips' vertices (n,) that the join buries so deep that they are no surface."""
+        if not self.there:
+            return self._used[:0]
+        value, _, filled = self._rolled(self._corners)
+        return self._used[filled & (value < -0.5 * self.radius)]
+
+    def _rolled(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Distance (N,) to the surface of what the ball cannot reach, its gradient (N, 3), and where (N,) bool both
+        lips hold the ball off.
+
+        The nearest place for the ball's centre is the shortest x with u.x >= a and l.x >= b, where u and l are the
+        gradients of the distances to upper and lower lip, a and b what they lack to the radius.
+        """
+        up, first, facing_up = self._upper.ask_signed(points)
+        low, second, facing_low = self._lower.ask_signed(points)
+        r = self.radius
+        # a lip says nothing of points beyond its border, where its plane is not the skin's
+        a = r - up - 6.0 * r * (1.0 - smoothstep((facing_up - 0.6) / 0.3))
+        b = r - low - 6.0 * r * (1.0 - smoothstep((facing_low - 0.6) / 0.3))
+        cosine = (first * second).sum(1)
+        rest = np.maximum(1.0 - cosine**2, 1e-6)
+        one, two = (a - b * cosine) / rest, (b - a * cosine) / rest
+        both = (one > 0) & (two > 0)
+        alone = np.where(a > b, a, b)
+        centre = np.where(both[:, None], one[:, None] * first + two[:, None] * second, 0.0)
+        away = np.linalg.norm(centre, axis=1)
+        slope = np.where(both[:, None], centre / np.maximum(away, 1e-12)[:, None],
+                         np.where((a > b)[:, None], first, second))  # fmt: skip
+        return r - np.where(both, away, alone), slope, both
