@@ -28,55 +28,81 @@ when its lips are 3 mm further apart than at rest."""
 OPEN_RADIUS = 1.0 / MM_PER_UNIT
 """Radius of the corners of an open mouth, model units."""
 
-LIP_WIDTH = 14.0 / MM_PER_UNIT
-"""How far a lip reaches from the line where the lips meet, along the skin, outwards and inwards, model units."""
+LIP_WIDTH, LIP_DEPTH = 10.0 / MM_PER_UNIT, 8.0 / MM_PER_UNIT
+"""How far a lip reaches from the line where the lips meet, along the skin, outwards and into the mouth, model units."""
 
-_UPPER, _LOWER, _CORNERS = (61, 62, 63), (67, 66, 65), (60, 64)
-"""Of the 68 landmarks: middles and corners of the lips' inner contour."""
+PASSING = 2.0 / MM_PER_UNIT
+"""What lies farther behind a lip's triangles has not passed through the lip: it is on the other side of the flesh."""
+
+_LIPS = ((61, 62, 63), (67, 66, 65), (60, 64))
+_LIDS = (((37, 38), (41, 40), (36, 39)), ((43, 44), (47, 46), (42, 45)))
+"""Of the 68 landmarks: middles of an opening's upper and lower contour, and its corners."""
 
 
 @dataclass(frozen=True)
-class Lips:
-    """Which triangles of a family are the lips.
+class Pair:
+    """Which triangles of a family are two lips, or the two lids of an eye.
 
     Attributes:
-        upper, lower: (n, 3) and (m, 3), on both sides of the line where the lips meet; they share no triangle.
+        upper, lower: (n, 3) and (m, 3), on both sides of the line where the two meet; they share no triangle.
     """
 
     upper: np.ndarray
     lower: np.ndarray
 
-    @staticmethod
-    def of(head, sheet: Sheet) -> Lips | None:
-        """Of a family, None where it has no mouth: what lies nearer to the upper lip's inner contour, along the skin,
-        is upper lip.
 
-        Args:
-            head: The parametric family.
-            sheet: Its topology.
-        """
-        vertices = head.raw_vertices(head.draw_identity(np.random.default_rng(0)))
-        vertices = normalising_similarity(head.anchors(vertices)).apply(vertices)
-        if np.ptp(head.landmarks68(vertices)[60:68], axis=0).max() < LIP_WIDTH:
-            return None
-        places = np.asarray(head.landmark_rows.argmax(1)).ravel()
-        graph = edge_lengths_graph(vertices, sheet.triangles)
-        corners = places[list(_CORNERS)]
-        away = [
-            dijkstra(graph, indices=np.setdiff1d(_contour(graph, places, middles), corners), min_only=True)
-            for middles in (_UPPER, _LOWER)
-        ]
-        near = (np.minimum(*away) < LIP_WIDTH)[sheet.triangles].all(1)
-        is_upper = (away[0] - away[1])[sheet.triangles].mean(1) < 0
-        return Lips(sheet.triangles[near & is_upper], sheet.triangles[near & ~is_upper])
+def lips_of(head, sheet: Sheet) -> Pair | None:
+    """The lips of a family, None where it has no mouth: what lies nearer to the upper lip's inner contour, along the
+    skin, is upper lip.
+
+    Args:
+        head: The parametric family.
+        sheet: Its topology.
+    """
+    vertices = _typical(head)
+    if np.ptp(head.landmarks68(vertices)[60:68], axis=0).max() < LIP_WIDTH:
+        return None
+    return Pair(*_nearer(head, vertices, sheet, *_LIPS))
 
 
-def _contour(graph: csr_matrix, places: np.ndarray, middles: tuple[int, ...]) -> np.ndarray:
-    """Vertices (n,) on the shortest paths from one corner of the mouth to the other through landmarks of one lip."""
-    stops = places[[_CORNERS[0], *middles, _CORNERS[1]]]
+def lids_of(head, sheet: Sheet) -> tuple[Pair, ...]:
+    """The lids of a family's two eyes; none where it has no eyes. `head` and `sheet` as of `lips_of`."""
+    vertices = _typical(head)
+    if np.ptp(head.landmarks68(vertices)[36:48], axis=0).max() < LIP_WIDTH:
+        return ()
+    return tuple(Pair(*_nearer(head, vertices, sheet, *eye)) for eye in _LIDS)
+
+
+def _typical(head) -> np.ndarray:
+    """Vertices (V, 3) of one head of the family in the model frame."""
+    vertices = head.raw_vertices(head.draw_identity(np.random.default_rng(0)))
+    return normalising_similarity(head.anchors(vertices)).apply(vertices)
+
+
+def _nearer(
+    head, vertices: np.ndarray, sheet: Sheet, upper: tuple[int, ...], lower: tuple[int, ...], corners: tuple[int, int]
+) -> list[np.ndarray]:
+    """Triangles (n, 3) near each of two contours between landmarks `corners`, through others; what lies nearer to the
+    one, along the skin of `vertices` (V, 3), is not the other's."""
+    places = np.asarray(head.landmark_rows.argmax(1)).ravel()
+    ends = places[list(corners)]
+    low, high = vertices[ends].min(0) - 0.12, vertices[ends].max(0) + 0.12  # 30 mm
+    around = ((vertices > low) & (vertices < high)).all(1)[sheet.triangles].all(1)
+    graph = edge_lengths_graph(vertices, sheet.triangles[around])
+    away = []
+    for way in (upper, lower):
+        contour = _contour(graph, places[[corners[0], *way, corners[1]]])
+        away.append(dijkstra(graph, indices=np.setdiff1d(contour, ends), min_only=True)[sheet.triangles])
+    limit = np.where(sheet.bag, LIP_DEPTH, LIP_WIDTH)[:, None]
+    near = around & (np.minimum(*away) < limit).all(1)
+    first = away[0].sum(1) < away[1].sum(1)
+    return [sheet.triangles[near & first], sheet.triangles[near & ~first]]
+
+
+def _contour(graph: csr_matrix, stops: np.ndarray) -> np.ndarray:
+    """Vertices (n,) on the shortest paths between consecutive ones."""
     found = [stops]
-    before = dijkstra(graph, indices=stops[:-1], return_predecessors=True)[1]
-    for row, stop in zip(before, stops[1:]):
+    for row, stop in zip(dijkstra(graph, indices=stops[:-1], return_predecessors=True)[1], stops[1:]):
         path = [stop]
         while row[path[-1]] >= 0:
             path.append(row[path[-1]])
@@ -93,7 +119,7 @@ class LipSeal(Join):
         radius: Of the ball that rolls along them, model units.
     """
 
-    def __init__(self, vertices: np.ndarray, lips: Lips, radius: float) -> None:
+    def __init__(self, vertices: np.ndarray, lips: Pair, radius: float) -> None:
         self._upper, self._lower = Surface(vertices, lips.upper), Surface(vertices, lips.lower)
         self.there = self._upper.there and self._lower.there
         self.farthest = self.radius = radius
@@ -141,9 +167,7 @@ class LipSeal(Join):
         up, first, facing_up = self._upper.ask_signed(points)
         low, second, facing_low = self._lower.ask_signed(points)
         r = self.radius
-        # a lip says nothing of points beyond its border, where its plane is not the skin's
-        a = r - up - 6.0 * r * (1.0 - smoothstep((facing_up - 0.6) / 0.3))
-        b = r - low - 6.0 * r * (1.0 - smoothstep((facing_low - 0.6) / 0.3))
+        a, b = (self._lack(*pair) for pair in ((up, facing_up), (low, facing_low)))
         cosine = (first * second).sum(1)
         rest = np.maximum(1.0 - cosine**2, 1e-6)
         one, two = (a - b * cosine) / rest, (b - a * cosine) / rest
@@ -154,3 +178,9 @@ class LipSeal(Join):
         slope = np.where(both[:, None], centre / np.maximum(away, 1e-12)[:, None],
                          np.where((a > b)[:, None], first, second))  # fmt: skip
         return r - np.where(both, away, alone), slope, both
+
+    def _lack(self, distance: np.ndarray, facing: np.ndarray) -> np.ndarray:
+        """What points (N,) lack to a lip to be the ball's radius off it; far below zero where the lip says nothing of
+        them: beyond its border its triangles' planes are not the skin's, and far behind it is the flesh's other side."""
+        told = smoothstep((facing - 0.3) / 0.35) * smoothstep(2.0 + distance / PASSING)
+        return self.radius - np.maximum(distance, -2.0 * PASSING) - (6.0 * self.radius + 2.0 * PASSING) * (1.0 - told)

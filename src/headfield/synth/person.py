@@ -11,14 +11,16 @@ import numpy as np
 from headfield.errors import ConfigError
 from headfield.frames import MM_PER_UNIT
 from headfield.parametric.normalise import log_size, normalising_similarity
+from headfield.parametric.topology import components
 from headfield.synth.beard import Beard, draw_beard_class, make_beard
+from headfield.synth.contact import Attenuated, ContactTest
 from headfield.synth.crossing import OTHER, SHARE, TAKEN, crossing_field
 from headfield.synth.expressions import draw_expressions
 from headfield.synth.gaze import Eye, eyes_of, with_gaze
 from headfield.synth.hair import draw_hair, draw_hair_class, reference_warp
 from headfield.synth.hair_parts import Hair
 from headfield.synth.identities import IdentityKey, frozen
-from headfield.synth.lips import Lips
+from headfield.synth.lips import Pair, lids_of, lips_of
 from headfield.synth.openings import Openings
 from headfield.synth.sheet import Sheet, lip_gap, make_sheet
 from headfield.synth.solid import OPEN_LIPS, Solid
@@ -78,7 +80,7 @@ class Person:
     variation: Variation | None = None
     openings: Openings | None = None
     uncut: np.ndarray | None = None
-    lips: Lips | None = None
+    lips: Pair | None = None
 
     @property
     def log_size(self) -> float:
@@ -107,15 +109,17 @@ class Person:
             expression: (52,) ARKit weights.
             turning: The eyeballs turn about their centres and the lids give way, whatever the family's shapes do.
         """
-        skin, eyes = self.skin(expression), ()
-        if self.sealed:
-            rest, eyes = self.skin(), self.eyes
-            weights = np.zeros(len(ARKIT)) if expression is None else expression
-            skin = with_gaze(rest, skin, self.sheet.triangles, weights)
-        elif turning and expression is not None:
-            skin = with_gaze(self.skin(), skin, self.sheet.triangles, expression, cornea=False)
+        skin, eyes = (self.gazing(expression), self.eyes) if self.sealed else (self.skin(expression), ())
+        if turning and not self.sealed and expression is not None:
+            skin = with_gaze(self.resting, skin, self.sheet.triangles, expression, cornea=False)
         lips_open = expression is not None and lip_gap(self.head, skin) - self.rest_gap > OPEN_LIPS
         return Solid(self.sheet, skin, self.hair, lips_open, eyes, self.lips)
+
+    def gazing(self, expression: np.ndarray | None) -> np.ndarray:
+        """Skin vertices (V, 3) as of `skin`, with corneas, eyeballs turned and lids lifted over them."""
+        weights = np.zeros(len(ARKIT)) if expression is None else np.asarray(expression)
+        skin = self.resting if expression is None else self.skin(expression)
+        return with_gaze(self.resting, skin, self.sheet.triangles, weights)
 
     @property
     def sealed(self) -> bool:
@@ -124,14 +128,19 @@ class Person:
         return self.openings is not None
 
     @cached_property
+    def resting(self) -> np.ndarray:
+        """Skin vertices (V, 3) at rest."""
+        return self.skin()
+
+    @cached_property
     def eyes(self) -> tuple[Eye, ...]:
         """The eyeballs."""
-        return eyes_of(self.skin(), self.sheet.triangles)
+        return eyes_of(self.resting, self.sheet.triangles)
 
     @cached_property
     def rest_gap(self) -> float:
         """Gap between the inner lips at rest, model units."""
-        return lip_gap(self.head, self.skin())
+        return lip_gap(self.head, self.resting)
 
     @cached_property
     def neutral(self) -> Solid:
@@ -141,7 +150,8 @@ class Person:
     def expressions(self, count: int, drawing: str = "sums") -> np.ndarray:
         """The person's expression rows (1 + count, 52) float32; row 0 is neutral.
 
-        In truth v2 row 1 is a mouth that is wide open and nothing else, so that a model may take that for its rest.
+        In truth v2 row 1 is a mouth that is wide open and nothing else, so that a model may take that for its rest,
+        and of whole faces what lips and lids cannot do is taken back, see :mod:`headfield.synth.contact`.
 
         Args:
             count: Beside neutral.
@@ -151,7 +161,17 @@ class Person:
         drawn = draw(self.key.rng("expressions"), count, np.asarray(self.head.expression_mask))
         if self.sealed and count:
             drawn[0] = np.arange(len(ARKIT)) == ARKIT.index("jawOpen")
+        if self.sealed and drawing == "faces":
+            drawn[1:] = self.without_contact(drawn[1:]).rows
         return np.concatenate([np.zeros((1, len(ARKIT)), np.float32), drawn])
+
+
+    def without_contact(self, expressions: np.ndarray) -> Attenuated:
+        """Expressions (N, 52) with the channels taken back that make lips or lids pass through each other."""
+        triangles = self.sheet.triangles
+        skin = triangles[components(triangles) == 0]
+        test = ContactTest(self.gazing(None), skin, self.lips, lids_of(self.head, self.sheet))
+        return test.attenuate(expressions, self.gazing)
 
 
 def box() -> np.ndarray:
@@ -209,7 +229,7 @@ def _ended(person: Person) -> Person:
     ended = replace(person, openings=openings, uncut=person.anchors)
     skin = ended.skin()
     sheet = replace(person.sheet, density=density_near_parts(person.head, person.sheet, skin))
-    lips = Lips.of(person.head, person.sheet)
+    lips = lips_of(person.head, person.sheet)
     return replace(ended, sheet=sheet, anchors=person.head.anchors(skin), lips=lips)
 
 

@@ -23,7 +23,7 @@ from headfield.errors import need
 from headfield.parametric.topology import vertex_normals
 from headfield.synth.gaze import Eye
 from headfield.synth.hair_parts import Hair
-from headfield.synth.lips import CLOSED_RADIUS, OPEN_RADIUS, Lips, LipSeal
+from headfield.synth.lips import CLOSED_RADIUS, OPEN_RADIUS, LipSeal, Pair
 from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
 from headfield.synth.seal import EyeSeal, Join
 from headfield.synth.sheet import CLOSED_MOUTH_SHARE, Sheet
@@ -78,7 +78,7 @@ class Solid:
         hair: Hair | None = None,
         lips_open: bool = False,
         eyes: Sequence[Eye] = (),
-        lips: Lips | None = None,
+        lips: Pair | None = None,
     ) -> None:
         self.sheet, self.hair, self.lips_open = sheet, hair, lips_open
         self.vertices = np.ascontiguousarray(vertices, dtype=float)
