@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headfield.errors import need
 from headfield.frames import MM_PER_UNIT
 from headfield.parametric.topology import directed_edges, vertex_normals
 from headfield.synth.lips import Pair
+from headfield.synth.occlusion import Occluder
 from headfield.synth.seal import Surface
 from headfield.types import ARKIT
 
@@ -49,6 +49,10 @@ _ASKED = 0.2 / MM_PER_UNIT
 """Shallower passes are not looked into."""
 
 _LIFT = 0.05 / MM_PER_UNIT
+_TILTS = 0.7 * np.array([[0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]], dtype=float)
+
+_AROUND = 0.1
+"""Skin within this distance of lids and lips is looked at (model units, 25 mm)."""
 
 _STRAYS = 3
 """The third deepest vertex counts: a single one is a mesh's, not the face's."""
@@ -62,11 +66,13 @@ class Attenuated:
         rows: (N, 52) expressions.
         factors: (N,) by which the channels that were taken back most were multiplied, 1 where nothing was.
         why: (N,) what failed, empty where nothing did.
+        skins: (N,) their skins (V, 3).
     """
 
     rows: np.ndarray
     factors: np.ndarray
     why: list[str]
+    skins: list[np.ndarray]
 
 
 class ContactTest:
@@ -79,20 +85,27 @@ class ContactTest:
     """
 
     def __init__(self, rest: np.ndarray, skin: np.ndarray, lips: Pair | None, lids: Sequence[Pair]) -> None:
-        self._skin, self._lips, self._lids = skin, lips, lids
+        self._lips, self._lids = lips, lids
+        parts = np.unique(np.concatenate([*(part.ravel() for pair in self._pairs() for part in (pair.upper, pair.lower))]))
+        low, high = rest[parts].min(0) - _AROUND, rest[parts].max(0) + _AROUND
+        self._skin = skin[((rest > low) & (rest < high)).all(1)[skin].any(1)]
         if lips is not None:
             self._hinges = _hinges(np.concatenate([lips.upper, lips.lower]))
             self._flat = _bends(rest, self._hinges) > 0.0
         # what already passes at rest is the head's own, and no expression's fault
         self._limits = {name: LIMITS[name] + found for name, found in self.measured(rest).items()}
 
-    def measured(self, skin: np.ndarray) -> dict[str, float]:
-        """How far a posed skin (V, 3) fails, by the names of `LIMITS`."""
+    def _pairs(self) -> list[Pair]:
+        return [*([] if self._lips is None else [self._lips]), *self._lids]
+
+    def measured(self, skin: np.ndarray, names: Sequence[str] = tuple(LIMITS)) -> dict[str, float]:
+        """How far a posed skin (V, 3) fails, by those of the names of `LIMITS` that the head has parts for."""
         found = {}
-        if self._lips is not None:
+        if self._lips is not None and "lips" in names:
             found["lips"] = MM_PER_UNIT * self._passing(skin, [self._lips])
+        if self._lips is not None and "folds" in names:
             found["folds"] = 100.0 * float((_bends(skin, self._hinges)[self._flat] < -0.5).mean())
-        if self._lids:
+        if self._lids and "lids" in names:
             found["lids"] = MM_PER_UNIT * self._passing(skin, self._lids)
         return found
 
@@ -109,45 +122,62 @@ class ContactTest:
         buried[vertices] = _buried(skin, self._skin, vertices)
         return max(_third(np.where(buried[own], behind, 0.0)) for own, behind in found)
 
-    def failures(self, skin: np.ndarray) -> list[str]:
-        """Names of what a posed skin (V, 3) does that skin cannot."""
-        return [name for name, value in self.measured(skin).items() if value > self._limits[name]]
+    def failures(self, skin: np.ndarray, names: Sequence[str] = tuple(LIMITS)) -> list[str]:
+        """Names, among these, of what a posed skin (V, 3) does that skin cannot."""
+        return [name for name, value in self.measured(skin, names).items() if value > self._limits[name]]
 
     def attenuate(self, expressions: np.ndarray, posed: Callable[[np.ndarray], np.ndarray]) -> Attenuated:
         """Expressions (N, 52) with the channels taken back that make the skin fail.
 
         First those that fold the lips, by one factor, found by bisection; if even without them the lips fail, what
-        else moves the lips as well; then those of the lids.
+        else moves the lips as well; then those of the lids. Skins are blended in the bisection, which is exact but for
+        how surfaces turn; what it finds is measured, and lowered while it fails.
 
         Args:
             expressions: (N, 52) ARKit weights.
             posed: From weights (52,) to skin (V, 3).
         """
-        rows, factors, why = expressions.copy(), np.ones(len(expressions)), []
+        rows, factors, why, skins = expressions.copy(), np.ones(len(expressions)), [], []
         for k, row in enumerate(rows):
-            failed = self.failures(posed(row))
+            skin = posed(row)
+            failed = self.failures(skin)
             why.append("+".join(failed))
-            stages = [(FOLDING, ("lips", "folds")), (BESIDE, ("lips", "folds")), (LID_CHANNELS, ("lids",))]
+            stages = ((FOLDING, ("lips", "folds")), (BESIDE, ("lips", "folds")), (LID_CHANNELS, ("lids",)))
             for channels, names in stages:
-                if not set(failed) & set(names):
-                    continue
-                channels = [c for c in channels if row[c] > 0]
-                if channels:
-                    share = self._share(row, channels, names, posed)
+                channels = [channel for channel in channels if row[channel] > 0]
+                if channels and set(failed) & set(names):
+                    share, skin = self._share(row, channels, names, skin, posed)
                     row[channels] *= np.float32(share)
                     factors[k] = min(factors[k], share)
-                    failed = self.failures(posed(row))
-        return Attenuated(rows, factors, why)
+                    failed = self.failures(skin)
+            skins.append(skin)
+        return Attenuated(rows, factors, why, skins)
 
-    def _share(self, row: np.ndarray, channels: list[int], names: tuple[str, ...], posed) -> float:
-        """The largest factor of these channels, to a sixteenth, with which none of the named failures remains; 0 where
-        there is none."""
+    def _share(
+        self, row: np.ndarray, channels: list[int], names: tuple[str, ...], skin: np.ndarray, posed
+    ) -> tuple[float, np.ndarray]:
+        """The largest factor of these channels, to a sixteenth, with which none of the named failures remains, 0 where
+        there is none; and the skin (V, 3) with it. `skin` is that of the whole expression."""
+
+        def taken(share: float) -> np.ndarray:
+            trial = row.copy()
+            trial[channels] *= np.float32(share)
+            return posed(trial)
+
+        without = taken(0.0)
+        if self.failures(without, names):
+            return 0.0, without
         low, high = 0.0, 1.0
         for _ in range(STEPS):
-            middle, trial = 0.5 * (low + high), row.copy()
-            trial[channels] *= np.float32(middle)
-            low, high = (low, middle) if set(self.failures(posed(trial))) & set(names) else (middle, high)
-        return low
+            middle = 0.5 * (low + high)
+            fails = self.failures(without + middle * (skin - without), names)
+            low, high = (low, middle) if fails else (middle, high)
+        while low > 0:
+            found = taken(low)
+            if not self.failures(found, names):
+                return low, found
+            low -= 0.5**STEPS
+        return 0.0, without
 
 
 def _behind(skin: np.ndarray, triangles: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,12 +193,15 @@ def _third(depth: np.ndarray) -> float:
 
 
 def _buried(skin: np.ndarray, triangles: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Whether what lies just outside the skin at its vertices (n,) is inside the skin all the same: (n,) bool."""
-    igl = need("igl", "synth", "Signed distances")
+    """Whether skin vertices (n,) look at the inner side of skin: (n,) bool, by most of five rays."""
     normals = vertex_normals(skin, triangles)[vertices]
-    bvh = igl.FastWindingNumberBVH()
-    bvh.init(np.ascontiguousarray(skin), np.ascontiguousarray(triangles), 2)
-    return bvh.winding_number(skin[vertices] + _LIFT * normals, 2.0) > 0.5
+    rays = normals[:, None] + _TILTS
+    origins = np.repeat(skin[vertices] + _LIFT * normals, len(_TILTS), axis=0)
+    rays = rays.reshape(-1, 3)
+    hit = Occluder(skin, triangles).first_hit(origins, rays)[0]
+    a, b, c = (skin[triangles[hit, k]] for k in range(3))
+    inner = (hit >= 0) & ((np.cross(b - a, c - a) * rays).sum(1) > 0)
+    return inner.reshape(-1, len(_TILTS)).sum(1) > len(_TILTS) // 2
 
 
 def _hinges(triangles: np.ndarray) -> np.ndarray:

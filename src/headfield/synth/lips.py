@@ -31,6 +31,9 @@ OPEN_RADIUS = 1.0 / MM_PER_UNIT
 LIP_WIDTH, LIP_DEPTH = 10.0 / MM_PER_UNIT, 8.0 / MM_PER_UNIT
 """How far a lip reaches from the line where the lips meet, along the skin, outwards and into the mouth, model units."""
 
+LID_WIDTH = 6.0 / MM_PER_UNIT
+"""The same of lids."""
+
 PASSING = 2.0 / MM_PER_UNIT
 """What lies farther behind a lip's triangles has not passed through the lip: it is on the other side of the flesh."""
 
@@ -62,7 +65,7 @@ def lips_of(head, sheet: Sheet) -> Pair | None:
     vertices = _typical(head)
     if np.ptp(head.landmarks68(vertices)[60:68], axis=0).max() < LIP_WIDTH:
         return None
-    return Pair(*_nearer(head, vertices, sheet, *_LIPS))
+    return Pair(*_nearer(head, vertices, sheet, LIP_WIDTH, *_LIPS))
 
 
 def lids_of(head, sheet: Sheet) -> tuple[Pair, ...]:
@@ -70,7 +73,7 @@ def lids_of(head, sheet: Sheet) -> tuple[Pair, ...]:
     vertices = _typical(head)
     if np.ptp(head.landmarks68(vertices)[36:48], axis=0).max() < LIP_WIDTH:
         return ()
-    return tuple(Pair(*_nearer(head, vertices, sheet, *eye)) for eye in _LIDS)
+    return tuple(Pair(*_nearer(head, vertices, sheet, LID_WIDTH, *eye)) for eye in _LIDS)
 
 
 def _typical(head) -> np.ndarray:
@@ -80,7 +83,13 @@ def _typical(head) -> np.ndarray:
 
 
 def _nearer(
-    head, vertices: np.ndarray, sheet: Sheet, upper: tuple[int, ...], lower: tuple[int, ...], corners: tuple[int, int]
+    head,
+    vertices: np.ndarray,
+    sheet: Sheet,
+    width: float,
+    upper: tuple[int, ...],
+    lower: tuple[int, ...],
+    corners: tuple[int, int],
 ) -> list[np.ndarray]:
     """Triangles (n, 3) near each of two contours between landmarks `corners`, through others; what lies nearer to the
     one, along the skin of `vertices` (V, 3), is not the other's."""
@@ -93,7 +102,7 @@ def _nearer(
     for way in (upper, lower):
         contour = _contour(graph, places[[corners[0], *way, corners[1]]])
         away.append(dijkstra(graph, indices=np.setdiff1d(contour, ends), min_only=True)[sheet.triangles])
-    limit = np.where(sheet.bag, LIP_DEPTH, LIP_WIDTH)[:, None]
+    limit = np.where(sheet.bag, min(LIP_DEPTH, width), width)[:, None]
     near = around & (np.minimum(*away) < limit).all(1)
     first = away[0].sum(1) < away[1].sum(1)
     return [sheet.triangles[near & first], sheet.triangles[near & ~first]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class Person:
         openings: Ends nostrils and neck as artists would, or None.
         uncut: (39, 3) anchors of the skin before its openings were ended.
         lips: Which triangles are the lips, to be joined, or None.
+        attenuated: Factors of the rows of the last drawn whole faces, without the first two rows, see
+            :class:`headfield.synth.contact.Attenuated`; None where none were tested.
     """
 
     key: IdentityKey
@@ -81,6 +83,8 @@ class Person:
     openings: Openings | None = None
     uncut: np.ndarray | None = None
     lips: Pair | None = None
+    attenuated: np.ndarray | None = None
+    _posed: dict[bytes, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def log_size(self) -> float:
@@ -117,7 +121,9 @@ class Person:
 
     def gazing(self, expression: np.ndarray | None) -> np.ndarray:
         """Skin vertices (V, 3) as of `skin`, with corneas, eyeballs turned and lids lifted over them."""
-        weights = np.zeros(len(ARKIT)) if expression is None else np.asarray(expression)
+        weights = np.zeros(len(ARKIT), np.float32) if expression is None else np.asarray(expression)
+        if weights.dtype == np.float32 and (key := weights.tobytes()) in self._posed:
+            return self._posed.pop(key)
         skin = self.resting if expression is None else self.skin(expression)
         return with_gaze(self.resting, skin, self.sheet.triangles, weights)
 
@@ -162,7 +168,9 @@ class Person:
         if self.sealed and count:
             drawn[0] = np.arange(len(ARKIT)) == ARKIT.index("jawOpen")
         if self.sealed and drawing == "faces":
-            drawn[1:] = self.without_contact(drawn[1:]).rows
+            tested = self.without_contact(drawn[1:])
+            drawn[1:], self.attenuated = tested.rows, tested.factors
+            self._posed = {row.tobytes(): skin for row, skin in zip(tested.rows, tested.skins)}
         return np.concatenate([np.zeros((1, len(ARKIT)), np.float32), drawn])
 
 

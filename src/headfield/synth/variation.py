@@ -74,12 +74,12 @@ class Variation:
             touched = touched + self.averaging @ touched
         ask = np.flatnonzero((touched > 0) & self.carried.any(1))
         if len(ask):
-            carried[ask] = np.einsum("nij,nj->ni", self._turns(still)[ask], carried[ask])
+            carried[ask] = np.einsum("nij,nj->ni", self._turns(still, ask), carried[ask])
         added = carried + self.fixed
         return posed + (added if turn is None else added @ turn.T)
 
-    def _turns(self, posed: np.ndarray) -> np.ndarray:
-        """How the surface turns at each vertex (V, 3, 3): Kabsch's rotation of its surroundings, with the normal."""
+    def _turns(self, posed: np.ndarray, ask: np.ndarray) -> np.ndarray:
+        """How the surface turns at vertices `ask` (n,): (n, 3, 3), Kabsch's rotation of its surroundings, with the normal."""
         before, after = self.neutral - self.neutral.mean(0), posed - posed.mean(0)
         normal_before, normal_after = (vertex_normals(points, self.triangles) for points in (before, after))
         products = [
@@ -90,7 +90,7 @@ class Variation:
         columns = np.concatenate([before, after, *products, spread], axis=1)
         for _ in range(_TURNING_STEPS):
             columns = self.averaging @ columns
-        before, after, outer, normals, spread = np.split(columns, [3, 6, 15, 24], axis=1)
+        before, after, outer, normals, spread = np.split(columns[ask], [3, 6, 15, 24], axis=1)
         size = np.maximum(spread - (before**2).sum(1, keepdims=True), 0.0)
         cross = outer - (after[:, :, None] * before[:, None, :]).reshape(-1, 9) + 0.3 * size * normals
         u, _, vt = np.linalg.svd(cross.reshape(-1, 3, 3))
