@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
+from scipy.spatial import cKDTree
 
 from headfield.frames import MM_PER_UNIT
 from headfield.parametric.normalise import normalising_similarity
@@ -37,9 +38,21 @@ LID_WIDTH = 6.0 / MM_PER_UNIT
 PASSING = 2.0 / MM_PER_UNIT
 """What lies farther behind a lip's triangles has not passed through the lip: it is on the other side of the flesh."""
 
-_LIPS = ((61, 62, 63), (67, 66, 65), (60, 64))
-_LIDS = (((37, 38), (41, 40), (36, 39)), ((43, 44), (47, 46), (42, 45)))
-"""Of the 68 landmarks: middles of an opening's upper and lower contour, and its corners."""
+_LIPS = (
+    ((60, 61, 62, 63, 64), (48, 49, 50, 51, 52, 53, 54)),
+    ((60, 67, 66, 65, 64), (48, 59, 58, 57, 56, 55, 54)),
+    (60, 64, 48, 54),
+)
+_LIDS = (
+    (((36, 37, 38, 39),), ((36, 41, 40, 39),), (36, 39)),
+    (((42, 43, 44, 45),), ((42, 47, 46, 45),), (42, 45)),
+)
+"""Of the 68 landmarks: what contours of an opening's upper and lower part go through, and its corners."""
+
+_LIFT = 0.05 / MM_PER_UNIT
+
+_CORNER = 5.0 / MM_PER_UNIT
+"""Contours end this far before the corners, so that both parts come as near to them."""
 
 
 @dataclass(frozen=True)
@@ -87,21 +100,22 @@ def _nearer(
     vertices: np.ndarray,
     sheet: Sheet,
     width: float,
-    upper: tuple[int, ...],
-    lower: tuple[int, ...],
-    corners: tuple[int, int],
+    upper: tuple[tuple[int, ...], ...],
+    lower: tuple[tuple[int, ...], ...],
+    corners: tuple[int, ...],
 ) -> list[np.ndarray]:
-    """Triangles (n, 3) near each of two contours between landmarks `corners`, through others; what lies nearer to the
-    one, along the skin of `vertices` (V, 3), is not the other's."""
+    """Triangles (n, 3) near contours above and below an opening; what lies nearer to the ones, along the skin of
+    `vertices` (V, 3), is not the others'."""
     places = np.asarray(head.landmark_rows.argmax(1)).ravel()
-    ends = places[list(corners)]
-    low, high = vertices[ends].min(0) - 0.12, vertices[ends].max(0) + 0.12  # 30 mm
+    ends = vertices[places[list(corners)]]
+    low, high = ends.min(0) - 0.12, ends.max(0) + 0.12  # 30 mm
     around = ((vertices > low) & (vertices < high)).all(1)[sheet.triangles].all(1)
     graph = edge_lengths_graph(vertices, sheet.triangles[around])
     away = []
-    for way in (upper, lower):
-        contour = _contour(graph, places[[corners[0], *way, corners[1]]])
-        away.append(dijkstra(graph, indices=np.setdiff1d(contour, ends), min_only=True)[sheet.triangles])
+    for contours in (upper, lower):
+        seeds = np.concatenate([_contour(graph, places[list(contour)]) for contour in contours])
+        seeds = np.unique(seeds[cKDTree(ends).query(vertices[seeds])[0] > _CORNER])
+        away.append(dijkstra(graph, indices=seeds, min_only=True)[sheet.triangles])
     limit = np.where(sheet.bag, min(LIP_DEPTH, width), width)[:, None]
     near = around & (np.minimum(*away) < limit).all(1)
     first = away[0].sum(1) < away[1].sum(1)
@@ -126,9 +140,11 @@ class LipSeal(Join):
         vertices: (V, 3) model frame.
         lips: Which triangles are the lips.
         radius: Of the ball that rolls along them, model units.
+        inside_skin: From points (N, 3) to bool (N,): in the flesh.
     """
 
-    def __init__(self, vertices: np.ndarray, lips: Pair, radius: float) -> None:
+    def __init__(self, vertices: np.ndarray, lips: Pair, radius: float, inside_skin) -> None:
+        self._inside = inside_skin
         self._upper, self._lower = Surface(vertices, lips.upper), Surface(vertices, lips.lower)
         self.there = self._upper.there and self._lower.there
         self.farthest = self.radius = radius
@@ -176,6 +192,7 @@ class LipSeal(Join):
         up, first, facing_up = self._upper.ask_signed(points)
         low, second, facing_low = self._lower.ask_signed(points)
         r = self.radius
+        up, low = self._passed(points, up, low, first, second)
         a, b = (self._lack(*pair) for pair in ((up, facing_up), (low, facing_low)))
         cosine = (first * second).sum(1)
         rest = np.maximum(1.0 - cosine**2, 1e-6)
@@ -188,8 +205,21 @@ class LipSeal(Join):
                          np.where((a > b)[:, None], first, second))  # fmt: skip
         return r - np.where(both, away, alone), slope, both
 
+    def _passed(self, points, up, low, first, second) -> tuple[np.ndarray, np.ndarray]:
+        """The distances (N,) with those behind a lip taken away, unless the points lie in flesh or, being skin, look
+        into it: lips are thin, and their other side faces the other way, too."""
+        behind = np.flatnonzero((up < 0) | (low < 0))
+        if len(behind):
+            own = np.where((np.abs(up) < np.abs(low))[:, None], first, second)[behind]
+            free = behind[~self._inside(points[behind] + _LIFT * own)]
+            up, low = up.copy(), low.copy()
+            up[free] = np.where((up[free] < 0) & (np.abs(up[free]) > np.abs(low[free])), np.inf, up[free])
+            low[free] = np.where((low[free] < 0) & (np.abs(low[free]) > np.abs(up[free])), np.inf, low[free])
+        return up, low
+
     def _lack(self, distance: np.ndarray, facing: np.ndarray) -> np.ndarray:
         """What points (N,) lack to a lip to be the ball's radius off it; far below zero where the lip says nothing of
         them: beyond its border its triangles' planes are not the skin's, and far behind it is the flesh's other side."""
         told = smoothstep((facing - 0.3) / 0.35) * smoothstep(2.0 + distance / PASSING)
-        return self.radius - np.maximum(distance, -2.0 * PASSING) - (6.0 * self.radius + 2.0 * PASSING) * (1.0 - told)
+        distance = np.clip(distance, -2.0 * PASSING, 8.0 * self.radius)
+        return self.radius - distance - (6.0 * self.radius + 2.0 * PASSING) * (1.0 - told)

@@ -93,7 +93,7 @@ class Solid:
         self.shown = self._shown()
         self.joins: tuple[Join, ...] = ()
         if lips is not None:
-            seam = LipSeal(self.vertices, lips, OPEN_RADIUS if lips_open else CLOSED_RADIUS)
+            seam = LipSeal(self.vertices, lips, OPEN_RADIUS if lips_open else CLOSED_RADIUS, self.inside_skin)
             self.shown[seam.covered()] = 0.0
             self.joins += (seam,)
         self.seen = (self.shown[triangles] > 0.5).any(1)
