@@ -46,16 +46,19 @@ def posed(person, name):
 
 
 def skins_entered(person, solid):
-    """Ups and downs of the sign along rays that go back through the lips, all beyond the first entry: (rays,) int."""
+    """How often rays (231,) that go back through the lips enter skin within 8 mm of where they first do."""
     lips = person.head.landmarks68(solid.vertices)[48:68]
     middle = lips.mean(0)
-    across, up = np.meshgrid(np.linspace(-0.1, 0.1, 41), np.arange(-10, 11) * 0.002)  # 25 mm to both sides, 5 mm up
-    depth = np.arange(0.05, -0.07, -0.0016)  # 0.4 mm
+    across, up = np.meshgrid(np.linspace(-0.1, 0.1, 21), np.arange(-5, 6) * 0.003)  # 25 mm to both sides, 4 mm up
+    depth = np.arange(0.05, -0.07, -0.002)  # 0.5 mm
     line = np.interp(middle[0] + across, *_seam(lips))
     start = np.stack([middle[0] + across, line + up, np.full(up.shape, lips[:, 2].max())], axis=-1).reshape(-1, 1, 3)
     places = start + depth[None, :, None] * [0.0, 0.0, 1.0]
-    inside = solid.signed_distance(places.reshape(-1, 3))[0].reshape(places.shape[:2]) < 0
-    return (np.diff(inside.astype(int), axis=1) == 1).sum(1)
+    distance, ambiguous = solid.signed_distance(places.reshape(-1, 3))
+    inside = ((distance < 0) | ambiguous).reshape(places.shape[:2])
+    entries = np.diff(inside.astype(int), axis=1) == 1
+    first = np.where(inside.any(1), inside.argmax(1), len(depth))
+    return (entries & (np.arange(len(depth) - 1) < first[:, None] + 16)).sum(1)
 
 
 def _seam(lips):
@@ -66,13 +69,15 @@ def _seam(lips):
 
 def test_lips_are_not_doubled(people):
     """Rays from outside enter skin once; a second time where there is a slit, a rag, or a lip before a lip."""
+    total = np.zeros(2, dtype=int)
     for name in POSES:
-        again = [0, 0]
+        again = np.zeros(2, dtype=int)
         for pair in people:
             for k, person in enumerate(pair):
                 again[k] += int((skins_entered(person, posed(person, name)) > 1).sum())
         print(f"{people[0][0].key.family} {name}: rays that enter skin twice: {again[0]} in v1, {again[1]} in v2")
-        assert again[1] <= again[0]
+        total += again
+    assert total[1] < total[0]
 
 
 def test_the_join_only_lowers_and_only_near_the_lips(people):
@@ -107,7 +112,9 @@ def wedge(degrees, size=0.1, steps=60):
     grid = np.linspace(0.0, size, steps)
     along, width = np.meshgrid(grid, grid - 0.5 * size, indexing="ij")
     half = np.radians(degrees) / 2
-    plates = [np.stack([along * np.cos(half), s * along * np.sin(half), width], axis=-1).reshape(-1, 3) for s in (1, -1)]
+    plates = [
+        np.stack([along * np.cos(half), s * along * np.sin(half), width], axis=-1).reshape(-1, 3) for s in (1, -1)
+    ]
     index = np.arange(steps * steps).reshape(steps, steps)
     a, b, c, d = (part.ravel() for part in (index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]))
     lower = np.concatenate([np.stack([a, d, b], 1), np.stack([d, c, b], 1)])

@@ -295,9 +295,7 @@ class Store:
             StoreError: An array is missing or damaged.
         """
         arrays = {}
-        for name, (shape, dtype) in array_layout(
-            record.expressions, self.points, self.samples, self.material
-        ).items():
+        for name, (shape, dtype) in array_layout(record.expressions, self.points, self.samples, self.material).items():
             file = self.path / record.folder / f"{name}.npy"
             try:
                 array = np.load(file, mmap_mode="r", allow_pickle=False)

@@ -86,7 +86,9 @@ class ContactTest:
 
     def __init__(self, rest: np.ndarray, skin: np.ndarray, lips: Pair | None, lids: Sequence[Pair]) -> None:
         self._lips, self._lids = lips, lids
-        parts = np.unique(np.concatenate([*(part.ravel() for pair in self._pairs() for part in (pair.upper, pair.lower))]))
+        parts = np.unique(
+            np.concatenate([*(part.ravel() for pair in self._pairs() for part in (pair.upper, pair.lower))])
+        )
         low, high = rest[parts].min(0) - _AROUND, rest[parts].max(0) + _AROUND
         self._skin = skin[((rest > low) & (rest < high)).all(1)[skin].any(1)]
         if lips is not None:

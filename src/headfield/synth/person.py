@@ -173,7 +173,6 @@ class Person:
             self._posed = {row.tobytes(): skin for row, skin in zip(tested.rows, tested.skins)}
         return np.concatenate([np.zeros((1, len(ARKIT)), np.float32), drawn])
 
-
     def without_contact(self, expressions: np.ndarray) -> Attenuated:
         """Expressions (N, 52) with the channels taken back that make lips or lids pass through each other."""
         triangles = self.sheet.triangles

@@ -151,7 +151,12 @@ def _lift(surface: SurfacePoints, solid: Solid) -> np.ndarray:
 
 
 def _samples_at_rest(
-    places: np.ndarray, over: np.ndarray, surface: SurfacePoints, resting: np.ndarray, valid: np.ndarray, solid: Solid,
+    places: np.ndarray,
+    over: np.ndarray,
+    surface: SurfacePoints,
+    resting: np.ndarray,
+    valid: np.ndarray,
+    solid: Solid,
     neutral: Solid,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where samples (S, 3) are on the head at rest, and which of them (S,) are known to be anywhere there.

@@ -83,7 +83,10 @@ class Canvas:
         with self.server.atomic():
             if self._plain is None:
                 self._plain = self.server.scene.add_mesh_simple(
-                    "/head", vertices, np.asarray(mesh.triangles, dtype=np.uint32), color=tuple(int(c) for c in CLAY),
+                    "/head",
+                    vertices,
+                    np.asarray(mesh.triangles, dtype=np.uint32),
+                    color=tuple(int(c) for c in CLAY),
                     side="double",
                 )
                 self._plain.on_click(self._on_click)
