@@ -136,7 +136,7 @@ def test_a_person_is_sealed_at_rest_and_with_half_closed_lids():
     posed = with_gaze(person.skin(), person.skin(half), sheet.triangles, half)
     solid = Solid(sheet, posed, None, False, eyes)
     surface = solid.sample_surface(8000, np.random.default_rng(0))
-    near = solid.seal.near(surface.points)
+    near = solid.joins[0].near(surface.points)
     off = np.abs(solid.signed_distance(surface.points[near])[0]) * MM_PER_UNIT
     print(f"{near.sum()} points near the eyes, off the sealed surface by {off.max():.3f} mm at most")
     assert off.max() < 0.1

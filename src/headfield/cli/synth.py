@@ -46,11 +46,21 @@ class SynthCommand:
                 "splits": _shares(record.split for record in records),
                 "hair": _shares(record.hair for record in records),
                 "heads": f"{count:,} with expressions",
+                **_taken_back([factor for record in records for factor in record.taken_back or ()]),
                 "on disk": f"{size / 1e9:.2f} GB",
                 "seconds": duration(seconds),
             },
         )
         return 0
+
+
+def _taken_back(factors: list[float]) -> dict[str, str]:
+    """How many drawn expressions had lips or lids that pass through each other, and what is left of their channels."""
+    if not factors:
+        return {}
+    less = sorted(factor for factor in factors if factor < 1.0)
+    left = f", {less[len(less) // 2]:.0%} of their channels left (median)" if less else ""
+    return {"taken back": f"{len(less):,} of {len(factors):,} expressions ({len(less) / len(factors):.0%}){left}"}
 
 
 def _shares(words) -> str:

@@ -63,6 +63,9 @@ class Record:
         expressions: Number of rows M; row 0 is neutral.
         describe: What the family says of the person (age, gender, ...), may be empty.
         folder: Place of the arrays, relative to the store.
+        taken_back: Of whole faces of truth v2: by which factor the channels were multiplied that made lips or lids pass
+            through each other, for all rows but the first two; 1 where nothing was. None, and not stored, where no
+            expression was tested.
     """
 
     id: str
@@ -74,6 +77,12 @@ class Record:
     expressions: int = 1
     describe: dict = field(default_factory=dict)
     folder: str = ""
+    taken_back: list[float] | None = None
+
+    def line(self) -> str:
+        """The record's line of the index."""
+        known = {name: value for name, value in asdict(self).items() if name != "taken_back" or value is not None}
+        return json.dumps(known, sort_keys=True) + "\n"
 
 
 def array_layout(
@@ -218,7 +227,7 @@ class StoreWriter:
         if record.id in self.finished:
             raise StoreError(f"{record.id} is in the index of {self.path} already.")
         with open(self.path / "index.jsonl", "ab") as index:
-            index.write((json.dumps(asdict(record), sort_keys=True) + "\n").encode())
+            index.write(record.line().encode())
             index.flush()
             os.fsync(index.fileno())
         self.finished[record.id] = record
@@ -235,7 +244,7 @@ class StoreWriter:
             self._rewrite()
 
     def _rewrite(self) -> None:
-        lines = [json.dumps(asdict(record), sort_keys=True) + "\n" for record in self.finished.values()]
+        lines = [record.line() for record in self.finished.values()]
         _write_text(self.path / "index.jsonl", "".join(lines))
 
     def add(self, record: Record, arrays: dict[str, np.ndarray], truth: dict[str, np.ndarray] | None = None) -> None:
@@ -286,9 +295,7 @@ class Store:
             StoreError: An array is missing or damaged.
         """
         arrays = {}
-        for name, (shape, dtype) in array_layout(
-            record.expressions, self.points, self.samples, self.material
-        ).items():
+        for name, (shape, dtype) in array_layout(record.expressions, self.points, self.samples, self.material).items():
             file = self.path / record.folder / f"{name}.npy"
             try:
                 array = np.load(file, mmap_mode="r", allow_pickle=False)

@@ -107,6 +107,7 @@ def write_person(
         expressions=1 + expressions,
         describe=head.describe(person.identity),
         folder=f"{key.family}/{key.id}",
+        taken_back=None if person.attenuated is None else person.attenuated.round(4).tolist(),
     )
     write_identity(Path(out), record, arrays, kept if key.split != "train" else None)
     return record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -11,13 +11,16 @@ import numpy as np
 from headfield.errors import ConfigError
 from headfield.frames import MM_PER_UNIT
 from headfield.parametric.normalise import log_size, normalising_similarity
+from headfield.parametric.topology import components
 from headfield.synth.beard import Beard, draw_beard_class, make_beard
+from headfield.synth.contact import Attenuated, ContactTest
 from headfield.synth.crossing import OTHER, SHARE, TAKEN, crossing_field
 from headfield.synth.expressions import draw_expressions
 from headfield.synth.gaze import Eye, eyes_of, with_gaze
 from headfield.synth.hair import draw_hair, draw_hair_class, overlaid_class, reference_warp
 from headfield.synth.hair_parts import Hair
 from headfield.synth.identities import IdentityKey, frozen
+from headfield.synth.lips import Pair, lids_of, lips_of
 from headfield.synth.openings import Openings
 from headfield.synth.sheet import Sheet, lip_gap, make_sheet
 from headfield.synth.solid import OPEN_LIPS, Solid
@@ -61,6 +64,9 @@ class Person:
         variation: What the face has beside the family's shape, in the family's frame (metres), or None.
         openings: Ends nostrils and neck as artists would, or None.
         uncut: (39, 3) anchors of the skin before its openings were ended.
+        lips: Which triangles are the lips, to be joined, or None.
+        attenuated: Factors of the rows of the last drawn whole faces, without the first two rows, see
+            :class:`headfield.synth.contact.Attenuated`; None where none were tested.
     """
 
     key: IdentityKey
@@ -76,6 +82,9 @@ class Person:
     variation: Variation | None = None
     openings: Openings | None = None
     uncut: np.ndarray | None = None
+    lips: Pair | None = None
+    attenuated: np.ndarray | None = None
+    _posed: dict[bytes, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def log_size(self) -> float:
@@ -104,30 +113,40 @@ class Person:
             expression: (52,) ARKit weights.
             turning: The eyeballs turn about their centres and the lids give way, whatever the family's shapes do.
         """
-        skin, eyes = self.skin(expression), ()
-        if self.sealed:
-            rest, eyes = self.skin(), self.eyes
-            weights = np.zeros(len(ARKIT)) if expression is None else expression
-            skin = with_gaze(rest, skin, self.sheet.triangles, weights)
-        elif turning and expression is not None:
-            skin = with_gaze(self.skin(), skin, self.sheet.triangles, expression, cornea=False)
+        skin, eyes = (self.gazing(expression), self.eyes) if self.sealed else (self.skin(expression), ())
+        if turning and not self.sealed and expression is not None:
+            skin = with_gaze(self.resting, skin, self.sheet.triangles, expression, cornea=False)
         lips_open = expression is not None and lip_gap(self.head, skin) - self.rest_gap > OPEN_LIPS
-        return Solid(self.sheet, skin, self.hair, lips_open, eyes)
+        return Solid(self.sheet, skin, self.hair, lips_open, eyes, self.lips)
+
+    def gazing(self, expression: np.ndarray | None) -> np.ndarray:
+        """Skin vertices (V, 3) as of `skin`, with corneas, eyeballs turned and lids lifted over them."""
+        weights = np.zeros(len(ARKIT), np.float32) if expression is None else np.asarray(expression)
+        if weights.dtype == np.float32 and (key := weights.tobytes()) in self._posed:
+            return self._posed.pop(key)
+        skin = self.resting if expression is None else self.skin(expression)
+        return with_gaze(self.resting, skin, self.sheet.triangles, weights)
 
     @property
     def sealed(self) -> bool:
-        """Whether eyeballs have corneas and turn, and lids are joined to them, whoever asks: truth v2."""
+        """Whether eyeballs have corneas and turn, and lids are joined to them, and lips to each other, whoever
+        asks: truth v2."""
         return self.openings is not None
+
+    @cached_property
+    def resting(self) -> np.ndarray:
+        """Skin vertices (V, 3) at rest."""
+        return self.skin()
 
     @cached_property
     def eyes(self) -> tuple[Eye, ...]:
         """The eyeballs."""
-        return eyes_of(self.skin(), self.sheet.triangles)
+        return eyes_of(self.resting, self.sheet.triangles)
 
     @cached_property
     def rest_gap(self) -> float:
         """Gap between the inner lips at rest, model units."""
-        return lip_gap(self.head, self.skin())
+        return lip_gap(self.head, self.resting)
 
     @cached_property
     def neutral(self) -> Solid:
@@ -137,7 +156,8 @@ class Person:
     def expressions(self, count: int, drawing: str = "sums") -> np.ndarray:
         """The person's expression rows (1 + count, 52) float32; row 0 is neutral.
 
-        In truth v2 row 1 is a mouth that is wide open and nothing else, so that a model may take that for its rest.
+        In truth v2 row 1 is a mouth that is wide open and nothing else, so that a model may take that for its rest,
+        and of whole faces what lips and lids cannot do is taken back, see :mod:`headfield.synth.contact`.
 
         Args:
             count: Beside neutral.
@@ -147,7 +167,18 @@ class Person:
         drawn = draw(self.key.rng("expressions"), count, np.asarray(self.head.expression_mask))
         if self.sealed and count:
             drawn[0] = np.arange(len(ARKIT)) == ARKIT.index("jawOpen")
+        if self.sealed and drawing == "faces":
+            tested = self.without_contact(drawn[1:])
+            drawn[1:], self.attenuated = tested.rows, tested.factors
+            self._posed = {row.tobytes(): skin for row, skin in zip(tested.rows, tested.skins)}
         return np.concatenate([np.zeros((1, len(ARKIT)), np.float32), drawn])
+
+    def without_contact(self, expressions: np.ndarray) -> Attenuated:
+        """Expressions (N, 52) with the channels taken back that make lips or lids pass through each other."""
+        triangles = self.sheet.triangles
+        skin = triangles[components(triangles) == 0]
+        test = ContactTest(self.gazing(None), skin, self.lips, lids_of(self.head, self.sheet))
+        return test.attenuate(expressions, self.gazing)
 
 
 def box() -> np.ndarray:
@@ -209,7 +240,8 @@ def _ended(person: Person) -> Person:
     ended = replace(person, openings=openings, uncut=person.anchors)
     skin = ended.skin()
     sheet = replace(person.sheet, density=density_near_parts(person.head, person.sheet, skin))
-    return replace(ended, sheet=sheet, anchors=person.head.anchors(skin))
+    lips = lips_of(person.head, person.sheet)
+    return replace(ended, sheet=sheet, anchors=person.head.anchors(skin), lips=lips)
 
 
 def _variation(key: IdentityKey, head, sheet: Sheet, identity, raw: np.ndarray, placement: Similarity) -> Variation:

@@ -18,7 +18,7 @@ INSIDE_TARGET = np.array([0.0, 0.12, -0.17])
 
 
 SAME_MATERIAL = 0.001
-"""A point that the join of lid and eyeball moves by more (model units, 0.25 mm) is no material point of either."""
+"""A point that a join (of lid and eyeball, of the lips) moves by more (model units, 0.25 mm) is no material point of either."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,8 @@ def canonical_points(surface: SurfacePoints, neutral: Solid) -> tuple[np.ndarray
     triangle, weights = surface.triangle[skin], surface.weights[skin]
     points[skin] = (neutral.vertices[neutral.sheet.triangles[triangle]] * weights[:, :, None]).sum(1)
     valid[skin] = neutral.visibility(triangle, weights)
-    if neutral.seal is not None:
-        points[skin], _, moved = neutral.seal.settle(points[skin], surface.normals[skin])
-        valid[skin] &= moved < SAME_MATERIAL
+    points[skin], _, moved = neutral.settle(points[skin], surface.normals[skin])
+    valid[skin] &= moved < SAME_MATERIAL
     if neutral.hair is not None:
         valid[skin] &= ~neutral.hair.contains(points[skin])
     return points, valid
@@ -152,7 +151,12 @@ def _lift(surface: SurfacePoints, solid: Solid) -> np.ndarray:
 
 
 def _samples_at_rest(
-    places: np.ndarray, over: np.ndarray, surface: SurfacePoints, resting: np.ndarray, valid: np.ndarray, solid: Solid,
+    places: np.ndarray,
+    over: np.ndarray,
+    surface: SurfacePoints,
+    resting: np.ndarray,
+    valid: np.ndarray,
+    solid: Solid,
     neutral: Solid,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where samples (S, 3) are on the head at rest, and which of them (S,) are known to be anywhere there.

@@ -1,13 +1,15 @@
-"""Lids that meet the eyeball in a rounded join instead of a razor-thin slit.
+"""Joins of a head's parts as a photograph shows them: moist and round, not as two surfaces that pass each other by.
 
-A lid's rim lies on the eyeball, or a fraction of a millimetre off it. As a union of two bodies that is a crease, or a
-slit that no field of heads can hold: it frays into rags and holes. Real eyes have a film of tears and a soft rim there.
-Here the two distances, to the skin and to the eyeball, are joined by a smooth minimum (a polynomial one: exact beyond
-its width, at most a quarter of it deep), and points of either surface that the join covers are moved onto it.
+A lid's inner face lies in the eyeball, or a fraction of a millimetre off it; lips touch in a slit, or pass through each
+other. As a union of two bodies that is a crease, or a slit that no field of heads can hold: it frays into rags and
+holes. Here the distances to two surfaces are joined smoothly, and points of either surface that the join covers are
+moved onto it. `Join` is what all joins do; `EyeSeal` joins lids to eyeballs by a smooth minimum (a polynomial one:
+exact beyond its width, at most a quarter of it deep), and :class:`headfield.synth.lips.LipSeal` upper to lower lip.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,7 +28,65 @@ _SETTLING = 6
 """Newton steps that take a point onto the join."""
 
 
-class EyeSeal:
+class Join(ABC):
+    """Two surfaces of one head at one instant that are joined smoothly.
+
+    Attributes:
+        there: Whether there is anything to be joined.
+        farthest: Surface that the join would move farther than this, model units, lies too deep between the two.
+    """
+
+    there: bool
+    farthest: float
+
+    @abstractmethod
+    def near(self, points: np.ndarray) -> np.ndarray:
+        """Whether the join may be near points (N, 3): bool (N,)."""
+
+    @abstractmethod
+    def lower(self, points: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        """Signed distances (N,) of the unjoined head at points (N, 3), with the join; none rises."""
+
+    @abstractmethod
+    def joined(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The joined signed distance (N,) at points (N, 3) near the surface, and its gradient (N, 3)."""
+
+    def settle(self, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Surface points of the unjoined head, moved onto the join where it covers them.
+
+        Args:
+            points, normals: (N, 3).
+        Returns:
+            Points and unit normals (N, 3), and how far each was moved (N,); infinity for what lies too deep in the slit
+            between the two surfaces.
+        """
+        start, points, normals = points, points.copy(), normals.copy()
+        moved = np.zeros(len(points))
+        if not self.there:
+            return points, normals, moved
+        which = np.flatnonzero(self.near(points))
+        first = True
+        for _ in range(_SETTLING):
+            if not len(which):
+                break
+            value, slope = self.joined(points[which])
+            covered = np.abs(value) > 1e-5
+            if first:  # a surface that no join covers stays as it is
+                covered &= value < 0
+            first = False
+            which, value, slope = which[covered], value[covered], slope[covered]
+            size = np.linalg.norm(slope, axis=1, keepdims=True)
+            slope = slope / np.maximum(size, 1e-9)
+            step = np.clip(value / np.maximum(size[:, 0], 0.3), -self.farthest, self.farthest)
+            points[which] -= step[:, None] * slope
+            normals[which] = slope
+        moved = np.linalg.norm(points - start, axis=1)
+        moved[which] = np.inf  # did not arrive
+        moved[moved > self.farthest] = np.inf
+        return points, normals, moved
+
+
+class EyeSeal(Join):
     """The joins between lids and eyeballs of one head at one instant.
 
     Args:
@@ -37,6 +97,8 @@ class EyeSeal:
         inside_skin: From points (N, 3) to bool (N,): inside any component.
     """
 
+    farthest = JOIN_UNITS
+
     def __init__(self, vertices: np.ndarray, triangles: np.ndarray, seen: np.ndarray, eyes: Sequence[Eye], inside_skin):
         ball = np.zeros(len(vertices), dtype=bool)
         for eye in eyes:
@@ -46,8 +108,9 @@ class EyeSeal:
         self._radii = np.array([eye.radius for eye in eyes])
         self._inside = inside_skin
         near = self.near(vertices)[triangles].any(1)
-        self._skin = _Surface(vertices, triangles[seen & ~of_ball & near])
-        self._ball = _Surface(vertices, triangles[seen & of_ball])
+        self._skin = Surface(vertices, triangles[seen & ~of_ball & near])
+        self._ball = Surface(vertices, triangles[seen & of_ball])
+        self.there = self._skin.there and self._ball.there
 
     def near(self, points: np.ndarray) -> np.ndarray:
         """Whether a join may be near points (N, 3): bool (N,)."""
@@ -60,48 +123,15 @@ class EyeSeal:
         """Signed distances (N,) of the unsealed head at points (N, 3), with the joins; none rises."""
         distance = distance.copy()
         which = np.flatnonzero(self.near(points) & (np.abs(distance) < 2 * JOIN_UNITS))
-        if len(which) and self._ball.there and self._skin.there:
+        if len(which) and self.there:
             distance[which] -= self._depth(self._skin.ask(points[which])[0], self._ball.ask(points[which])[0])
         return distance
 
-    def settle(self, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Surface points of the unsealed head, moved onto the join where one covers them.
-
-        Args:
-            points, normals: (N, 3).
-        Returns:
-            Points and unit normals (N, 3), and how far each was moved (N,); infinity for what lies too deep in the slit
-            between lid and eyeball.
-        """
-        start, points, normals = points, points.copy(), normals.copy()
-        moved = np.zeros(len(points))
-        if not (self._ball.there and self._skin.there):
-            return points, normals, moved
-        which = np.flatnonzero(self.near(points))
-        first = True
-        for _ in range(_SETTLING):
-            if not len(which):
-                break
-            value, slope = self._joined(points[which], self._inside(points[which]))
-            covered = np.abs(value) > 1e-5
-            if first:  # a surface that no join covers stays as it is
-                covered &= value < 0
-            first = False
-            which, value, slope = which[covered], value[covered], slope[covered]
-            size = np.linalg.norm(slope, axis=1, keepdims=True)
-            slope = slope / np.maximum(size, 1e-9)
-            points[which] -= (value / np.maximum(size[:, 0], 0.3))[:, None] * slope
-            normals[which] = slope
-        moved = np.linalg.norm(points - start, axis=1)
-        moved[which] = np.inf  # did not arrive
-        moved[moved > JOIN_UNITS] = np.inf
-        return points, normals, moved
-
-    def _joined(self, points: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The sealed signed distance (N,) near the surface, and its gradient (N, 3)."""
+    def joined(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The sealed signed distance (N,) at points (N, 3) near the surface, and its gradient (N, 3)."""
         skin, skin_slope = self._skin.ask(points)
         ball, ball_slope = self._ball.ask(points)
-        sign = np.where(inside, -1.0, 1.0)
+        sign = np.where(self._inside(points), -1.0, 1.0)
         first = skin < ball
         steep = 0.5 * np.maximum(JOIN_UNITS - np.abs(skin - ball), 0.0) / JOIN_UNITS * np.where(first, -1.0, 1.0)
         slope = sign[:, None] * np.where(first[:, None], skin_slope, ball_slope)
@@ -118,7 +148,7 @@ class EyeSeal:
         return 0.25 * JOIN_UNITS * share**2 * np.clip(2.0 - np.minimum(skin, ball) / JOIN_UNITS, 0.0, 1.0)
 
 
-class _Surface:
+class Surface:
     """Triangles whose distance can be asked for."""
 
     def __init__(self, vertices: np.ndarray, triangles: np.ndarray) -> None:
@@ -135,10 +165,22 @@ class _Surface:
 
     def ask(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Unsigned distances (N,) and their gradients (N, 3); on the surface itself its normals."""
+        distance, slope, _ = self._closest(points)
+        return distance, slope
+
+    def ask_signed(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Distances (N,) that are negative behind the triangles, their gradients (N, 3), and how squarely the nearest
+        triangle faces the point, or turns its back (N,): 1 over its middle, 0 beside the surface's border."""
+        distance, slope, triangle = self._closest(points)
+        facing = (slope * self._normals[triangle]).sum(1)
+        sign = np.where(facing < 0, -1.0, 1.0)
+        return sign * distance, sign[:, None] * slope, np.abs(facing)
+
+    def _closest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         points = np.ascontiguousarray(points)
         squared, triangle, closest = self._tree.squared_distance(self._vertices, self._triangles, points)
         distance = np.sqrt(squared)
         slope = (points - closest) / np.maximum(distance, 1e-12)[:, None]
         on = distance < 1e-6
         slope[on] = self._normals[triangle[on]]
-        return distance, slope
+        return distance, slope, triangle

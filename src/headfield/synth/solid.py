@@ -8,7 +8,7 @@ Rules make truth out of a mesh of several closed components (skin with a mouth b
   A void point that nobody can see is solid, unless it has visible skin before it: then it is ambiguous, and left out;
 * the mouth is open or closed. Open (`lips_open`), its whole bag is surface and its void is free. Closed, as at rest,
   the bag is solid, and a slit that stayed between the lips is free only as deep as it is well seen;
-* lids are joined to the eyeballs by a rounded seam, where the eyes are given.
+* lids are joined to the eyeballs by a rounded seam, where the eyes are given, and upper to lower lip, where the lips are.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from headfield.errors import need
 from headfield.parametric.topology import vertex_normals
 from headfield.synth.gaze import Eye
 from headfield.synth.hair_parts import Hair
+from headfield.synth.lips import CLOSED_RADIUS, OPEN_RADIUS, LipSeal, Pair
 from headfield.synth.occlusion import Occluder, escaping_share, sphere_directions
-from headfield.synth.seal import EyeSeal
+from headfield.synth.seal import EyeSeal, Join
 from headfield.synth.sheet import CLOSED_MOUTH_SHARE, Sheet
 
 SEEN_SHARE = 0.02
@@ -67,6 +68,7 @@ class Solid:
         hair: Static hair, or None.
         lips_open: Whether the mouth bag is free space now.
         eyes: Eyeballs that the lids are joined to, see :mod:`headfield.synth.seal`; none by default.
+        lips: Lips that are joined, see :mod:`headfield.synth.lips`; none by default.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Solid:
         hair: Hair | None = None,
         lips_open: bool = False,
         eyes: Sequence[Eye] = (),
+        lips: Pair | None = None,
     ) -> None:
         self.sheet, self.hair, self.lips_open = sheet, hair, lips_open
         self.vertices = np.ascontiguousarray(vertices, dtype=float)
@@ -88,8 +91,14 @@ class Solid:
         self.normals = vertex_normals(self.vertices, triangles[~sheet.cap])
         self.skin = Occluder(self.vertices, triangles)
         self.shown = self._shown()
+        self.joins: tuple[Join, ...] = ()
+        if lips is not None:
+            seam = LipSeal(self.vertices, lips, OPEN_RADIUS if lips_open else CLOSED_RADIUS, self.inside_skin)
+            self.shown[seam.covered()] = 0.0
+            self.joins += (seam,)
         self.seen = (self.shown[triangles] > 0.5).any(1)
-        self.seal = EyeSeal(self.vertices, triangles, self.seen, eyes, self.inside_skin) if eyes else None
+        if eyes:
+            self.joins += (EyeSeal(self.vertices, triangles, self.seen, eyes, self.inside_skin),)
 
     @property
     def occluders(self) -> list[Occluder]:
@@ -203,7 +212,23 @@ class Solid:
             inside[void[solid | (unseen & (before_seen == 0))]] = True
             ambiguous[void[unseen & (before_seen > 0)]] = True
         signed = np.where(inside, -distance, distance)
-        return signed if self.seal is None else self.seal.lower(points, signed), ambiguous
+        for join in self.joins:
+            signed = join.lower(points, signed)
+        return signed, ambiguous
+
+    def settle(self, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Surface points as if nothing were joined, moved onto the joins; see :meth:`headfield.synth.seal.Join.settle`.
+
+        Args:
+            points, normals: (N, 3).
+        Returns:
+            Points and unit normals (N, 3), and how far each was moved (N,), infinity where no surface is left.
+        """
+        farthest = np.zeros(len(points))
+        for join in self.joins:
+            points, normals, moved = join.settle(points, normals)
+            farthest = np.maximum(farthest, moved)
+        return points, normals, farthest
 
     def _near_interior(self, points: np.ndarray) -> np.ndarray:
         """Only points in the bounds of the interior triangles can lie in a hidden void."""
@@ -293,9 +318,8 @@ class Solid:
             buried |= self.hair.contains(points[mixed], but=self.hair.owner[triangle[mixed]])
             keep[mixed[buried]] = False
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
-        if self.seal is not None:
-            points, normals, moved = self.seal.settle(points, normals)
-            keep &= np.isfinite(moved)
+        points, normals, moved = self.settle(points, normals)
+        keep &= np.isfinite(moved)
         return SurfacePoints(points[keep], normals[keep], triangle[keep], weights[keep], hair[keep])
 
 
