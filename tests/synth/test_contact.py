@@ -58,9 +58,9 @@ def test_rest_and_an_open_jaw_pass_and_pulled_lips_do_not(person):
 
 
 def test_what_is_taken_back_passes_and_the_rest_is_untouched(person):
-    strong = [row(mouthPucker=1.0, mouthRollUpper=1.0, mouthRollLower=1.0), row(mouthSmileLeft=0.3),
-              row(jawOpen=0.4, mouthClose=0.4, mouthShrugUpper=1.0, mouthPressLeft=1.0, mouthPressRight=1.0)]  # fmt: skip
-    drawn = np.stack(strong)
+    rolled = row(mouthPucker=1.0, mouthRollUpper=1.0, mouthRollLower=1.0)
+    pressed = row(jawOpen=0.4, mouthClose=0.4, mouthShrugUpper=1.0, mouthPressLeft=1.0, mouthPressRight=1.0)
+    drawn = np.stack([rolled, row(mouthSmileLeft=0.3), pressed])
     tested = person.without_contact(drawn)
     print(list(zip(tested.why, tested.factors)))
     assert tested.factors[1] == 1.0 and tested.factors.min() < 1.0

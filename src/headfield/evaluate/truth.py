@@ -82,8 +82,8 @@ def truth_of(person: Person, solid: Solid) -> Truth:
     """The truth of a person at one instant (`solid` is one of the person's)."""
     skin, normals, triangles = solid.vertices, solid.normals, solid.sheet.triangles
     shown = (solid.shown[triangles] > 0.5).sum(1) >= 2
-    if solid.seal is not None:  # under a rounded join the surface is the join's; what is too deep in its slit is none
-        skin, _, moved = solid.seal.settle(skin, normals)
+    if solid.joins:  # under a rounded join the surface is the join's; what is too deep in its slit is none
+        skin, _, moved = solid.settle(skin, normals)
         shown &= np.isfinite(moved)[triangles].all(1)
     visible = shown | solid.sheet.cap
     regions = region_masks(person)

@@ -22,9 +22,9 @@ class SynthConfig:
     truth: Literal["v1", "v2"] = "v1"
     """Which people: v1 are the families' heads as they come, which the first weights were trained on; v2 have faces of
     their own beside them and the folds of their age (`synth/variation.py`), nostrils and necks that end
-    (`synth/openings.py`), eyeballs with corneas that turn, lids joined to them (`synth/seal.py`), lips that are one seam
-    where they are closed and have round corners where not (`synth/lips.py`), and no whole face in which lips or lids pass
-    through each other (`synth/contact.py`)."""
+    (`synth/openings.py`), eyeballs with corneas that turn, lids joined to them (`synth/seal.py`), lips that are one
+    seam where they are closed and have round corners where not (`synth/lips.py`), combed hair
+    (`synth/hair_combed.py`), and no whole face in which lips or lids pass through each other (`synth/contact.py`)."""
     split: Literal["train", "dev", "test", "all"] = "train"
     """Which frozen stream of identities; all is 80, 10 and 10 %. Dev and test keep their truth meshes."""
     hair: float | None = None

@@ -20,8 +20,8 @@ from headfield.synth.seal import Surface
 from headfield.types import ARKIT
 
 LIMITS = {"lips": 1.0, "folds": 0.6, "lids": 1.5}
-"""How far, beyond what they do at rest, lips and lids may pass through each other, mm; and which share of the edges near
-the lips may be folded over, percent. Lips that are pressed together give way by about as much, and the join of
+"""How far, beyond what they do at rest, lips and lids may pass through each other, mm; and which share of the edges
+near the lips may be folded over, percent. Lips that are pressed together give way by about as much, and the join of
 :mod:`headfield.synth.lips` makes one seam of them; lids of both families close over each other by 1 to 2 mm."""
 
 FOLDING = tuple(

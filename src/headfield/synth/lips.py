@@ -219,7 +219,7 @@ class LipSeal(Join):
 
     def _lack(self, distance: np.ndarray, facing: np.ndarray) -> np.ndarray:
         """What points (N,) lack to a lip to be the ball's radius off it; far below zero where the lip says nothing of
-        them: beyond its border its triangles' planes are not the skin's, and far behind it is the flesh's other side."""
+        them: beyond its border its triangles' planes are not the skin's, far behind it is the flesh's other side."""
         told = smoothstep((facing - 0.3) / 0.35) * smoothstep(2.0 + distance / PASSING)
         distance = np.clip(distance, -2.0 * PASSING, 8.0 * self.radius)
         return self.radius - distance - (6.0 * self.radius + 2.0 * PASSING) * (1.0 - told)

@@ -18,7 +18,8 @@ INSIDE_TARGET = np.array([0.0, 0.12, -0.17])
 
 
 SAME_MATERIAL = 0.001
-"""A point that a join (of lid and eyeball, of the lips) moves by more (model units, 0.25 mm) is no material point of either."""
+"""A point that a join (of lid and eyeball, of the lips) moves by more (model units, 0.25 mm) is no material point of
+either."""
 
 
 @dataclass(frozen=True)

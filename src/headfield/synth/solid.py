@@ -8,7 +8,7 @@ Rules make truth out of a mesh of several closed components (skin with a mouth b
   A void point that nobody can see is solid, unless it has visible skin before it: then it is ambiguous, and left out;
 * the mouth is open or closed. Open (`lips_open`), its whole bag is surface and its void is free. Closed, as at rest,
   the bag is solid, and a slit that stayed between the lips is free only as deep as it is well seen;
-* lids are joined to the eyeballs by a rounded seam, where the eyes are given, and upper to lower lip, where the lips are.
+* lids are joined to the eyeballs by a rounded seam, where the eyes are given, upper to lower lip, where the lips are.
 """
 
 from __future__ import annotations
