@@ -188,7 +188,7 @@ def draw_combed(name: str, rng: np.random.Generator) -> HairStyle:
     if name in ("short", "receding"):
         combing = _from_crown(rng, 0.03, sweep=rng.normal(0, 0.6))
         style = replace(style, combing=combing, relief=u(0.002, 0.0035), lumps=0.5 * style.lumps)
-        return replace(style, tip=0.002, taper=u(0.05, 0.08), ragged=0.002) if style.wreath else style
+        return replace(style, tip=0.002, taper=u(0.1, 0.15), ragged=0.002) if style.wreath else style
     parted = name == "parting" or (name == "neck" and rng.random() < 0.6) or (name == "medium" and rng.random() < 0.3)
     start = (style.parting if style.parting is not None else rng.choice([-1, 1]) * u(0, 25)) if parted else None
     wavy = rng.random() < (0.2 if name in ("parting", "fringe") else 0.4)
