@@ -132,7 +132,7 @@ def test_a_corner_has_the_balls_radius(degrees):
     seam = LipSeal(vertices, Pair(upper, lower), radius, lambda points: np.zeros(len(points), dtype=bool))
     rng = np.random.default_rng(0)
     rays = rng.uniform(0.0003, 0.02, (4000, 1))
-    angle = rng.uniform(-0.45, 0.45, (4000, 1)) * np.radians(degrees)
+    angle = rng.uniform(-0.9, 0.9, (4000, 1)) * np.radians(min(degrees, 180.0 - degrees) / 2)
     points = np.concatenate([rays * np.cos(angle), rays * np.sin(angle), rng.uniform(-0.02, 0.02, (4000, 1))], axis=1)
     half = np.radians(degrees) / 2
     plates = np.abs(np.minimum(np.sin(half - angle), np.sin(half + angle)) * rays)[:, 0]

@@ -90,6 +90,8 @@ class Solid:
         self.flat_normals = cross / np.maximum(double_area, 1e-30)[:, None]
         self.normals = vertex_normals(self.vertices, triangles[~sheet.cap])
         self.skin = Occluder(self.vertices, triangles)
+        # behind a join that closes a slit no bubble may stay: such slits are free as deep as they are wide, not twice
+        self._closed_share = CLOSED_MOUTH_SHARE * (1.0 if lips is None else 2.0)
         self.shown = self._shown()
         self.joins: tuple[Join, ...] = ()
         if lips is not None:
@@ -128,7 +130,7 @@ class Solid:
         if len(ask):
             normals = self.normals[ask]
             share = escaping_share(self.occluders, self.vertices[ask] + _LIFT * normals, _SURFACE_DIRECTIONS, normals)
-            least = np.where(bag[ask], CLOSED_MOUTH_SHARE, SEEN_SHARE)
+            least = np.where(bag[ask], self._closed_share, SEEN_SHARE)
             shown[ask] = np.minimum(share / (2 * least), 1.0)
         return shown
 
@@ -207,7 +209,7 @@ class Solid:
         if len(void):
             escaping, before_bag, before_seen = self._outlook(points[void])
             in_bag = before_bag > 0.5
-            solid = in_bag & (escaping < CLOSED_MOUTH_SHARE) if not self.lips_open else np.zeros(len(void), dtype=bool)
+            solid = in_bag & (escaping < self._closed_share) if not self.lips_open else np.zeros(len(void), dtype=bool)
             unseen = ~in_bag & (escaping == 0)
             inside[void[solid | (unseen & (before_seen == 0))]] = True
             ambiguous[void[unseen & (before_seen > 0)]] = True
