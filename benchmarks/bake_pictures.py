@@ -1,7 +1,7 @@
 """The pictures of docs/blendshapes.md, all of one baked head: the model's mean bald one.
 
-    python benchmarks/bake_pictures.py --out docs/images                # correspondence.png, baked_expressions.png
-    python benchmarks/bake_pictures.py --out docs/images --blender      # and blender.png, rendered by Blender
+python benchmarks/bake_pictures.py --out docs/images                # correspondence.png, baked_expressions.png
+python benchmarks/bake_pictures.py --out docs/images --blender      # and blender.png, rendered by Blender
 """
 
 from __future__ import annotations

@@ -140,8 +140,10 @@ def main() -> None:
             both = both[np.isfinite(both).all(1)]
             if len(both):
                 ours, alone = both.T
-                print(f"| {area}{label} | {len(ours)} | {ours.mean():.2f} | {np.median(ours):.2f} | "
-                      f"{np.percentile(ours, 90):.2f} | {alone.mean():.2f} |")
+                print(
+                    f"| {area}{label} | {len(ours)} | {ours.mean():.2f} | {np.median(ours):.2f} | "
+                    f"{np.percentile(ours, 90):.2f} | {alone.mean():.2f} |"
+                )
     seam = ("seam_step_mm", "inner_step_mm", "seam_degrees", "inner_degrees")
     for key in ("seen", "kept_mm", *seam, "seconds"):
         values = [row[key] for row in rows]

@@ -94,8 +94,13 @@ def errors_of(out: Path, split: str, number: int, expressions: int, family: str)
         records["parametric"] = read_record(folder, "parametric")
         if any(record is None or not record.done for record in records.values()):
             row["lost"] = next(
-                (f"{stage}: {record.reason if record else 'not reached'}" for stage, record in records.items()
-                 if record is None or not record.done), "")
+                (
+                    f"{stage}: {record.reason if record else 'not reached'}"
+                    for stage, record in records.items()
+                    if record is None or not record.done
+                ),
+                "",
+            )
             continue
         mm = secret.metres_per_unit * 1000.0
         marks = records["landmarks"].arrays()
@@ -167,15 +172,33 @@ def table(rows: list[dict]) -> str:
 def perfect_store(out: Path, split: str, people: int, expressions: int, options: CurateOptions) -> None:
     """The same people's true heads, sampled as `headfield synth` does."""
     bounds = np.array(frozen()["box"])
-    writer = StoreWriter(out, {"made_by": "benchmarks/curate.py"}, box=bounds, points=options.points,
-                         samples=options.samples, families=list(FAMILIES))
+    writer = StoreWriter(
+        out,
+        {"made_by": "benchmarks/curate.py"},
+        box=bounds,
+        points=options.points,
+        samples=options.samples,
+        families=list(FAMILIES),
+    )
     for number in range(people):
         person = raw_scan(split, number).person
         if person.key.id in writer:
             continue
         arrays, _ = person_arrays(person, expressions, options.points, options.samples, bounds)
-        writer.add(Record(person.key.id, person.key.family, "train", person.hair_class, person.beard_class,
-                          person.log_size, 1 + expressions, {}, f"{person.key.family}/{person.key.id}"), arrays)
+        writer.add(
+            Record(
+                person.key.id,
+                person.key.family,
+                "train",
+                person.hair_class,
+                person.beard_class,
+                person.log_size,
+                1 + expressions,
+                {},
+                f"{person.key.family}/{person.key.id}",
+            ),
+            arrays,
+        )
 
 
 def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str, split: str) -> np.ndarray:
@@ -199,8 +222,14 @@ def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str
         truth = truth_of(raw.person, raw.person.neutral)
         to_truth: Similarity = raw.truth.model_from_scan.after(got.placement.inverse())
         mesh = got.mesh(160, model_frame=True).transformed(to_truth)
-        scores = evaluate_pair(mesh, truth.mesh, truth.face, truth.cap, truth_visible=truth.visible,
-                               mm_per_unit=raw.truth.metres_per_unit * 1000)
+        scores = evaluate_pair(
+            mesh,
+            truth.mesh,
+            truth.face,
+            truth.cap,
+            truth_visible=truth.visible,
+            mm_per_unit=raw.truth.metres_per_unit * 1000,
+        )
         found.append((scores.whole.chamfer_l1_mm, scores.face.chamfer_l1_mm))
     return np.array(found)
 
@@ -225,7 +254,11 @@ def main() -> None:
     store, begin = args.out / "store", time.perf_counter()
     found = gather(args.out / "scans")
     outcomes = curate(
-        found.subjects, store, options, engine=args.engine, workers=args.workers,
+        found.subjects,
+        store,
+        options,
+        engine=args.engine,
+        workers=args.workers,
         progress=lambda done, total, o: print(f"{done}/{total} {o.id} {o.outcome} {o.reason}", flush=True),
     )
     wall = time.perf_counter() - begin
@@ -236,8 +269,10 @@ def main() -> None:
         print(f"{args.engine}, {args.workers} workers: {scans} scans in {wall:.0f} s, {rate:.0f} an hour")
     worked = sum(sum((o.seconds or {}).values()) + sum(sum(s.seconds.values()) for s in o.scans) for o in outcomes)
     most = max(outcome.peak_mb for outcome in outcomes) / 1024
-    print(f"{worked / scans:.1f} s of a core per scan: {3600 * scans / worked:.0f} an hour on each free core; "
-          f"at most {most:.2f} GiB in a worker")
+    print(
+        f"{worked / scans:.1f} s of a core per scan: {3600 * scans / worked:.0f} an hour on each free core; "
+        f"at most {most:.2f} GiB in a worker"
+    )
     stages = Counter()
     for outcome in outcomes:
         stages.update(outcome.seconds or {})
@@ -254,8 +289,11 @@ def main() -> None:
             run = args.out / f"run_{name}_{args.preset}_{args.train}"
             values = held_out_chamfer(args.out / name, run, args.train, args.held_out, args.preset, held)
             (head, face), (head50, face50) = values.mean(0), np.median(values, axis=0)
-            print(f"trained {args.train} steps ({args.preset}) on {name}: held-out Chamfer, mean / median: whole head "
-                  f"{head:.3f} / {head50:.3f} mm, face {face:.3f} / {face50:.3f} mm, n = {len(values)}", flush=True)
+            print(
+                f"trained {args.train} steps ({args.preset}) on {name}: held-out Chamfer, mean / median: whole head "
+                f"{head:.3f} / {head50:.3f} mm, face {face:.3f} / {face50:.3f} mm, n = {len(values)}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -55,9 +55,7 @@ def stage_pictures(folder: Path, person: str, name: str) -> dict[str, np.ndarray
             raw.points, size=SIZE, radius=1.7 * spacing(raw.points), frame_on=bounds
         ),
         "landmarks": _marked(points, to_model.apply(stage["landmarks"]["points"]), posed),
-        "aligned": render_points(
-            placement_of(stage["align"]).apply(raw.points), radius=1.7 * spacing(points), **view
-        ),
+        "aligned": render_points(placement_of(stage["align"]).apply(raw.points), radius=1.7 * spacing(points), **view),
         "parametric fit": render(Mesh(posed, triangles), occlusion_rays=4, **view),
         "completed (blue: not seen)": render(mesh, colours=colours, occlusion_rays=4, **(view | {"view": (125, 8)})),
         f"registered (0 to {ERROR_MM:g} mm from the scan)": render(

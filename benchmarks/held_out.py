@@ -34,7 +34,10 @@ def held_out(model, name: str, count: int, folder: Path) -> list[Fit]:
             found = fit(case.observed.scan, model, expression="neutral", refuse=False)
             found.model_name = name
             found.save(path)
-            print(f"  fitted {case.name}: {found.errors['scan_to_head_mm']['mean']:.2f} mm from its scan, "
-                  f"{time.perf_counter() - begin:.0f} s", flush=True)
+            print(
+                f"  fitted {case.name}: {found.errors['scan_to_head_mm']['mean']:.2f} mm from its scan, "
+                f"{time.perf_counter() - begin:.0f} s",
+                flush=True,
+            )
         fits.append(Fit.load(path, model))
     return fits

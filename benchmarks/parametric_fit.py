@@ -45,8 +45,13 @@ from headfield.surface.visibility import visible_triangles
 from headfield.synth.person import family
 from headfield.synth.scanner import HeadTruth, ScanOptions, scan_head
 
-METHODS = {"ict": "ICT-FaceKit", "anny": "anny", "pca-ict": "PCA of ICT heads", "pca-anny": "PCA of anny heads",
-           "mean": "mean head"}
+METHODS = {
+    "ict": "ICT-FaceKit",
+    "anny": "anny",
+    "pca-ict": "PCA of ICT heads",
+    "pca-anny": "PCA of anny heads",
+    "mean": "mean head",
+}
 MEAN = ParametricOptions(gate=Gate(0.08, MEAN_GATE, 12), rigid_steps=1000, expression="neutral", pose=False)
 REACH_MM = 1.0
 STREAM = 78
@@ -96,15 +101,35 @@ def measured(fit: ParametricFit, raw: RawScan, truth: Truth, rest: Truth) -> dic
     mesh = fit.mesh(0).transformed(to_true)
     visible = visible_triangles(mesh)
     gap = Target(mesh, visible).closest(points[face])[0] * mm
-    pair = evaluate_pair(mesh, truth.mesh, truth.face, truth.cap, truth_visible=truth.visible,
-                         predicted_visible=visible, samples=30_000, mm_per_unit=mm)
-    numbers = {"scan": float(np.median(gap)), "scan_p90": float(np.percentile(gap, 90)),
-               "truth": float(pair.face.chamfer_l1_mm), "whole": float(pair.whole.chamfer_l1_mm),
-               "expression": float(np.abs(found.expression).sum())}
+    pair = evaluate_pair(
+        mesh,
+        truth.mesh,
+        truth.face,
+        truth.cap,
+        truth_visible=truth.visible,
+        predicted_visible=visible,
+        samples=30_000,
+        mm_per_unit=mm,
+    )
+    numbers = {
+        "scan": float(np.median(gap)),
+        "scan_p90": float(np.percentile(gap, 90)),
+        "truth": float(pair.face.chamfer_l1_mm),
+        "whole": float(pair.whole.chamfer_l1_mm),
+        "expression": float(np.abs(found.expression).sum()),
+    }
     if rest is not truth:
         calm = fit.mesh().transformed(to_true)
-        still = evaluate_pair(calm, rest.mesh, rest.face, rest.cap, truth_visible=rest.visible,
-                              predicted_visible=visible_triangles(calm), samples=30_000, mm_per_unit=mm)
+        still = evaluate_pair(
+            calm,
+            rest.mesh,
+            rest.face,
+            rest.cap,
+            truth_visible=rest.visible,
+            predicted_visible=visible_triangles(calm),
+            samples=30_000,
+            mm_per_unit=mm,
+        )
         numbers["rest"] = float(still.face.chamfer_l1_mm)
     return numbers
 
@@ -114,8 +139,14 @@ def run(split: str, number: int, neutral: bool, model: str, methods: list[str]) 
     raw, expression = observed(split, number, neutral)
     begin = time.perf_counter()
     placement = placed(raw, model)
-    row = {"name": raw.name, "frontal": raw.frontal, "hair": raw.person.hair is not None,
-           "posed": expression is not None, "seconds": {"place": time.perf_counter() - begin}, "methods": {}}
+    row = {
+        "name": raw.name,
+        "frontal": raw.frontal,
+        "hair": raw.person.hair is not None,
+        "posed": expression is not None,
+        "seconds": {"place": time.perf_counter() - begin},
+        "methods": {},
+    }
     person = raw.person
     rest = truth_of(person, person.neutral)
     truth = rest if expression is None else truth_of(person, person.solid(expression))
@@ -132,8 +163,11 @@ def run(split: str, number: int, neutral: bool, model: str, methods: list[str]) 
 
 def table(rows: list[dict], methods: list[str]) -> str:
     """Median and p90 over scans by fitted family (rows) and scanned family."""
-    lines = ["| fitted | scans of | n | scan to model, mm: median / p90 | within 1 mm | truth, mm: median / p90 "
-             "| at rest, mm: median / p90 | seconds |", "|---" * 8 + "|"]
+    lines = [
+        "| fitted | scans of | n | scan to model, mm: median / p90 | within 1 mm | truth, mm: median / p90 "
+        "| at rest, mm: median / p90 | seconds |",
+        "|---" * 8 + "|",
+    ]
     for method in methods:
         for source in (*FAMILIES, "all"):
             chosen = [row for row in rows if source in (row["name"].split("-")[0], "all")]

@@ -191,8 +191,11 @@ def table(found: list[dict]) -> None:
     print("|---|---|---|---|---|---|")
     groups = grouped(found)
     for name, some in groups.items():
-        print(f"| {name} | {len(some)} |" + "".join(f" {sum(r['level'] == x for r in some)} |" for x in
-              ("poor", "fair", "good")) + f" {sum(bool(r['refused']) for r in some)} |")
+        print(
+            f"| {name} | {len(some)} |"
+            + "".join(f" {sum(r['level'] == x for r in some)} |" for x in ("poor", "fair", "good"))
+            + f" {sum(bool(r['refused']) for r in some)} |"
+        )
     for what, limit, more, share, count in rates(found):
         print(f"poor on {share:.1%} of {count} {what} (reach: {'>=' if more else '<='} {limit:.0%})")
 
@@ -210,8 +213,11 @@ def main() -> None:
     for count, row in enumerate(rows(options, model, {(r["kind"], r["name"]) for r in found}), 1):
         found.append(row)
         options.out.write_text(json.dumps(found))
-        print(f"{row['kind']:18s} {row['name']:20s} {row['level']:5s} off {row.get('off', -1):.1f} face "
-              f"{row.get('face', -1):.2f} mm; {'; '.join(row.get('reasons', []))}", flush=True)
+        print(
+            f"{row['kind']:18s} {row['name']:20s} {row['level']:5s} off {row.get('off', -1):.1f} face "
+            f"{row.get('face', -1):.2f} mm; {'; '.join(row.get('reasons', []))}",
+            flush=True,
+        )
         if count == options.limit:
             break
     table(found)

@@ -68,9 +68,7 @@ class Similarity:
 
     def after(self, first: Similarity) -> Similarity:
         """The transform that applies `first`, then this one."""
-        return Similarity(
-            self.rotation @ first.rotation, self.apply(first.translation), self.scale * first.scale
-        )
+        return Similarity(self.rotation @ first.rotation, self.apply(first.translation), self.scale * first.scale)
 
     def matrix(self) -> np.ndarray:
         """Homogeneous matrix (4, 4)."""

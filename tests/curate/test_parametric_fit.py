@@ -103,9 +103,7 @@ def test_slope_of_the_equations_is_that_of_the_cost(ict, person):
             view, k = divmod(at, problem.n_view)
             step = change * np.eye(problem.n_view)[k]
             state = states[view]
-            new[view] = replace(
-                state, similarity=problem.moved(state.similarity, step[:7]), pose=state.pose + step[7:]
-            )
+            new[view] = replace(state, similarity=problem.moved(state.similarity, step[:7]), pose=state.pose + step[7:])
         else:
             view, k = divmod(at - 2 * problem.n_view, 52)
             new[view] = replace(states[view], expression=states[view].expression + change * np.eye(52)[k])
@@ -124,8 +122,7 @@ def test_slope_of_the_equations_is_that_of_the_cost(ict, person):
                 keep &= (after.corners == before.corners).all(1) & (after.passed == before.passed) & (off_plane < 1e-9)
     assert min(keep.mean() for keep in steady) > 0.8
     problem.views = [
-        replace(view, points=view.points[keep], normals=view.normals[keep])
-        for view, keep in zip(problem.views, steady)
+        replace(view, points=view.points[keep], normals=view.normals[keep]) for view, keep in zip(problem.views, steady)
     ]
     lines = problem.lines(identity, states)
     held = problem.weigh(lines, states, 0.5)  # so wide that no residual is near its flat end
@@ -241,13 +238,15 @@ def test_body_and_strays_do_not_pull(ict):
     scan, truth, _ = scanned(ict, identity, seed=8, count=4000)
     rng = np.random.default_rng(0)
     back = truth.inverse()
-    chest = back.apply(np.stack([rng.uniform(-0.8, 0.8, 2500), rng.uniform(-1.2, -0.7, 2500),
-                                 0.05 * rng.standard_normal(2500)], 1))
+    chest = back.apply(
+        np.stack([rng.uniform(-0.8, 0.8, 2500), rng.uniform(-1.2, -0.7, 2500), 0.05 * rng.standard_normal(2500)], 1)
+    )
     strays = back.apply(rng.uniform(-0.6, 0.8, (150, 3)))
     normals = rng.standard_normal((2650, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    cluttered = replace(scan, points=np.concatenate([scan.points, chest, strays]),
-                        normals=np.concatenate([scan.normals, normals]))
+    cluttered = replace(
+        scan, points=np.concatenate([scan.points, chest, strays]), normals=np.concatenate([scan.normals, normals])
+    )
     fit = fit_parametric(ict, [target_of(cluttered, jittered(truth, rng))], ParametricOptions(points=3000))
     in_scan = fit.mesh(0).transformed(fit.scans[0].placement.similarity.inverse())
     assert np.median(Target(in_scan).closest(scan.points)[0]) < 0.2

@@ -18,7 +18,7 @@ from headfield.curate.quality import NUMBERS
 from headfield.curate.report import histogram, write_report
 from headfield.curate.subjects import Skipped
 
-EVIL = "<script>alert(1)</script> & \"Zoë\" O'Hara"
+EVIL = '<script>alert(1)</script> & "Zoë" O\'Hara'
 
 
 def person(out, name: str, outcome: str = "done", error: float = 0.2, reason: str = "") -> SubjectOutcome:

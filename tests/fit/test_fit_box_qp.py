@@ -13,8 +13,11 @@ def test_the_minimum_is_scipys():
         hessian, linear = a.T @ a + 0.1 * np.eye(12), rng.standard_normal(12) * 8
         mine = box_minimum(hessian, linear, np.full(12, 0.5), sweeps=500)
         theirs = minimize(
-            lambda e, h=hessian, b=linear: 0.5 * e @ h @ e + b @ e, np.full(12, 0.5), bounds=[(0, 1)] * 12,
-            jac=lambda e, h=hessian, b=linear: h @ e + b, options={"ftol": 1e-14, "gtol": 1e-12},
+            lambda e, h=hessian, b=linear: 0.5 * e @ h @ e + b @ e,
+            np.full(12, 0.5),
+            bounds=[(0, 1)] * 12,
+            jac=lambda e, h=hessian, b=linear: h @ e + b,
+            options={"ftol": 1e-14, "gtol": 1e-12},
         ).x
         assert np.abs(mine - theirs).max() < 1e-3
         assert mine.min() >= 0 and mine.max() <= 1

@@ -178,8 +178,9 @@ def test_edits_are_exactly_local():
     origins = model.anchors(codes).clone()
     origins[:, part] += 0.01
     edited = model.signed_distance(points, Codes(codes.identity, None, parts, origins))
-    same = model.signed_distance(points, Codes(codes.identity, None, model.part_codes(codes.identity),
-                                               model.anchors(codes)))
+    same = model.signed_distance(
+        points, Codes(codes.identity, None, model.part_codes(codes.identity), model.anchors(codes))
+    )
     untouched = model.ensemble.weights(points, model.anchors(codes)).weights[..., part] == 0
     assert untouched.any() and (~untouched).any()
     assert torch.equal(edited[untouched], same[untouched])  # bit for bit

@@ -26,9 +26,9 @@ def test_vertices_equal_the_library(anny):
         phenotype = anny.phenotype(identity)
         sliders = dict(zip(anny.slider_names, identity[len(PHENOTYPES) :].tolist()))
         with torch.no_grad():
-            rest = model(
-                phenotype_kwargs=phenotype, local_changes_kwargs=sliders, facial_actions={"jawOpen": 0.7}
-            )["rest_vertices"][0].numpy()[rows]
+            rest = model(phenotype_kwargs=phenotype, local_changes_kwargs=sliders, facial_actions={"jawOpen": 0.7})[
+                "rest_vertices"
+            ][0].numpy()[rows]
         expected = np.stack([rest[:, 0], rest[:, 2], -rest[:, 1]], 1)
         ours = anny.source_vertices(identity) + 0.7 * data.actions[24]
         assert np.abs(ours - expected).max() < 2e-5  # metres

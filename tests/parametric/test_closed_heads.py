@@ -214,8 +214,12 @@ def test_interior_covers_the_mouth_but_not_the_open_skin(family):
     centre = family.triangles[~eyeballs & ~family.cap]
     middle = vertices[centre].mean(1)
     behind = corners[:, 2].mean() - 0.012
-    bag = (np.abs(middle[:, 0]) < 0.02) & (np.abs(middle[:, 1] - corners[:, 1].mean()) < 0.03) & (
-        middle[:, 2] < behind) & (middle[:, 2] > behind - 0.05)
+    bag = (
+        (np.abs(middle[:, 0]) < 0.02)
+        & (np.abs(middle[:, 1] - corners[:, 1].mean()) < 0.03)
+        & (middle[:, 2] < behind)
+        & (middle[:, 2] > behind - 0.05)
+    )
     assert bag.sum() > 20 and family.interior[~eyeballs & ~family.cap][bag].all()
 
 

@@ -42,8 +42,9 @@ def along_skin(head, vertices, rng, count=120):
     normals = vertex_normals(vertices, head.triangles)
     directions = np.einsum("nk,nkd->nd", weights, normals[corners])
     landmarks = head.landmarks68(np.arange(len(vertices)))
-    return csr_matrix(vstack([on_triangles(corners, weights, directions, len(vertices)),
-                              coordinates(landmarks, len(vertices))]))
+    return csr_matrix(
+        vstack([on_triangles(corners, weights, directions, len(vertices)), coordinates(landmarks, len(vertices))])
+    )
 
 
 @pytest.mark.parametrize("which", ["identity", "expression", "pose"])

@@ -144,8 +144,9 @@ def test_derivatives_are_those_of_finite_differences(head, which):
     weights = rng.dirichlet(np.ones(3), 150)
     directions = np.einsum("nk,nkd->nd", weights, vertex_normals(vertices, head.triangles)[corners])
     on_skin = np.arange(head.plan.n_linear)[::40]
-    functionals = csr_matrix(vstack([on_triangles(corners, weights, directions, len(vertices)),
-                                     coordinates(on_skin, len(vertices))]))
+    functionals = csr_matrix(
+        vstack([on_triangles(corners, weights, directions, len(vertices)), coordinates(on_skin, len(vertices))])
+    )
     found = getattr(head.derivatives(functionals, **state), which)
     for k in range(0, min(len(state[which]), 12)):
         step = 1e-3 * np.eye(len(state[which]))[k]
@@ -176,8 +177,9 @@ def test_flame_landmarks_from_an_embedding_beside_it(toy, tmp_path):
     corners, weights = toy_landmarks(toy)
     index = {tuple(sorted(t)): k for k, t in enumerate(toy.triangles.tolist())}
     faces = np.array([index[tuple(sorted(c))] for c in corners[17:].tolist()])
-    shares = np.array([[w[list(c).index(v)] for v in toy.triangles[f]]
-                       for c, w, f in zip(corners[17:].tolist(), weights[17:], faces)])
+    shares = np.array(
+        [[w[list(c).index(v)] for v in toy.triangles[f]] for c, w, f in zip(corners[17:].tolist(), weights[17:], faces)]
+    )
     write_flame(tmp_path / "generic_model.pkl", toy)
     np.savez(tmp_path / "landmark_embedding.npz", lmk_face_idx=faces, lmk_b_coords=shares)
     head = load_flame(tmp_path / "generic_model.pkl")

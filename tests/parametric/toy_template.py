@@ -40,8 +40,14 @@ def toy_template() -> ToyTemplate:
     rz = np.maximum((1 - blend) * 0.100 * inside, 0) + blend * (0.060 + 0.10 * np.clip(-0.11 - y, 0, 1))
     cz = -0.03 - 0.035 * blend
     angle = 2 * np.pi * np.arange(AZIMUTHS) / AZIMUTHS
-    rings = np.stack([rx[:, None] * np.sin(angle), np.broadcast_to(y[:, None], (RINGS, AZIMUTHS)),
-                      cz[:, None] + rz[:, None] * np.cos(angle)], -1)
+    rings = np.stack(
+        [
+            rx[:, None] * np.sin(angle),
+            np.broadcast_to(y[:, None], (RINGS, AZIMUTHS)),
+            cz[:, None] + rz[:, None] * np.cos(angle),
+        ],
+        -1,
+    )
     vertices = np.concatenate([rings.reshape(-1, 3), [[0.0, high, -0.03]]])
     triangles = []
     for r in range(RINGS - 1):

@@ -64,14 +64,28 @@ def toy_store(tmp_path_factory):
 
 
 def config(store, out, **changes) -> TrainConfig:
-    base = TrainConfig(store=store, out=out, preset="tiny", steps=12, heads=4, points=64, samples=32, micro=2,
-                       warm_up=2, expressions_from=0.3, decay_from=0.5, device="cpu", threads=1)
+    base = TrainConfig(
+        store=store,
+        out=out,
+        preset="tiny",
+        steps=12,
+        heads=4,
+        points=64,
+        samples=32,
+        micro=2,
+        warm_up=2,
+        expressions_from=0.3,
+        decay_from=0.5,
+        device="cpu",
+        threads=1,
+    )
     return replace(base, **changes)
 
 
 def weights_of(trainer) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in trainer.model.state_dict().items()} | {
-        "codes": trainer.codes.detach().clone()}
+        "codes": trainer.codes.detach().clone()
+    }
 
 
 def test_killed_run_resumes_bit_for_bit(toy_store, tmp_path):
@@ -114,9 +128,22 @@ def test_two_processes_match_one(toy_store, tmp_path):
     for attempt in ("first", "second"):  # torchrun's rendezvous itself may fail on a loaded machine
         out = tmp_path / attempt
         done = subprocess.run(
-            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-             str(tmp_path / "script.py"), os.path.dirname(__file__), str(toy_store), str(out)],
-            env=environment, capture_output=True, text=True, timeout=180)
+            [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc-per-node=2",
+                str(tmp_path / "script.py"),
+                os.path.dirname(__file__),
+                str(toy_store),
+                str(out),
+            ],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
         if done.returncode == 0:
             break
     assert done.returncode == 0, done.stderr[-3000:]

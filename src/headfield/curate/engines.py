@@ -68,8 +68,9 @@ def run_local(work: Callable, jobs: Sequence[tuple], workers: int) -> Iterator[t
                     if attempt < ATTEMPTS:
                         waiting.appendleft((number, attempt + 1))
                     else:
-                        yield number, WorkerDied(
-                            f"the worker died {ATTEMPTS} times: killed from outside, or out of memory"
+                        yield (
+                            number,
+                            WorkerDied(f"the worker died {ATTEMPTS} times: killed from outside, or out of memory"),
                         )
     finally:
         for slot in slots:

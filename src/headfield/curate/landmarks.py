@@ -192,9 +192,7 @@ def _upright(back: np.ndarray, roll: float) -> np.ndarray:
     return np.stack([c * right + s * up, c * up - s * right, back])
 
 
-def _followed(
-    subject: Subject, view: View, detector: FaceDetector, options: LandmarkOptions
-) -> FaceLandmarks | None:
+def _followed(subject: Subject, view: View, detector: FaceDetector, options: LandmarkOptions) -> FaceLandmarks | None:
     """The face of a view, looked at closely, or None when it is not one."""
     placed = _laid(subject, [view], detector, 0.1 * view.camera.reach, ROUGHLY)
     return None if placed is None else _look_closely(subject, placed[1], detector, options)

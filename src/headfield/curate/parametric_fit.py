@@ -212,10 +212,7 @@ def _result(
     problem.look(identity, states)
     lines = problem.lines(identity, states)
     held = problem.weigh(lines, states, problem.options.gate.end)
-    scans = [
-        _scan_fit(problem, index, line, state, identity)
-        for index, (line, state) in enumerate(zip(lines, states))
-    ]
+    scans = [_scan_fit(problem, index, line, state, identity) for index, (line, state) in enumerate(zip(lines, states))]
     sigma = held[0]["sigma"] * millimetres_per_unit(np.exp(problem.log_scale[0]) * problem.unit, _units(problem, 0))
     return ParametricFit(head, identity, to_model.apply(raw), tuple(scans), cost, sigma, taken)
 
@@ -224,9 +221,7 @@ def _units(problem: ParametricProblem, index: int) -> str:
     return problem.views[index].placement.units
 
 
-def _scan_fit(
-    problem: ParametricProblem, index: int, line: Lines, state: ScanState, identity: np.ndarray
-) -> ScanFit:
+def _scan_fit(problem: ParametricProblem, index: int, line: Lines, state: ScanState, identity: np.ndarray) -> ScanFit:
     view, units = problem.views[index], _units(problem, index)
     # a turn of the head is placement: what stays in the shape is how the neck bends under it
     to_model = normalising_similarity(problem.head.anchors(problem.head.raw_vertices(identity, None, state.pose)))

@@ -237,4 +237,3 @@ class ParametricProblem:
         rotation, grow = Rotation.from_rotvec(turn).as_matrix(), float(np.exp(np.clip(step[6], -0.1, 0.1)))
         translation = self.centre + shift / self.unit - grow * rotation @ self.centre
         return Similarity(rotation, translation, grow).after(similarity)
-

@@ -341,4 +341,3 @@ def completed(scan: _Scan) -> Mesh:
     """The completed mesh of a scan, model frame."""
     arrays = scan.records["complete"].arrays()
     return Mesh(arrays["vertices"].astype(float), arrays["triangles"].astype(np.int64))
-

@@ -107,4 +107,3 @@ def _signed_volume(mesh: Mesh) -> float:
     """Volume between the surface and its own centre; its sign tells outward from inward, also of an open surface."""
     corners = (mesh.vertices - mesh.vertices.mean(0))[mesh.triangles]
     return float(np.einsum("fc,fc->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])))
-

@@ -174,7 +174,7 @@ def _csv_body(path: Path, rows: list[list[str]], notes: list[str]) -> list[list[
         body = body[:-1]
         notes.append("The last line is cut off and was left out.")
     for number, row in enumerate(body, start=2):
-        if len(row) != len(names) and any(cell.strip() for cell in row[len(names):] or ["x"]):
+        if len(row) != len(names) and any(cell.strip() for cell in row[len(names) :] or ["x"]):
             raise TrackError(f"{path}, row {number}: {len(row)} cells, the heading has {len(names)}; mend that row.")
     return body
 

@@ -111,9 +111,7 @@ def propose(
     return identity + step[: len(identity)], found
 
 
-def prune(
-    problem: Problem, identity: np.ndarray, states: Sequence[ViewState]
-) -> tuple[np.ndarray, list[ViewState]]:
+def prune(problem: Problem, identity: np.ndarray, states: Sequence[ViewState]) -> tuple[np.ndarray, list[ViewState]]:
     """The solution without the weights that the scans do not need, those held at rest; neutral where none is needed.
 
     What a channel explains that identity and the other channels explain nearly as well is noise.

@@ -47,6 +47,7 @@ _GROWN = 8
 """With more places than this, seen to be empty but inside the head, the solution has grown something there (a tuft of
 15 mm holds a dozen)."""
 
+
 def fit(
     scan: ScanLike | Sequence[ScanLike] | Fit,
     model="imhead-open-small",
@@ -206,9 +207,7 @@ def movable(space: ExpressionSpace, eyes: EyesSeen, neutral: bool) -> np.ndarray
     return (blink & eyes.lids) | (gaze & eyes.gaze) | (~blink & ~gaze & (not neutral))
 
 
-def _without_growths(
-    model, views: list[View], around: list[np.ndarray], solution: Solution
-) -> tuple[list[View], bool]:
+def _without_growths(model, views: list[View], around: list[np.ndarray], solution: Solution) -> tuple[list[View], bool]:
     """The views with places that were seen to be empty and into which the solution has grown, and whether there are
     any: narrow growths fit between the places that the solver was given."""
     found = []

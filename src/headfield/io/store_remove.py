@@ -85,9 +85,7 @@ def checked_person(path: str | Path, subject: str) -> None:
     folded = {name.casefold(): name for name in people}
     near = difflib.get_close_matches(subject.casefold(), folded, n=3, cutoff=0.5)
     meant = f"Did you mean {', '.join(repr(folded[name]) for name in near)}?"
-    raise StoreError(
-        f"{path} knows nobody named {subject!r}. {meant if near else f'It holds {len(people):,} people.'}"
-    )
+    raise StoreError(f"{path} knows nobody named {subject!r}. {meant if near else f'It holds {len(people):,} people.'}")
 
 
 def traces_of(path: str | Path, subject: str) -> list[Trace]:
@@ -262,9 +260,7 @@ def _of_json(file: Path, relative: str, text: str, subject: str, told, delete: b
     out = json.dumps(left, indent=1, ensure_ascii=False)
     if delete:
         write_bytes(file, out.encode(errors="surrogateescape"))
-    return Trace(
-        relative, f"{count} entr{'y' if count == 1 else 'ies'} deleted", max(0, _length(text) - _length(out))
-    )
+    return Trace(relative, f"{count} entr{'y' if count == 1 else 'ies'} deleted", max(0, _length(text) - _length(out)))
 
 
 def _without(content, subject: str, told: Callable[[str], bool]):

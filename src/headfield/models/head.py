@@ -81,5 +81,9 @@ class Head:
         if not self.reflected:
             return mesh
         normals = None if mesh.normals is None else frames.mirror_points(mesh.normals)
-        return replace(mesh, vertices=frames.mirror_points(mesh.vertices), triangles=mesh.triangles[:, ::-1].copy(),
-                       normals=normals)
+        return replace(
+            mesh,
+            vertices=frames.mirror_points(mesh.vertices),
+            triangles=mesh.triangles[:, ::-1].copy(),
+            normals=normals,
+        )

@@ -1,9 +1,9 @@
 """imHead: one identity code, 39 local fields, one fused signed distance, expressions by a backward warp (ICCV 2025).
 
-    z_j = T(z_id), k = K([z_1 .. z_39])                                Eqs. 1, 3   DecNet, LandmarkNet
-    x_can = x + Delta x, (Delta x, omega) = E(x, z_id, z_exp)            Eqs. 7, 8   ExpressionDeformer
-    f_j = g_j(gamma(x_can - k_j), omega, z_j), f_hat = sum_j w_j f_j     Eqs. 2, 4, 5  PartEnsemble
-    y = F(x_can, f_hat)                                                  Eq. 6       FusionNet
+z_j = T(z_id), k = K([z_1 .. z_39])                                Eqs. 1, 3   DecNet, LandmarkNet
+x_can = x + Delta x, (Delta x, omega) = E(x, z_id, z_exp)            Eqs. 7, 8   ExpressionDeformer
+f_j = g_j(gamma(x_can - k_j), omega, z_j), f_hat = sum_j w_j f_j     Eqs. 2, 4, 5  PartEnsemble
+y = F(x_can, f_hat)                                                  Eq. 6       FusionNet
 """
 
 from __future__ import annotations
@@ -75,8 +75,14 @@ class ImHead(nn.Module):
     All points, anchors and distances are in the model frame (1 unit = 250 mm); negative inside.
     """
 
-    def __init__(self, config: ImHeadConfig, *, box: np.ndarray | None = None, mean_anchors: np.ndarray | None = None,
-                 prior: Prior | None = None):
+    def __init__(
+        self,
+        config: ImHeadConfig,
+        *,
+        box: np.ndarray | None = None,
+        mean_anchors: np.ndarray | None = None,
+        prior: Prior | None = None,
+    ):
         """Build with random weights; see :func:`headfield.models.release.load` for trained ones.
 
         Args:
@@ -98,23 +104,38 @@ class ImHead(nn.Module):
         codes = frames.N_ANCHORS * config.part_code
         self.decompose = nn.Linear(config.identity, codes)  # DecNet
         self.landmarks = nn.Sequential(  # LandmarkNet
-            nn.Linear(codes, config.landmark_hidden), nn.ReLU(),
-            nn.Linear(config.landmark_hidden, config.landmark_hidden), nn.ReLU(),
+            nn.Linear(codes, config.landmark_hidden),
+            nn.ReLU(),
+            nn.Linear(config.landmark_hidden, config.landmark_hidden),
+            nn.ReLU(),
             nn.Linear(config.landmark_hidden, 3 * frames.N_ANCHORS),
         )
         nn.init.zeros_(self.landmarks[-1].weight)
         nn.init.zeros_(self.landmarks[-1].bias)
         self.ensemble = PartEnsemble(
-            config.part_code, config.ambient, config.part_hidden, config.part_layers, config.part_features,
-            config.part_frequencies, config.kernel, config.sigma, config.threshold,
+            config.part_code,
+            config.ambient,
+            config.part_hidden,
+            config.part_layers,
+            config.part_features,
+            config.part_frequencies,
+            config.kernel,
+            config.sigma,
+            config.threshold,
         )
         self.fusion = GroupedMLP(
             1, 3 + config.part_features, 0, config.fusion_hidden, config.fusion_layers, 1, skip=False
         )
         _geometric(self.fusion, radius=0.4)
         self.deformer = ExpressionDeformer(
-            config.identity, config.expression, config.ambient, config.deformer_hidden, config.deformer_layers,
-            config.deformer_frequencies, config.deformer_identity, config.deformer_expression,
+            config.identity,
+            config.expression,
+            config.ambient,
+            config.deformer_hidden,
+            config.deformer_layers,
+            config.deformer_frequencies,
+            config.deformer_identity,
+            config.deformer_expression,
         )
         self.regions = frames.REGIONS
         self.expression_space = space_named(config.expression_names, config.expression)
@@ -285,9 +306,7 @@ class ImHead(nn.Module):
         )
         inputs = torch.cat([points.reshape(-1, 3) - self.centre, features], dim=1)
         zero = torch.zeros(1, dtype=torch.long, device=points.device)
-        out, fusion_state = self.fusion(
-            inputs, self.fusion.fold(None, zero), zero, (0, len(inputs)), keep=keep
-        )
+        out, fusion_state = self.fusion(inputs, self.fusion.fold(None, zero), zero, (0, len(inputs)), keep=keep)
         return out.view(heads, count), (ensemble_state, fusion_state)
 
     def _canonical_reverse(self, state: tuple[EnsembleState, MlpState], points, condition: Condition):

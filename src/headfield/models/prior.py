@@ -93,6 +93,7 @@ class Prior:
 
     def likeliest(self, code: np.ndarray) -> int:
         """The component that a code (D,) most probably comes from: its hair class."""
+
         def score(index: int) -> float:
             one = self.component(index)
             return one.log_share - one.cost(np.asarray(code, dtype=float)) - np.log(np.diag(one.spread)).sum()

@@ -38,8 +38,17 @@ class ExpressionDeformer(nn.Module):
     Dimensions: B heads, N points, D identity, E expression channels, A ambient coordinates, H hidden width.
     """
 
-    def __init__(self, identity: int, expression: int, ambient: int, hidden: int, layers: int, frequencies: int,
-                 identity_inner: int, expression_inner: int):
+    def __init__(
+        self,
+        identity: int,
+        expression: int,
+        ambient: int,
+        hidden: int,
+        layers: int,
+        frequencies: int,
+        identity_inner: int,
+        expression_inner: int,
+    ):
         """See :class:`headfield.models.config.ImHeadConfig` for the meaning of the sizes."""
         super().__init__()
         self.frequencies, self.ambient = frequencies, ambient

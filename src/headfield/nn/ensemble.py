@@ -59,8 +59,18 @@ class PartEnsemble(nn.Module):
     Dimensions: B heads, N points, K = 39 parts, R = 23 networks, P rows, F features, A ambient coordinates.
     """
 
-    def __init__(self, code: int, ambient: int, hidden: int, layers: int, features: int, frequencies: int,
-                 kernel: str, sigma: float, threshold: float):
+    def __init__(
+        self,
+        code: int,
+        ambient: int,
+        hidden: int,
+        layers: int,
+        features: int,
+        frequencies: int,
+        kernel: str,
+        sigma: float,
+        threshold: float,
+    ):
         """See :class:`headfield.models.config.ImHeadConfig` for the meaning of the sizes."""
         super().__init__()
         self.frequencies, self.ambient, self.features = frequencies, ambient, features
@@ -85,9 +95,17 @@ class PartEnsemble(nn.Module):
         """Blend weights (B, N, K) at points (B, N, 3)."""
         return blend(points, anchors, self.kernel, self.sigma, self.threshold)
 
-    def forward(self, points: torch.Tensor, ambient: torch.Tensor | None, folded: Folded, blend_anchors: torch.Tensor,
-                origins: torch.Tensor, window: Window | None = None, dense: bool = False,
-                keep: bool = True) -> tuple[torch.Tensor, EnsembleState]:
+    def forward(
+        self,
+        points: torch.Tensor,
+        ambient: torch.Tensor | None,
+        folded: Folded,
+        blend_anchors: torch.Tensor,
+        origins: torch.Tensor,
+        window: Window | None = None,
+        dense: bool = False,
+        keep: bool = True,
+    ) -> tuple[torch.Tensor, EnsembleState]:
         """Blended features at canonical points.
 
         Args:
@@ -125,8 +143,9 @@ class PartEnsemble(nn.Module):
         blended = feature.new_zeros(heads * count, self.features).index_add(0, rows.point, feature * weight[:, None])
         return blended, EnsembleState(rows, mlp_state, feature, weight, slopes, state, window, found)
 
-    def reverse(self, cotangent: torch.Tensor, state: EnsembleState, points: torch.Tensor,
-                blend_anchors: torch.Tensor) -> EnsembleCotangents:
+    def reverse(
+        self, cotangent: torch.Tensor, state: EnsembleState, points: torch.Tensor, blend_anchors: torch.Tensor
+    ) -> EnsembleCotangents:
         """Pull a cotangent (B N, F) of the features back through networks, local frames and blend weights."""
         rows, window = state.rows, state.window
         side = self.side if window is None else self.side[window.part]
@@ -138,23 +157,23 @@ class PartEnsemble(nn.Module):
         on_points = local.new_zeros(heads * count, 3).index_add(0, rows.point, local)
         ambient = None
         if self.ambient:
-            ambient = local.new_zeros(heads * count, self.ambient).index_add(
-                0, rows.point, on_encoded[:, encoded_width:]
-            ).view(heads, count, -1)
+            ambient = (
+                local.new_zeros(heads * count, self.ambient)
+                .index_add(0, rows.point, on_encoded[:, encoded_width:])
+                .view(heads, count, -1)
+            )
         # each weight's cotangent is the inner product of its feature with the cotangent of the blend
         inner = (on_rows * state.feature).sum(1) * rows.valid
-        on_weights = inner.new_zeros(heads * count * len(side)).index_add(
-            0, rows.point * len(side) + rows.part, inner
-        ).view(heads, count, len(side))
+        on_weights = (
+            inner.new_zeros(heads * count * len(side))
+            .index_add(0, rows.point * len(side) + rows.part, inner)
+            .view(heads, count, len(side))
+        )
         of_window = None
         if window is not None:
             on_weights, of_window = slot_weights_reverse(on_weights, state.blend.weights, state.shares, window)
-        through_weights, q = blend_reverse(
-            on_weights, state.blend, points, blend_anchors, self.sigma, self.threshold
-        )
+        through_weights, q = blend_reverse(on_weights, state.blend, points, blend_anchors, self.sigma, self.threshold)
         if of_window is not None:
             q = q + of_window
             through_weights = through_weights + of_window @ blend_anchors - of_window.sum(-1, keepdim=True) * points
-        return EnsembleCotangents(
-            on_points.view(heads, count, 3) + through_weights, ambient, local, q, first, skip
-        )
+        return EnsembleCotangents(on_points.view(heads, count, 3) + through_weights, ambient, local, q, first, skip)

@@ -135,8 +135,10 @@ def _parts(model) -> np.ndarray:
     """Part of every quad of the body: skin and cavities by anny's own segmentation, eyeballs by side; -1 = dropped."""
     segmentation = need("anny.face_segmentation", "synth", "The anny head family")
     part = np.full(len(model.faces), SKIN)
-    masks = {name: _numpy(segmentation.get_face_segmentation_mask(model, [name]))
-             for name in ("eye_cavity.L", "eye_cavity.R", "mouth_cavity", "tongue")}
+    masks = {
+        name: _numpy(segmentation.get_face_segmentation_mask(model, [name]))
+        for name in ("eye_cavity.L", "eye_cavity.R", "mouth_cavity", "tongue")
+    }
     part[masks["eye_cavity.L"]] = CAVITY_LEFT
     part[masks["eye_cavity.R"]] = CAVITY_RIGHT
     part[masks["mouth_cavity"]] = MOUTH

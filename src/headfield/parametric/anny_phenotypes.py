@@ -7,8 +7,17 @@ import numpy as np
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions", "african", "asian", "caucasian")
 """The phenotypes of a head; the library's others (cupsize, firmness) stay at their middle."""
 
-_VARIATIONS = {"race": 3, "gender": 2, "age": 5, "muscle": 3, "weight": 3, "height": 2, "proportions": 2, "cupsize": 3,
-               "firmness": 3}
+_VARIATIONS = {
+    "race": 3,
+    "gender": 2,
+    "age": 5,
+    "muscle": 3,
+    "weight": 3,
+    "height": 2,
+    "proportions": 2,
+    "cupsize": 3,
+    "firmness": 3,
+}
 
 _AGE_ANCHORS = np.linspace(-1.0 / 3.0, 1.0, 5)
 """newborn, baby, child, young, old on anny's age axis."""

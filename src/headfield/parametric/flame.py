@@ -24,8 +24,12 @@ JOINTS = ("root", "neck", "jaw", "left eye", "right eye")
 N_IDENTITY = 300
 """Of the 400 columns of `shapedirs`, the first 300 are identity, the others expression."""
 
-EMBEDDINGS = ("flame_static_embedding.pkl", "flame_static_embedding_68.pkl", "flame_static_embedding_68_v4.npz",
-              "landmark_embedding.npz")
+EMBEDDINGS = (
+    "flame_static_embedding.pkl",
+    "flame_static_embedding_68.pkl",
+    "flame_static_embedding_68_v4.npz",
+    "landmark_embedding.npz",
+)
 """Files beside FLAME's that say where its landmarks lie: `lmk_face_idx` and `lmk_b_coords`, of all 68 or of the 51
 without the jaw line."""
 
@@ -90,8 +94,11 @@ def _model(content: dict, path: Path) -> tuple[SkinnedModel, np.ndarray]:
         "weights": (count, len(JOINTS)),
         "kintree_table": (2, len(JOINTS)),
     }
-    wrong = [f"{name} {arrays[name].shape}, expected {shape}" for name, shape in shapes.items()
-             if arrays[name].shape != shape]
+    wrong = [
+        f"{name} {arrays[name].shape}, expected {shape}"
+        for name, shape in shapes.items()
+        if arrays[name].shape != shape
+    ]
     if wrong:
         raise DataError(f"{path} is no FLAME model: {'; '.join(wrong)}. {HOW_TO_GET}.")
     if arrays["shapedirs"].shape[2] <= N_IDENTITY:

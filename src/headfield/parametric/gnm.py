@@ -116,8 +116,11 @@ def _model(content: dict[str, np.ndarray], path: Path) -> tuple[SkinnedModel, np
         "skinning_weights": (joints, count),
         "triangles": (len(content["triangles"]), 3),
     }
-    wrong = [f"{name} {content[name].shape}, expected {shape}" for name, shape in shapes.items()
-             if content[name].shape != shape]
+    wrong = [
+        f"{name} {content[name].shape}, expected {shape}"
+        for name, shape in shapes.items()
+        if content[name].shape != shape
+    ]
     if wrong:
         raise DataError(f"{path} is no GNM Head v3: {'; '.join(wrong)}. {HOW_TO_GET}.")
     names = [str(name).lower().replace("_", " ") for name in content["joint_names"]]

@@ -130,4 +130,3 @@ def _lids(template: np.ndarray, triangles: np.ndarray) -> list[tuple[np.ndarray,
 
 def _gap(template: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     return float(np.linalg.norm(template[first].mean(0) - template[second].mean(0)))
-

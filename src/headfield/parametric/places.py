@@ -119,8 +119,12 @@ class _Skin:
 
 def _face(template: np.ndarray, skin: np.ndarray, back: Similarity) -> np.ndarray:
     """Vertices (S,) of the face: seen from the front within jaw line and forehead, and looking forward."""
-    rim = np.concatenate([reference_landmarks68()[:17], [frames.REFERENCE_ANCHORS["forehead_top_left"],
-                                                         frames.REFERENCE_ANCHORS["forehead_top_right"]]])
+    rim = np.concatenate(
+        [
+            reference_landmarks68()[:17],
+            [frames.REFERENCE_ANCHORS["forehead_top_left"], frames.REFERENCE_ANCHORS["forehead_top_right"]],
+        ]
+    )
     inside = Delaunay(rim[:, :2]).find_simplex(back.apply(template)[:, :2]) >= 0
     normals = back.rotate(vertex_normals(template, skin))
     front = back.apply(template)[:, 2] > rim[:17, 2].min()

@@ -26,10 +26,12 @@ def catmull_clark(quads: np.ndarray, n_vertices: int) -> tuple[csr_matrix, np.nd
     faces_at_edge = np.bincount(edge_of_side, minlength=n_edges)
     border = faces_at_edge == 1
 
-    face = coo_matrix((np.full(4 * n_quads, 0.25), (np.repeat(np.arange(n_quads), 4), quads.ravel())),
-                      shape=(n_quads, n_vertices)).tocsr()
-    middle = coo_matrix((np.full(2 * n_edges, 0.5), (np.repeat(np.arange(n_edges), 2), edges.ravel())),
-                        shape=(n_edges, n_vertices)).tocsr()
+    face = coo_matrix(
+        (np.full(4 * n_quads, 0.25), (np.repeat(np.arange(n_quads), 4), quads.ravel())), shape=(n_quads, n_vertices)
+    ).tocsr()
+    middle = coo_matrix(
+        (np.full(2 * n_edges, 0.5), (np.repeat(np.arange(n_edges), 2), edges.ravel())), shape=(n_edges, n_vertices)
+    ).tocsr()
     quad_of_side = np.repeat(np.arange(n_quads), 4)
     around = coo_matrix((np.ones(len(sides)), (edge_of_side, quad_of_side)), shape=(n_edges, n_quads)).tocsr()
     inner_edge = 0.5 * middle + 0.25 * (around @ face)
@@ -37,8 +39,9 @@ def catmull_clark(quads: np.ndarray, n_vertices: int) -> tuple[csr_matrix, np.nd
 
     at = np.ones(4 * n_quads)
     quads_at_vertex = coo_matrix((at, (quads.ravel(), quad_of_side)), shape=(n_vertices, n_quads)).tocsr()
-    edges_at_vertex = coo_matrix((np.ones(2 * n_edges), (edges.ravel(), np.repeat(np.arange(n_edges), 2))),
-                                 shape=(n_vertices, n_edges)).tocsr()
+    edges_at_vertex = coo_matrix(
+        (np.ones(2 * n_edges), (edges.ravel(), np.repeat(np.arange(n_edges), 2))), shape=(n_vertices, n_edges)
+    ).tocsr()
     valence = np.asarray(quads_at_vertex.sum(1)).ravel()
     one = coo_matrix((np.ones(n_vertices), (np.arange(n_vertices),) * 2)).tocsr()
     # (F + 2R + (n - 3) P) / n with F, R the means of face points and edge middles

@@ -54,8 +54,9 @@ def components(triangles: np.ndarray) -> np.ndarray:
     triangles = np.asarray(triangles)
     size = int(triangles.max()) + 1
     ones = np.ones(2 * len(triangles), dtype=np.int8)
-    graph = coo_matrix((ones, (np.r_[triangles[:, 0], triangles[:, 1]], np.r_[triangles[:, 1], triangles[:, 2]])),
-                       shape=(size, size))
+    graph = coo_matrix(
+        (ones, (np.r_[triangles[:, 0], triangles[:, 1]], np.r_[triangles[:, 1], triangles[:, 2]])), shape=(size, size)
+    )
     labels = connected_components(graph, directed=False)[1][triangles[:, 0]]
     values, counts = np.unique(labels, return_counts=True)
     rank = np.empty(values.max() + 1, dtype=int)

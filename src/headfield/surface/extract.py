@@ -192,7 +192,12 @@ def _sample_sparsely(sampler: _Sampler, grid: Grid, slack: float) -> tuple[np.nd
 
 
 def extract_full(
-    field: Field, box: np.ndarray, resolution: int = 256, *, slack: float = 1.3, chunk: int = 65_536,
+    field: Field,
+    box: np.ndarray,
+    resolution: int = 256,
+    *,
+    slack: float = 1.3,
+    chunk: int = 65_536,
     sampler: Callable[[Field, Grid, int], _Sampler] = _Sampler,
 ) -> Extraction:
     """`extract` with its counts and times.

@@ -45,9 +45,7 @@ def _places(mesh: Mesh, triangle: np.ndarray, weights: np.ndarray, points: np.nd
     return OnSurface(points, triangle, weights, n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-30))
 
 
-def sample_surface(
-    mesh: Mesh, count: int, rng: np.random.Generator, triangles: np.ndarray | None = None
-) -> OnSurface:
+def sample_surface(mesh: Mesh, count: int, rng: np.random.Generator, triangles: np.ndarray | None = None) -> OnSurface:
     """Places spread evenly by area.
 
     Args:

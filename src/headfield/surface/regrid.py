@@ -101,7 +101,10 @@ def remesh(
             return value[0].numpy(), gradient[0].numpy()
 
         found = extract_full(
-            signed_distance, np.asarray(model.box), resolution, chunk=CHUNK,
+            signed_distance,
+            np.asarray(model.box),
+            resolution,
+            chunk=CHUNK,
             sampler=lambda *arguments: _MemorySampler(memory, *arguments),
         )
         if not len(found.mesh.triangles):

@@ -140,8 +140,20 @@ class Batches:
         return batches
 
     def _collect(self, rows: np.ndarray, posed: bool, rng: np.random.Generator) -> Batch:
-        columns: dict[str, list[np.ndarray]] = {name: [] for name in (
-            "expression", "surface", "normals", "posed", "neutral", "neutral_valid", "samples", "sdf", "anchors")}
+        columns: dict[str, list[np.ndarray]] = {
+            name: []
+            for name in (
+                "expression",
+                "surface",
+                "normals",
+                "posed",
+                "neutral",
+                "neutral_valid",
+                "samples",
+                "sdf",
+                "anchors",
+            )
+        }
         for row in rows:
             head = _read_head(
                 self.arrays[row % len(self.ids)],

@@ -95,27 +95,51 @@ def start(config: TrainConfig) -> Trainer:
     store = Store(config.store)
     records = store.select(split="train")
     if not records:
-        raise ConfigError(f"{config.store} holds no training identities (its splits: "
-                          f"{sorted({record.split for record in store.records})}).")
-    batches = Batches(store, records, seed=config.seed, heads=config.heads, points=config.points,
-                      samples=config.samples, mirror=config.mirror, warp_points=config.warp_points,
-                      held_rows=config.held_rows, waiting=_waiting(config, records))
+        raise ConfigError(
+            f"{config.store} holds no training identities (its splits: "
+            f"{sorted({record.split for record in store.records})})."
+        )
+    batches = Batches(
+        store,
+        records,
+        seed=config.seed,
+        heads=config.heads,
+        points=config.points,
+        samples=config.samples,
+        mirror=config.mirror,
+        warp_points=config.warp_points,
+        held_rows=config.held_rows,
+        waiting=_waiting(config, records),
+    )
     torch.manual_seed(config.seed)
     model_config: ImHeadConfig = PRESETS[config.preset]()
     mean_anchors = sum(head["anchors"].astype("float64") for head in batches.arrays if head) / len(records)
     model = ImHead(model_config, box=store.box, mean_anchors=mean_anchors).to(device)
     file = config.out / CHECKPOINT
-    table = torch.zeros(batches.codes, model_config.identity) if file.exists() and not alone else _first_codes(
-        config, model, batches)
+    table = (
+        torch.zeros(batches.codes, model_config.identity)
+        if file.exists() and not alone
+        else _first_codes(config, model, batches)
+    )
     if alone:
         hold_all_but_deformer(model)
     codes = torch.nn.Parameter(table.float().to(device), requires_grad=not alone)
     named, groups = _parameter_groups(model, alone)
     optimiser = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay, fused=True)
     code_optimiser = torch.optim.SparseAdam([codes], lr=config.code_rate)
-    trainer = Trainer(config, model, codes, batches, device, optimiser, code_optimiser, [n for n, _ in named],
-                      rank=rank, world=world,
-                      weights=literal_weights() if config.losses == "paper" else LossWeights())
+    trainer = Trainer(
+        config,
+        model,
+        codes,
+        batches,
+        device,
+        optimiser,
+        code_optimiser,
+        [n for n, _ in named],
+        rank=rank,
+        world=world,
+        weights=literal_weights() if config.losses == "paper" else LossWeights(),
+    )
     if file.exists():
         _restore(trainer, file)
     return trainer
@@ -156,15 +180,20 @@ def _parameter_groups(model: ImHead, alone: bool) -> tuple[list[tuple[str, torch
     shared = shared_weights(model) if alone else {}
     own = (lambda name: name in shared) if alone else (lambda name: name.startswith("landmarks."))
     named.sort(key=lambda pair: own(pair[0]))
-    groups = [{"params": [p for name, p in named if not own(name)], "share": 1.0},
-              {"params": [p for name, p in named if own(name)], "share": 1.0 if alone else LANDMARK_SHARE}]
+    groups = [
+        {"params": [p for name, p in named if not own(name)], "share": 1.0},
+        {"params": [p for name, p in named if own(name)], "share": 1.0 if alone else LANDMARK_SHARE},
+    ]
     if alone:
         groups[1]["weight_decay"] = 0.0
     return named, groups
 
 
-def run(trainer: Trainer, on_step: Callable[[Progress], None] | None = None,
-        on_preview: Callable[[Trainer], None] | None = None) -> None:
+def run(
+    trainer: Trainer,
+    on_step: Callable[[Progress], None] | None = None,
+    on_preview: Callable[[Trainer], None] | None = None,
+) -> None:
     """Train to the end, saving on the way, at the end and when interrupted (Ctrl-C or SIGTERM)."""
     config, asked_to_stop = trainer.config, []
     previous = {}
@@ -187,8 +216,9 @@ def run(trainer: Trainer, on_step: Callable[[Progress], None] | None = None,
                     write_line(trainer, named, _rate(trainer, config.rate), writer)
                 if on_step:
                     left = (config.steps - trainer.step) * per_step
-                    on_step(Progress(trainer.step, config.steps, named, _rate(trainer, config.rate), left,
-                                     rate_of_points))
+                    on_step(
+                        Progress(trainer.step, config.steps, named, _rate(trainer, config.rate), left, rate_of_points)
+                    )
                 if on_preview and trainer.step % config.preview_every == 0:
                     on_preview(trainer)
                 if time.monotonic() - last_save > 60.0 * config.save_minutes:
@@ -239,8 +269,7 @@ def one_step(trainer: Trainer) -> dict[str, float]:
     trainer.optimiser.step()
     if trainer.codes.requires_grad:
         # a code's gradient is the mean over heads, so its size would fall with the batch; Adam does not mind
-        trainer.codes.grad = torch.sparse_coo_tensor(row[None], gradient, trainer.codes.shape,
-                                                      check_invariants=False)
+        trainer.codes.grad = torch.sparse_coo_tensor(row[None], gradient, trainer.codes.shape, check_invariants=False)
         trainer.code_optimiser.step()
     trainer.step += 1
     return {name: sum(values) / len(values) for name, values in named.items()}
@@ -276,11 +305,15 @@ def save(trainer: Trainer) -> None:
 def _restore(trainer: Trainer, file: Path) -> None:
     tensors, meta = checkpoint.read(file)
     if meta["config"] != asdict(trainer.model.config):
-        raise ConfigError(f"{file} belongs to a model of other sizes than preset {trainer.config.preset!r}: "
-                          "give another --out, or the preset it was started with.")
+        raise ConfigError(
+            f"{file} belongs to a model of other sizes than preset {trainer.config.preset!r}: "
+            "give another --out, or the preset it was started with."
+        )
     if meta["identities"] != trainer.batches.ids:
-        raise ConfigError(f"{file} was trained on {len(meta['identities'])} identities, the store now has "
-                          f"{len(trainer.batches.ids)} or others: use the same store, or another --out.")
+        raise ConfigError(
+            f"{file} was trained on {len(meta['identities'])} identities, the store now has "
+            f"{len(trainer.batches.ids)} or others: use the same store, or another --out."
+        )
     trainer.model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
     with torch.no_grad():
         trainer.codes.copy_(tensors["codes"])
@@ -311,8 +344,10 @@ def _average(trainer: Trainer, rows: torch.Tensor, gradient: torch.Tensor) -> tu
         parameter.grad.copy_(part.view_as(parameter))
     gathered: list = [None] * trainer.world
     dist.all_gather_object(gathered, (rows.cpu(), gradient.cpu()))
-    return (torch.cat([r for r, _ in gathered]).to(rows.device),
-            torch.cat([g for _, g in gathered]).to(gradient.device) / trainer.world)
+    return (
+        torch.cat([r for r, _ in gathered]).to(rows.device),
+        torch.cat([g for _, g in gathered]).to(gradient.device) / trainer.world,
+    )
 
 
 def _any(asked_to_stop: list, trainer: Trainer) -> bool:

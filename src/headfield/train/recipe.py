@@ -50,8 +50,17 @@ class LossWeights:
 def literal_weights() -> LossWeights:
     """Eqs. 9-12 as printed: L_rec + L_eik + lambda_kpt L_kpt + lambda_sym L_sym + lambda_reg L_reg, nothing else."""
     return replace(
-        LossWeights(), surface=1.0, normal=1.0, eikonal=1.0, signed=0.0, off_surface=0.0, correspondence=0.0,
-        moving=0.0, ambient=0.0, displacement=0.0, literal=True,
+        LossWeights(),
+        surface=1.0,
+        normal=1.0,
+        eikonal=1.0,
+        signed=0.0,
+        off_surface=0.0,
+        correspondence=0.0,
+        moving=0.0,
+        ambient=0.0,
+        displacement=0.0,
+        literal=True,
     )
 
 

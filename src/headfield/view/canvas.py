@@ -96,7 +96,10 @@ class Canvas:
         with self.server.atomic():
             if self._plain is None:
                 self._plain = self.server.scene.add_mesh_simple(
-                    "/head", vertices, np.asarray(mesh.triangles, dtype=np.uint32), color=tuple(int(c) for c in CLAY),
+                    "/head",
+                    vertices,
+                    np.asarray(mesh.triangles, dtype=np.uint32),
+                    color=tuple(int(c) for c in CLAY),
                     side="double",
                 )
                 self._plain.on_click(self._on_click)
@@ -119,7 +122,9 @@ class Canvas:
                 vertices, known = np.asarray(mesh.vertices, dtype=np.float32), self._parts.get(part.name)
                 if known is None:
                     self._parts[part.name] = self.server.scene.add_mesh_simple(
-                        f"/parts/{part.name}", vertices, np.asarray(mesh.triangles, dtype=np.uint32),
+                        f"/parts/{part.name}",
+                        vertices,
+                        np.asarray(mesh.triangles, dtype=np.uint32),
                         color=part.material.colour,
                     )
                 else:  # of every head a part has the same triangles, but for a mirrored one's
