@@ -130,7 +130,8 @@ class AnimateCommand:
         from dataclasses import replace
 
         from headfield.edit.presets import parse_presets, preset_loop
-        from headfield.edit.tracks import Track, centred, flipped, read_track, resample, smooth
+        from headfield.edit.track_files import read_track
+        from headfield.edit.tracks import Track, centred, flipped, resample, smooth
 
         if self.track is not None:
             track = read_track(self.track, self.track_fps)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from headfield.frames import MM_PER_UNIT, mirror_points
-from headfield.models.head import Head
 from headfield.models.imhead import Condition, ImHead
+from headfield.surface.head import Head
 from headfield.types import Mesh
 
 MOST_MM = 40.0

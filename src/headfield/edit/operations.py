@@ -24,7 +24,7 @@ import torch
 from headfield.edit.regions import parts_of
 from headfield.errors import ConfigError
 from headfield.frames import MIRROR_PART, N_ANCHORS, N_PAIRS
-from headfield.models.head import Head
+from headfield.surface.head import Head
 from headfield.types import ARKIT_MIRROR, Codes
 
 LEAST, MOST = -1.0, 2.0

@@ -20,8 +20,8 @@ from headfield.fit.made_with import check_weights, made_with, weights_notes
 from headfield.fit.saved_file import saved_file
 from headfield.frames import METRES_PER_UNIT, MM_PER_UNIT, N_ANCHORS
 from headfield.models.fingerprint import Fingerprint
-from headfield.models.head import Head
 from headfield.models.release import lasting_name, load
+from headfield.surface.head import Head
 from headfield.surface.paint import Paint
 from headfield.types import Codes, Mesh, Similarity
 

@@ -14,8 +14,8 @@ import torch
 from headfield.edit.change import Change, change_between
 from headfield.edit.operations import in_use
 from headfield.frames import MM_PER_UNIT
-from headfield.models.head import Head
 from headfield.models.imhead import Condition, ImHead
+from headfield.surface.head import Head
 from headfield.surface.topology import vertex_normals
 from headfield.types import Mesh
 

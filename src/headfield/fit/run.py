@@ -35,6 +35,7 @@ from headfield.fit.verdict import facts_of_size, verdict_of, worst
 from headfield.frames import reference_anchors
 from headfield.io.names import distinct_names
 from headfield.io.scan import cropped, read_scan
+from headfield.models import DEFAULT
 from headfield.models.prior import BARE
 from headfield.types import Scan
 
@@ -50,7 +51,7 @@ _GROWN = 8
 
 def fit(
     scan: ScanLike | Sequence[ScanLike] | Fit,
-    model="imhead-open-small",
+    model=DEFAULT,
     options: FitOptions | None = None,
     *,
     progress: Progress | None = None,
