@@ -153,8 +153,13 @@ def _missing(state: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate(found))
 
 
-def _sample_sparsely(sampler: _Sampler, grid: Grid, slack: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """State (n0, n1, n2) int8 as in `_missing`, flat indices and values of all evaluated samples, and repairs."""
+def _sample_sparsely(
+    sampler: _Sampler, grid: Grid, slack: float, without: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """State (n0, n1, n2) int8 as in `_missing`, flat indices and values of all evaluated samples, and repairs.
+
+    The first sample (3,) and the bool block of `without` say which samples are not wanted: their state is 0.
+    """
     stride = 1
     while max(grid.shape) // (2 * stride) >= COARSEST:
         stride *= 2
@@ -179,6 +184,10 @@ def _sample_sparsely(sampler: _Sampler, grid: Grid, slack: float) -> tuple[np.nd
         shape = finer
     state = np.ascontiguousarray(sign)
     flat_state = state.reshape(-1)
+    if without is not None:
+        first, block = without
+        state[tuple(slice(a, a + n) for a, n in zip(first, block.shape))][block] = 0
+        blocks = blocks[flat_state[blocks] != 0]
     indices, results = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.float32)]
     repaired = 0
     while len(blocks):
@@ -236,7 +245,7 @@ class Samples:
 
     Attributes:
         sampler: What asked the field.
-        state: (n0, n1, n2) int8: negative inside; ±2 where there is a value, ±1 where not.
+        state: (n0, n1, n2) int8: negative inside; ±2 where there is a value, ±1 where not, 0 where none was wanted.
         index: (N,) flat indices of the samples with a value.
         values: (N,) float32, off zero.
         repaired: How many of them the repair asked for.
@@ -281,11 +290,14 @@ class Samples:
 
 def sampled(
     field: Field, box: np.ndarray, resolution: int, *, slack: float, chunk: int,
-    sampler: Callable[[Field, Grid, int], _Sampler] = _Sampler,
+    sampler: Callable[[Field, Grid, int], _Sampler] = _Sampler, without: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Samples:
-    """The samples that marching cubes needs; arguments and errors as `extract_full`."""
+    """The samples that marching cubes needs; arguments and errors as `extract_full`.
+
+    `without` names samples that are not wanted, by the first one (3,) and a bool block.
+    """
     sampler = sampler(field, grid_for(box, resolution), chunk)
-    return Samples(sampler, *_sample_sparsely(sampler, sampler.grid, slack))
+    return Samples(sampler, *_sample_sparsely(sampler, sampler.grid, slack, without))
 
 
 def _extent(state: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -4,8 +4,8 @@ Any set of cells of the grid may be fine: each is marched as eight cells of half
 On the faces between fine and coarse cells the fine samples take the values that lie on straight lines between the
 coarse ones. A surface then crosses such a face along a line of up to three pieces, between the very two places where
 the coarse cell's surface crosses its edges; the coarse triangle is fanned to that line, so that both sides share all
-vertices and edges. Where a face is crossed twice, which could be joined in two ways, the coarse cell beside it becomes
-a fine one.
+vertices and edges. A face that is crossed twice could be joined in two ways: marching cubes decides by the saddle of
+the bilinear function on it, which is the same on both sides.
 
 Inside, the mesh is that of the dense grid of half the spacing with the same first sample; outside, that of the coarse
 extraction (`tests/surface/test_refine.py`).
@@ -17,15 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .extract import Field, Samples, _missing, _Sampler, _split, _torn, sampled
+from .extract import Field, Samples, _missing, _Sampler, _split, _torn, extract_full, sampled
 from .join import join
-from .marching import Grid, capped, march, off_zero
+from .marching import Grid, capped, grid_for, march, off_zero
 
 START = 4
 """Fine samples along a block of the coarsest level that is asked for inside the boxes."""
-
-MARGIN = 4
-"""Cells round the boxes into which fine cells may grow."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,8 @@ class Refined:
         grid: The coarse grid.
         evaluations: Samples of the field, all levels of both grids.
         seconds_field: Spent inside the field.
-        joined: Whether there are fine cells; False also when a box reaches the end of the grid in such a way that both
-            sides cannot be joined, in which case the surface is the coarse one.
+        joined: Whether there are fine cells; False where there are none, or where rounding made the two sides differ,
+            in which case the surface is the coarse one.
     """
 
     vertices: np.ndarray
@@ -66,26 +63,27 @@ def extract_refined(
         ConfigError: Box or resolution make no grid.
         ValueError: The field is not finite somewhere.
     """
-    samples = sampled(field, box, resolution, slack=slack, chunk=chunk)
-    grid, coarse = samples.grid, samples.sampler
-    region = _region(samples, np.asarray(boxes, dtype=float).reshape(-1, 2, 3))
-    found, spent, seconds = None, coarse.evaluations, coarse.seconds
+    grid = grid_for(box, resolution)
+    region = _region(grid, np.asarray(boxes, dtype=float).reshape(-1, 2, 3))
+    found, spent, seconds = None, 0, 0.0
     if region is not None:
-        half = finer_grid(grid)
-        finer = _Sampler(field, half, chunk)
-        volume = _fine_values(samples, finer, *region, slack)
         first, cells = region
-        fine, fine_triangles = march(volume, _doubled(cells))
+        samples = sampled(field, box, resolution, slack=slack, chunk=chunk, without=(first + 1, _surrounded(cells)))
+        finer = _Sampler(field, finer_grid(grid), chunk)
+        fine, fine_triangles = march(_fine_values(samples, finer, *region, slack), _doubled(cells))
         rest, rest_triangles = samples.polygons(skip=region)
-        spent, seconds = spent + finer.evaluations, seconds + finer.seconds
+        spent = samples.sampler.evaluations + finer.evaluations
+        seconds = samples.sampler.seconds + finer.seconds
         places = fine.astype(np.float64) + 2 * first
         found = join((rest - grid.origin) / grid.voxel * 2, rest_triangles, places, fine_triangles)
     if found is None:
-        vertices, triangles = samples.polygons()
+        plain = extract_full(field, box, resolution, slack=slack, chunk=chunk)
+        vertices, triangles = plain.mesh.vertices, plain.mesh.triangles
+        spent, seconds = spent + plain.evaluations, seconds + plain.seconds_field
         of_fine = np.zeros(len(vertices), dtype=bool)
     else:
         triangles, kept = found
-        vertices = np.concatenate([rest, half.origin + half.voxel * places[kept]])
+        vertices = np.concatenate([rest, grid.origin + grid.voxel / 2 * places[kept]])
         of_fine = np.arange(len(vertices)) >= len(rest)
     caps = capped(vertices, grid)
     return Refined(vertices, triangles, of_fine, caps, grid, spent, seconds, found is not None)
@@ -96,39 +94,28 @@ def finer_grid(grid: Grid) -> Grid:
     return Grid(grid.origin, grid.voxel / 2, tuple(2 * n - 1 for n in grid.shape))
 
 
-def _region(samples: Samples, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def _surrounded(cells: np.ndarray) -> np.ndarray:
+    """Samples (c0 - 1, ...) between the cells all of whose eight cells are fine: only the fine grid asks for them."""
+    for axis in range(3):
+        along = np.moveaxis(cells, axis, 0)
+        cells = np.moveaxis(along[1:] & along[:-1], 0, axis)
+    return cells
+
+
+def _region(grid: Grid, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """First cell (3,) of a block and which cells (c0, c1, c2) of it are fine; None if none is."""
-    grid, most = samples.grid, np.array(samples.grid.shape) - 1
+    most = np.array(grid.shape) - 1
     low = np.floor((boxes[:, 0] - grid.origin) / grid.voxel).astype(int).clip(0)
     high = np.minimum(np.ceil((boxes[:, 1] - grid.origin) / grid.voxel).astype(int), most)
     keep = (low < high).all(1)
     if not keep.any():
         return None
     low, high = low[keep], high[keep]
-    first = (low.min(0) - MARGIN).clip(0) // 2 * 2  # blocks of START fine samples begin at even coarse ones
-    last = np.minimum(high.max(0) + MARGIN, most)
-    cells = np.zeros(last - first, dtype=bool)
+    first = low.min(0) // 2 * 2  # blocks of START fine samples begin at even coarse ones
+    cells = np.zeros(high.max(0) - first, dtype=bool)
     for a, b in zip(low - first, high - first):
         cells[tuple(slice(p, q) for p, q in zip(a, b))] = True
-    inside = samples.state[tuple(slice(p, q + 1) for p, q in zip(first, last))] < 0
-    while True:
-        beside = _beside_crossed_twice(cells, inside)
-        if not beside.any():
-            return first, cells
-        cells |= beside
-
-
-def _beside_crossed_twice(cells: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Coarse cells (bool) with a face to a fine one whose corners are inside and outside by turns."""
-    found = np.zeros_like(cells)
-    for axis in range(3):
-        c, s, grown = (np.moveaxis(array, axis, 0) for array in (cells, inside, found))
-        one, other = s[1:-1, :-1, :-1], s[1:-1, 1:, :-1]
-        twice = (one == s[1:-1, 1:, 1:]) & (other == s[1:-1, :-1, 1:]) & (one != other)
-        twice &= c[:-1] != c[1:]
-        grown[:-1] |= twice & ~c[:-1]
-        grown[1:] |= twice & ~c[1:]
-    return found
+    return first, cells
 
 
 def _fine_values(samples: Samples, sampler: _Sampler, first: np.ndarray, cells: np.ndarray, slack: float) -> np.ndarray:
