@@ -5,6 +5,7 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
 from headfield.surface import join as joining
 from headfield.surface import refine
@@ -49,8 +50,8 @@ FIELDS = {
 
 def random_boxes(seed, count):
     rng = np.random.default_rng(seed)
-    low = rng.uniform(BOX[0] - 0.1, BOX[1], (count, 3))
-    return np.stack([low, low + rng.uniform(0.05, 0.9, (count, 3))], axis=1)
+    low = rng.uniform(BOX[0] - 0.1, BOX[1] - 0.25, (count, 3))
+    return np.stack([low, low + rng.uniform(0.2, 0.9, (count, 3))], axis=1)
 
 
 def facts(found):
@@ -88,3 +89,107 @@ def test_closed_wherever_the_boxes_are(name, seed):
     assert seen["volume"] > 0
     if name in ("ball", "torus"):
         assert seen["euler"] == {"ball": 2, "torus": 0}[name]
+
+
+def test_the_seams_of_fields_full_of_double_crossings_are_closed():
+    """120 rough random fields with random boxes; many faces between fine and coarse cells are crossed twice."""
+    twice = 0
+    for seed in range(120):
+        field, boxes = waves(seed, 4.0), random_boxes(seed, 1 + seed % 3)
+        found = extract_refined(field, BOX, 14, boxes)
+        assert found.joined
+        assert_sound(found)
+        values, grid = dense_grid(field, BOX, 14)
+        twice += faces_crossed_twice(values < 0, grid, boxes)
+    print(f"{twice} faces crossed twice")
+    assert twice > 100
+
+
+def faces_crossed_twice(inside, grid, boxes):
+    """How many faces between a fine and a coarse cell have corners inside and outside by turns."""
+    first, cells = refine._region(grid, boxes)
+    fine = np.zeros(np.array(grid.shape) - 1, dtype=bool)
+    fine[tuple(slice(a, a + n) for a, n in zip(first, cells.shape))] = cells
+    count = 0
+    for axis in range(3):
+        c, s = np.moveaxis(fine, axis, 0), np.moveaxis(inside, axis, 0)[1:-1]
+        turns = (s[:, :-1, :-1] == s[:, 1:, 1:]) & (s[:, 1:, :-1] == s[:, :-1, 1:])
+        turns &= s[:, :-1, :-1] != s[:, 1:, :-1]
+        count += int((turns & (c[1:] != c[:-1])).sum())
+    return count
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), resolution=st.integers(12, 40), count=st.integers(1, 4))
+def test_smooth_fields_with_boxes_anywhere_are_closed(seed, resolution, count):
+    found = extract_refined(waves(seed), BOX, resolution, random_boxes(seed, count))
+    assert found.joined
+    assert_sound(found)
+
+
+def part(mesh, chosen):
+    """Places of the vertices of the triangles all of whose corners are chosen (V,), and how many triangles those are."""
+    triangles = mesh.triangles[chosen[mesh.triangles].all(1)]
+    return mesh.vertices[np.unique(triangles)], len(triangles)
+
+
+@pytest.mark.parametrize("name", [*FIELDS, "waves"])
+def test_inside_it_is_the_dense_grid_and_outside_the_coarse_one(name):
+    field = waves(7) if name == "waves" else FIELDS[name]
+    box = np.array([[[-0.35, -0.3, -0.45], [0.6, 0.35, 0.65]]])
+    found = extract_refined(field, BOX, 48, box)
+    coarse, half = extract(field, BOX, 48), finer_grid(found.grid)
+    count = int(np.prod(half.shape))
+    values = _Sampler(field, half, 65_536).at(np.arange(count), half.shape, 1).reshape(half.shape)
+    inner = box[0] + np.array([[1.01], [-1.01]]) * found.grid.voxel
+    outer = box[0] + np.array([[-2.01], [2.01]]) * found.grid.voxel
+    within, beyond = [
+        [part(mesh, test(mesh.vertices)) for mesh in (found, other)]
+        for test, other in (
+            (lambda v: ((v > inner[0]) & (v < inner[1])).all(1), mesh_of_grid(values, half)),
+            (lambda v: ((v < outer[0]) | (v > outer[1])).any(1), coarse),
+        )
+    ]
+    (ours, triangles), (theirs, same) = within
+    gap = max(cKDTree(one).query(other)[0].max() for one, other in ((ours, theirs), (theirs, ours))) / half.voxel
+    print(f"{name}: {len(ours)} vertices within, {gap:.1e} fine voxels from the dense grid's")
+    assert len(ours) == len(theirs) > 50 and triangles == same and gap < 1e-3
+    (ours, triangles), (theirs, same) = beyond
+    assert np.array_equal(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)])  # bit for bit
+    assert triangles == same > 50
+
+
+def test_fewer_samples_than_the_finer_grid_everywhere():
+    box = np.array([[[-0.2, -0.2, 0.1], [0.2, 0.2, 0.6]]])
+    with_box, plain = extract_refined(ball, BOX, 96, box), extract_refined(ball, BOX, 96, np.empty((0, 2, 3)))
+    assert not plain.joined and np.array_equal(plain.vertices, extract(ball, BOX, 96).vertices)
+    whole = extract_refined(ball, BOX, 192, np.empty((0, 2, 3)))
+    print(f"samples: {plain.evaluations:,} plain, {with_box.evaluations:,} with a box, {whole.evaluations:,} at twice")
+    assert plain.evaluations < with_box.evaluations < 0.6 * whole.evaluations
+
+
+def test_borders_that_do_not_fit_leave_the_coarse_surface(monkeypatch):
+    monkeypatch.setattr(refine, "join", lambda *arguments: None)
+    found = extract_refined(ball, BOX, 40, random_boxes(3, 2))
+    assert not found.joined and not found.fine.any()
+    assert np.array_equal(found.triangles, extract(ball, BOX, 40).triangles)
+
+
+def test_without_the_straight_border_the_borders_do_not_fit(monkeypatch):
+    """A broken copy, whose border samples are something else, is refused: no crack is ever handed out."""
+    box = np.array([[[-0.3, -0.3, 0.1], [0.3, 0.3, 0.6]]])
+    assert extract_refined(waves(1), BOX, 24, box).joined
+
+    def noise(values):
+        return np.random.default_rng(0).normal(size=2 * np.array(values.shape) - 1).astype(np.float32)
+
+    monkeypatch.setattr(refine, "_between", noise)
+    assert not extract_refined(waves(1), BOX, 24, box).joined
+
+
+def test_a_fan_keeps_the_way_round_and_the_area():
+    corners = np.array([[0.0, 0, 0], [2, 0, 0], [1, 2, 0]])
+    fan = joining._fanned(np.array([[0, 1, 2]]), np.array([0]), {(0, 1): [7, 8], (1, 2): [9]}, np.arange(10) - 4)
+    places = np.concatenate([corners, [[0.6, 0, 0], [1.4, 0, 0], [1.5, 1, 0]]])
+    area = np.cross(places[fan[:, 1]] - places[fan[:, 0]], places[fan[:, 2]] - places[fan[:, 0]])[:, 2]
+    assert len(fan) == 4 and (area > 0).all() and area.sum() == pytest.approx(4.0)
