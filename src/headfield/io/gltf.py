@@ -27,7 +27,7 @@ SOCKET = 0.82
 """Skin under an exported eyeball is drawn back to this share of its radius."""
 
 SEAL = 0.988
-"""The socket's rim, where the skin joins the eyeball, only to this one, 0.15 mm under: lids end where they did."""
+"""The socket's rim, where the skin joins the eyeball, only to this one, 0.15 mm under, and it follows the lids."""
 
 LID = 1.002
 """What is between the corners of a lid's triangles stays this many radii from an eyeball's centre."""
@@ -251,7 +251,7 @@ def _with_sockets(vertices, triangles, shapes, names: Sequence[str], eyes: Seque
     if any(len(eye.vertices) for eye in eyes):
         vertices, shapes = vertices.copy(), shapes.copy()
         # copies of a vertex along seams of the atlas move alike
-        _, place = np.unique(vertices, axis=0, return_inverse=True)
+        _, first, place = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
         place = place.reshape(-1)
         edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     for eye in eyes:
@@ -264,9 +264,10 @@ def _with_sockets(vertices, triangles, shapes, names: Sequence[str], eyes: Seque
         inside[eye.vertices] = True
         socket = np.flatnonzero(inside)
         skin = vertices[socket].copy()
-        outer = np.zeros(place.max() + 1, dtype=bool)
-        outer[place[edges[~inside[edges[:, 1]], 0]]] = outer[place[edges[~inside[edges[:, 0]], 1]]] = True
-        depth = np.where(outer[place[socket]], np.minimum(SEAL, distance[socket] / eye.radius), SOCKET)
+        both = np.concatenate([edges, edges[:, ::-1]])
+        ties = place[both[inside[both[:, 0]] & ~inside[both[:, 1]]]]
+        rim = np.isin(place[socket], ties[:, 0])
+        depth = np.where(rim, np.minimum(SEAL, distance[socket] / eye.radius), SOCKET)
         vertices[socket] = eye.centre + (depth * eye.radius / distance[socket])[:, None] * away[socket]
         blink = eye.name.replace("eye", "eyeBlink")
         # lids lie between the eyeball and twice its radius, in front of its middle
@@ -278,7 +279,11 @@ def _with_sockets(vertices, triangles, shapes, names: Sequence[str], eyes: Seque
             if name == blink:
                 offsets[socket] += skin - vertices[socket]
             else:
+                follow = _means(offsets[first[ties[:, 1]]], ties[:, 0], len(first))[place[socket[rim]]]
                 offsets[socket] = 0.0
+                slid = vertices[socket[rim]] + follow - eye.centre
+                slid *= (depth[rim] * eye.radius / np.linalg.norm(slid, axis=1))[:, None]
+                offsets[socket[rim]] = np.where((follow != 0).any(1)[:, None], eye.centre + slid - vertices[socket[rim]], 0)
             moving = np.union1d(lids, socket) if name == blink else lids
             if not offsets[moving].any():
                 continue
@@ -287,6 +292,12 @@ def _with_sockets(vertices, triangles, shapes, names: Sequence[str], eyes: Seque
             least = np.where(inside[moving], least, np.minimum(least, distance[moving]))
             offsets[moving] = _outside(moved[moving], eye.centre, least) - vertices[moving]
     return vertices, shapes
+
+
+def _means(values: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:
+    """Means (count, 3) of the values (N, 3) of each group (N,), zero for those without any."""
+    total = np.stack([np.bincount(group, values[:, axis], count) for axis in range(3)], axis=1)
+    return total / np.maximum(np.bincount(group, minlength=count), 1)[:, None]
 
 
 def _least(points: np.ndarray, edges: np.ndarray, place: np.ndarray, radius: float) -> np.ndarray:

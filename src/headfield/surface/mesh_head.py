@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import HeadfieldError
 from ..types import Codes, Mesh
 from .focus import focus_boxes
-from .project import project
+from .project import project, without_folds
 from .refine import extract_refined
 from .topology import component_areas, components, keep_vertices, vertex_normals
 
@@ -36,7 +36,7 @@ class MeshReport:
         gradients: Points with value and gradient, for projection and normals.
         components: Connected components kept.
         dropped: Areas of the floating components that were dropped, as shares of the whole area.
-        residual_voxels: Largest |f| left at a vertex off the caps, in voxels.
+        residual_voxels: Largest |f| that the projection left at a vertex off the caps, in voxels.
         seconds: Extraction altogether (`seconds_field` of it inside the network).
         seconds_field: See `seconds`.
         seconds_project: Projection and normals.
@@ -137,10 +137,10 @@ def mesh_with_report(
             moved = project(value_and_gradient, mesh.vertices, limit=limit, frozen=capped, chunk=chunk)
             gradients = moved.evaluations
             residual = float(np.abs(moved.values[~capped]).max(initial=0)) / found.grid.voxel
-            outward = moved.normals
+            outward, placed = moved.normals, without_folds(mesh.vertices, moved.vertices, mesh.triangles)
             if capped.any():
-                outward[capped] = vertex_normals(moved.vertices, mesh.triangles)[capped]
-            mesh = replace(mesh, vertices=moved.vertices, normals=outward)
+                outward[capped] = vertex_normals(placed, mesh.triangles)[capped]
+            mesh = replace(mesh, vertices=placed, normals=outward)
     return mesh, MeshReport(
         evaluations=found.evaluations,
         gradients=gradients,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .topology import face_vectors
+
 ValueAndGradient = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """(f (N,), df/dx (N, 3)) at points (N, 3) float32."""
 
@@ -81,6 +83,25 @@ def project(
         active[won] = np.abs(value[won]) > tolerance[won]
     length = np.linalg.norm(gradient, axis=1, keepdims=True)
     return Projected(moved, gradient / np.maximum(length, 1e-12), value, evaluations)
+
+
+def without_folds(before: np.ndarray, after: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Vertices (V, 3) of `after`, but as `before` at the corners of triangles (F, 3) that the move would turn over.
+
+    Where the surface is thinner than a voxel, two Newton steps can pass each other; marching cubes' own surface never
+    cuts itself.
+    """
+    after, facing = after.copy(), face_vectors(before, triangles)
+    suspects = np.arange(len(triangles))
+    while True:
+        turned = (face_vectors(after, triangles[suspects]) * facing[suspects]).sum(1) < 0
+        back = np.zeros(len(after), dtype=bool)
+        back[triangles[suspects[turned]]] = True
+        back &= (after != before).any(1)
+        if not back.any():
+            return after
+        after[back] = before[back]
+        suspects = np.flatnonzero(back[triangles].any(1))  # only neighbours of what went back can have turned
 
 
 def _shorten(step: np.ndarray, limit: np.ndarray) -> np.ndarray:

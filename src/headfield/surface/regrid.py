@@ -21,7 +21,7 @@ from ..frames import N_ANCHORS
 from ..types import Codes, Mesh
 from .extract import _Sampler, extract_full
 from .mesh_head import FLOATING, _without_crumbs
-from .project import project
+from .project import project, without_folds
 from .topology import vertex_normals
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def remesh(
     normals: bool = True,
     interrupt: Callable[[], None] = lambda: None,
 ) -> Mesh:
-    """The mesh that `mesh_of` makes, from what `memory` holds of the last one where that is still true.
+    """The mesh that `mesh_of` makes without finer boxes, from what `memory` holds of the last one where that is still true.
 
     Args:
         model: The head model.
@@ -234,7 +234,7 @@ def _projected(memory, value_and_gradient, mesh: Mesh, frozen, voxel: float, mod
         moved = project(value_and_gradient, raw[~known], limit=0.5 * voxel, frozen=frozen[~known], chunk=CHUNK)
         vertices[~known], normals[~known] = moved.vertices, moved.normals
     if frozen.any():
-        normals[frozen] = vertex_normals(vertices, mesh.triangles)[frozen]
+        normals[frozen] = vertex_normals(without_folds(raw, vertices, mesh.triangles), mesh.triangles)[frozen]
     bits = None
     if memory.raw_bits is not None:
         bits = np.empty(len(raw), dtype=np.int64)
@@ -243,7 +243,7 @@ def _projected(memory, value_and_gradient, mesh: Mesh, frozen, voxel: float, mod
         bits[~known] = for_new
     memory.raw, memory.moved, memory.normals, memory.raw_bits = raw, vertices, normals, bits
     memory.pending = 0
-    return replace(mesh, vertices=vertices, normals=normals)
+    return replace(mesh, vertices=without_folds(raw, vertices, mesh.triangles), normals=normals)
 
 
 def _same_place(old: np.ndarray | None, new: np.ndarray) -> np.ndarray:
