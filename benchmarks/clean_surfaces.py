@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from clock import ZERO, timed
+from clock import ZERO, Taken, timed
 
 from headfield.frames import MM_PER_UNIT, anchor_indices
 from headfield.models.release import load
@@ -121,6 +121,13 @@ def heads(model, options) -> list[tuple[str, object, torch.Tensor]]:
     return found
 
 
+def made(model, codes: Codes, resolution: int, finer: np.ndarray | None) -> tuple[Mesh, Taken]:
+    """A mesh and what it took."""
+    meshes = []
+    taken = timed(lambda: meshes.append(mesh_of(model, codes, resolution, finer=finer)))
+    return meshes[0], taken
+
+
 def close_ups(mesh: Mesh, anchors: np.ndarray) -> list[np.ndarray]:
     """Pictures of the features."""
     images = []
@@ -156,12 +163,12 @@ def main() -> None:
             codes, rows = Codes(identity, expression), []
             surfaces += 1
             for side, finer in sides.items():
-                made = []
-                spent[side] += timed(lambda: made.append(mesh_of(its, codes, options.resolution, finer=finer)))
-                found = counts(made[0], anchors)
+                mesh, taken = made(its, codes, options.resolution, finer)
+                spent[side] += taken
+                found = counts(mesh, anchors)
                 total[side, name] += [found[key] for key in COUNTS]
-                vertices[side] += len(made[0].vertices)
-                rows.append(close_ups(made[0], anchors) if options.pictures else [])
+                vertices[side] += len(mesh.vertices)
+                rows.append(close_ups(mesh, anchors) if options.pictures else [])
                 print(f"{label}, {name}, {side}: " + ", ".join(f"{found[key]} {key}" for key in COUNTS), flush=True)
             if options.pictures:
                 options.pictures.mkdir(parents=True, exist_ok=True)

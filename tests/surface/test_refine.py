@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from headfield.surface import join as joining
 from headfield.surface import refine
 from headfield.surface.extract import _Sampler, dense_grid, extract
-from headfield.surface.marching import grid_for, mesh_of_grid
+from headfield.surface.marching import mesh_of_grid
 from headfield.surface.refine import extract_refined, finer_grid
 
 BOX = np.array([[-1.0, -0.8, -1.1], [1.0, 0.9, 0.7]])
@@ -128,7 +128,7 @@ def test_smooth_fields_with_boxes_anywhere_are_closed(seed, resolution, count):
 
 
 def part(mesh, chosen):
-    """Places of the vertices of the triangles all of whose corners are chosen (V,), and how many triangles those are."""
+    """Places of the vertices of triangles all of whose corners are chosen (V,), and how many those are."""
     triangles = mesh.triangles[chosen[mesh.triangles].all(1)]
     return mesh.vertices[np.unique(triangles)], len(triangles)
 

@@ -283,7 +283,8 @@ def _with_sockets(vertices, triangles, shapes, names: Sequence[str], eyes: Seque
                 offsets[socket] = 0.0
                 slid = vertices[socket[rim]] + follow - eye.centre
                 slid *= (depth[rim] * eye.radius / np.linalg.norm(slid, axis=1))[:, None]
-                offsets[socket[rim]] = np.where((follow != 0).any(1)[:, None], eye.centre + slid - vertices[socket[rim]], 0)
+                slid += eye.centre - vertices[socket[rim]]
+                offsets[socket[rim]] = np.where((follow != 0).any(1)[:, None], slid, 0.0)
             moving = np.union1d(lids, socket) if name == blink else lids
             if not offsets[moving].any():
                 continue

@@ -86,8 +86,9 @@ def _edge_of(places: np.ndarray) -> np.ndarray:
 def _welded(coarse: np.ndarray, ours: np.ndarray, fine: np.ndarray, theirs: np.ndarray) -> dict[int, int]:
     """Fine vertices among `theirs` that lie on a coarse edge, and the coarse vertex of `ours` that is the same."""
     place = dict(zip(_edge_of(coarse[ours]).tolist(), ours.tolist()))
+    place.pop(-1, None)
     numbers = _edge_of(fine[theirs]).tolist()
-    return {vertex: place[number] for vertex, number in zip(theirs.tolist(), numbers) if number >= 0 and number in place}
+    return {vertex: place[number] for vertex, number in zip(theirs.tolist(), numbers) if number in place}
 
 
 def _lines(ours, our_faces, theirs, faces, welded: dict[int, int]) -> dict[tuple[int, int], list[int]] | None:

@@ -70,7 +70,7 @@ def remesh(
     normals: bool = True,
     interrupt: Callable[[], None] = lambda: None,
 ) -> Mesh:
-    """The mesh that `mesh_of` makes without finer boxes, from what `memory` holds of the last one where that is still true.
+    """The mesh that `mesh_of` makes without finer boxes, from what `memory` holds where that is still true.
 
     Args:
         model: The head model.
