@@ -117,7 +117,9 @@ def heads(model, options) -> list[tuple[str, object, torch.Tensor]]:
 
         files = sorted(options.fits.rglob("fit.npz"))[: options.most]
         fits = [Fit.load(file) for file in files]
-        found += [(str(file.parent.name), fit.model, fit.codes(neutral=True).identity) for file, fit in zip(files, fits)]
+        found += [
+            (str(file.parent.name), fit.model, fit.codes(neutral=True).identity) for file, fit in zip(files, fits)
+        ]
     return found
 
 
