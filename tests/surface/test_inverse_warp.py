@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from headfield.surface.inverse_warp import TOLERANCE, Unwarped, follow, from_canonical, warp_and_jacobian
+from headfield.surface.inverse_warp import TOLERANCE, Unwarped, follow, from_canonical
 from headfield.types import ARKIT
 
 
@@ -70,7 +70,7 @@ def test_jacobian_against_finite_differences(bald, points):
     double = bald.model.deformer  # float32 network: central differences with a step that balances both errors
     where, step = torch.as_tensor(points[600::3]), 2e-3
     with torch.no_grad():
-        _, jacobian = warp_and_jacobian(bald.model, where, condition)
+        _, jacobian = bald.model.warp_and_jacobian(where, condition)
         columns = []
         for axis in range(3):
             shift = torch.zeros(3)
@@ -89,7 +89,7 @@ def test_determinants_are_those_of_the_warp(bald, points):
     found = from_canonical(bald.model, points, codes)
     with torch.no_grad():
         at = torch.as_tensor(found.points, dtype=torch.float32)
-        _, jacobian = warp_and_jacobian(bald.model, at, bald.model.condition(codes))
+        _, jacobian = bald.model.warp_and_jacobian(at, bald.model.condition(codes))
     exact = torch.linalg.det(jacobian).numpy()
     rough = np.linalg.norm((jacobian - torch.eye(3)).numpy(), axis=(1, 2)) > 0.4
     assert rough.any()
@@ -101,26 +101,24 @@ def test_determinants_are_those_of_the_warp(bald, points):
 class Folding:
     """Stands in for a model: x_can = x - 0.3 sin(10 x) / 2 in x, which folds; and the identity in y and z."""
 
-    class deformer:
-        @staticmethod
-        def __call__(points, expressed, keep=True):
-            shift = torch.zeros_like(points)
-            shift[..., 0] = -expressed * 0.15 * torch.sin(10 * points[..., 0])
-            return shift, points.new_zeros(*points.shape[:2], 1), (points, expressed)
+    name, closed_form = "folding", "backward"
 
-        @staticmethod
-        def reverse(on_shift, on_ambient, state):
-            points, expressed = state
-            back = torch.zeros_like(points)
-            back[..., 0] = -expressed * 1.5 * torch.cos(10 * points[..., 0]) * on_shift[..., 0]
-            return back, None, None, None
+    def condition(self, codes):
+        return float(codes.expression[0, 0])
 
-    deformer = deformer()
+    def along(self, x, weight):
+        """x_can and its derivative, of x alone."""
+        return x - weight * 0.15 * torch.sin(10 * x), 1 - weight * 1.5 * torch.cos(10 * x)
 
-    @staticmethod
-    def condition(codes):
-        weight = float(codes.expression[0, 0])
-        return type("Condition", (), {"expressed": weight or None, "parts": codes.identity})
+    def to_canonical(self, points, condition):
+        canonical = points.clone()
+        canonical[..., 0] = self.along(points[..., 0], condition)[0]
+        return canonical, points.new_zeros(*points.shape[:-1], 0)
+
+    def warp_and_jacobian(self, points, condition):
+        jacobian = torch.eye(3, dtype=points.dtype).repeat(len(points), 1, 1)
+        jacobian[:, 0, 0] = self.along(points[:, 0], condition)[1]
+        return self.to_canonical(points, condition)[0], jacobian
 
 
 def test_folds_are_reported_and_branches_followed(bald):
@@ -142,20 +140,8 @@ def test_folds_are_reported_and_branches_followed(bald):
 
 def test_where_nothing_solves_the_best_is_kept_and_said(bald):
     class Nowhere(Folding):
-        class deformer(Folding.deformer.__class__):
-            @staticmethod
-            def __call__(points, expressed, keep=True):
-                shift = torch.zeros_like(points)
-                shift[..., 0] = 0.1 + points[..., 0] ** 2 - points[..., 0]  # x_can >= 0.1
-                return shift, points.new_zeros(*points.shape[:2], 1), points
-
-            @staticmethod
-            def reverse(on_shift, on_ambient, state):
-                back = torch.zeros_like(state)
-                back[..., 0] = (2 * state[..., 0] - 1) * on_shift[..., 0]
-                return back, None, None, None
-
-        deformer = deformer()
+        def along(self, x, weight):
+            return 0.1 + x**2, 2 * x  # x_can >= 0.1
 
     found = from_canonical(Nowhere(), np.zeros((1, 3)), posed(bald, **{ARKIT[0]: 1.0}), start=np.full((1, 3), 0.2))
     assert 0.1 <= found.residual[0] < 0.11 and found.report()["solved"] == 0.0

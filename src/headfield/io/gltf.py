@@ -26,8 +26,14 @@ STEADY = 0.02
 SOCKET = 0.82
 """Skin under an exported eyeball is drawn back to this share of its radius."""
 
-LID = 1.025
-"""Lids stay this many radii from an eyeball's centre (0.3 mm off it)."""
+SEAL = 0.988
+"""The socket's rim, where the skin joins the eyeball, only to this one, 0.15 mm under, and it follows the lids."""
+
+LID = 1.002
+"""What is between the corners of a lid's triangles stays this many radii from an eyeball's centre."""
+
+LIFT = 1.025
+"""No corner of a lid is lifted further than this off it (0.3 mm), however large its triangles are."""
 
 _COMPONENT = {"f4": 5126, "u1": 5121, "u2": 5123, "u4": 5125}
 
@@ -198,7 +204,7 @@ def glb_of_morphs(
     if shapes.shape != (len(names), len(vertices), 3):
         raise ValueError(f"shapes {shapes.shape} do not fit {len(names)} names and {len(vertices)} vertices")
     balls = [part for part in parts if len(part.replaces)]
-    vertices, shapes = _with_sockets(np.asarray(vertices), shapes, names, balls)
+    vertices, shapes = _with_sockets(np.asarray(vertices), np.asarray(triangles), shapes, names, balls)
     document = _Document()
     data = {"POSITION": np.asarray(vertices, dtype="<f4")}
     if normals is not None:
@@ -262,8 +268,10 @@ def _matter(material) -> dict[str, Any]:
     return {"name": material.name, "pbrMetallicRoughness": physical}
 
 
-def _with_sockets(vertices, shapes, names: Sequence[str], eyes: Sequence) -> tuple[np.ndarray, np.ndarray]:
+def _with_sockets(vertices, triangles, shapes, names: Sequence[str], eyes: Sequence) -> tuple[np.ndarray, np.ndarray]:
     """Vertices and shapes with room for the eyeballs: sockets behind them, and lids that no shape moves into them.
+
+    The skin keeps its join with the eyeball, and lids that slide over it lie on it: no gap is seen between the two.
 
     A blink, which by ARKit's definition shuts the eye, squeezes the skin of the fused eyeball into the line between the
     lids: that skin comes out of the socket with the lids, in front of the eyeball, and closes the line. (Other shapes
@@ -271,26 +279,66 @@ def _with_sockets(vertices, shapes, names: Sequence[str], eyes: Sequence) -> tup
     """
     if eyes:
         vertices, shapes = vertices.copy(), shapes.copy()
+        # copies of a vertex along seams of the atlas move alike
+        _, first, place = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
+        place = place.reshape(-1)
+        edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     for eye in eyes:
         away = vertices - eye.centre
         distance = np.linalg.norm(away, axis=1)
         front = away[:, 2] > 0
-        socket = front & (distance < eye.radius)
-        socket[eye.vertices] = True
-        socket = np.flatnonzero(socket)
+        inside = front & (distance < eye.radius)
+        inside[eye.replaces] = True
+        socket = np.flatnonzero(inside)
         skin = vertices[socket].copy()
-        vertices[socket] = eye.centre + (SOCKET * eye.radius / distance[socket])[:, None] * away[socket]
+        both = np.concatenate([edges, edges[:, ::-1]])
+        ties = place[both[inside[both[:, 0]] & ~inside[both[:, 1]]]]
+        rim = np.isin(place[socket], ties[:, 0])
+        depth = np.where(rim, np.minimum(SEAL, distance[socket] / eye.radius), SOCKET)
+        vertices[socket] = eye.centre + (depth * eye.radius / distance[socket])[:, None] * away[socket]
         blink = eye.name.replace("eye", "eyeBlink")
         # lids lie between the eyeball and twice its radius, in front of its middle
-        lids = np.setdiff1d(np.flatnonzero(front & (distance < 2 * eye.radius)), socket)
-        least = np.minimum(LID * eye.radius, distance[lids])
+        around = front & (distance < 2 * eye.radius) & ~inside
+        lids = np.flatnonzero(around)
+        of_lids = edges[around[edges].all(1)]
+        of_closed = edges[(around | inside)[edges].all(1)]
         for name, offsets in zip(names, shapes):
-            closed = _outside(skin + offsets[socket], eye.centre, LID * eye.radius)
-            offsets[socket] = closed - vertices[socket] if name == blink else 0.0
-            if offsets[lids].any():
-                moved = vertices[lids] + offsets[lids]
-                offsets[lids] += _outside(moved, eye.centre, least) - moved
+            if name == blink:
+                offsets[socket] += skin - vertices[socket]
+            else:
+                follow = _means(offsets[first[ties[:, 1]]], ties[:, 0], len(first))[place[socket[rim]]]
+                offsets[socket] = 0.0
+                slid = vertices[socket[rim]] + follow - eye.centre
+                slid *= (depth[rim] * eye.radius / np.linalg.norm(slid, axis=1))[:, None]
+                slid += eye.centre - vertices[socket[rim]]
+                offsets[socket[rim]] = np.where((follow != 0).any(1)[:, None], slid, 0.0)
+            moving = np.union1d(lids, socket) if name == blink else lids
+            if not offsets[moving].any():
+                continue
+            moved = vertices + offsets
+            least = _least(moved, of_closed if name == blink else of_lids, place, eye.radius)[moving]
+            least = np.where(inside[moving], least, np.minimum(least, distance[moving]))
+            offsets[moving] = _outside(moved[moving], eye.centre, least) - vertices[moving]
     return vertices, shapes
+
+
+def _means(values: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:
+    """Means (count, 3) of the values (N, 3) of each group (N,), zero for those without any."""
+    total = np.stack([np.bincount(group, values[:, axis], count) for axis in range(3)], axis=1)
+    return total / np.maximum(np.bincount(group, minlength=count), 1)[:, None]
+
+
+def _least(points: np.ndarray, edges: np.ndarray, place: np.ndarray, radius: float) -> np.ndarray:
+    """How far (V,) from the centre of a ball vertices must be, lest the triangles at their edges (E, 2) dip into it.
+
+    In the middle of a triangle with sides of length e, whose corners lie on a sphere of radius r, one is e^2 / 6r below
+    it. The same for vertices of the same `place` (V,).
+    """
+    longest = np.zeros(place.max() + 1)
+    length = ((points[edges[:, 0]] - points[edges[:, 1]]) ** 2).sum(1)
+    for side in (0, 1):
+        np.maximum.at(longest, place[edges[:, side]], length)
+    return np.minimum(LID + longest[place] / (6 * radius**2), LIFT) * radius
 
 
 def _outside(points: np.ndarray, centre: np.ndarray, least) -> np.ndarray:

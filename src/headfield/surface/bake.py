@@ -30,7 +30,7 @@ from .settle import REACH, Field, onto_surface
 from .topology import face_vectors, vertex_normals
 
 if TYPE_CHECKING:
-    from ..models.imhead import ImHead
+    from ..models.protocol import HeadModel
 
 BASE = {"jawOpen": 0.5}
 """The expression whose surface gives the topology: a clear slit up to the corners of the mouth."""
@@ -124,7 +124,7 @@ class Baked:
 
 
 def bake(
-    model: ImHead,
+    model: HeadModel,
     codes: Codes,
     vertices: int = 20_000,
     progress: Callable[[float, str], None] | None = None,
@@ -234,7 +234,7 @@ def unwrapped(baked: Baked) -> Baked:
 class _Carrier:
     """Takes the vertices of one head from canonical space to any expression."""
 
-    model: ImHead
+    model: HeadModel
     codes: Codes
     canonical: np.ndarray
     neutral: np.ndarray

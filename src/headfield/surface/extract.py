@@ -153,8 +153,13 @@ def _missing(state: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate(found))
 
 
-def _sample_sparsely(sampler: _Sampler, grid: Grid, slack: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """State (n0, n1, n2) int8 as in `_missing`, flat indices and values of all evaluated samples, and repairs."""
+def _sample_sparsely(
+    sampler: _Sampler, grid: Grid, slack: float, without: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """State (n0, n1, n2) int8 as in `_missing`, flat indices and values of all evaluated samples, and repairs.
+
+    The first sample (3,) and the bool block of `without` say which samples are not wanted: their state is 0.
+    """
     stride = 1
     while max(grid.shape) // (2 * stride) >= COARSEST:
         stride *= 2
@@ -179,6 +184,10 @@ def _sample_sparsely(sampler: _Sampler, grid: Grid, slack: float) -> tuple[np.nd
         shape = finer
     state = np.ascontiguousarray(sign)
     flat_state = state.reshape(-1)
+    if without is not None:
+        first, block = without
+        state[tuple(slice(a, a + n) for a, n in zip(first, block.shape))][block] = 0
+        blocks = blocks[flat_state[blocks] != 0]
     indices, results = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.float32)]
     repaired = 0
     while len(blocks):
@@ -219,39 +228,87 @@ def extract_full(
         ValueError: The field is not finite somewhere.
     """
     begin = time.perf_counter()
-    grid = grid_for(box, resolution)
-    sampler = sampler(field, grid, chunk)
-    state, index, values, repaired = _sample_sparsely(sampler, grid, slack)
-    plane = grid.shape[1] * grid.shape[2]
-
+    samples = sampled(field, box, resolution, slack=slack, chunk=chunk, sampler=sampler)
     marching = time.perf_counter()
-    bounds = _extent(state)
-    if bounds is None:
-        return _nothing(grid, sampler, repaired, begin)
-    low, high = bounds
-
-    def fill(volume: np.ndarray, first: int, last: int) -> None:
-        a, b = np.maximum([first, low[1], low[2]], 0), np.minimum([last + 1, high[1] + 1, high[2] + 1], grid.shape)
-        core = tuple(slice(p - q, r - q) for p, r, q in zip(a, b, (first, low[1], low[2])))
-        inside = state[a[0] : b[0], a[1] : b[1], a[2] : b[2]] < 0
-        volume[core] = np.where(inside, np.float32(-grid.voxel), np.float32(grid.voxel))
-        x, rest = np.divmod(index, plane)
-        y, z = np.divmod(rest, grid.shape[2])
-        near = (x >= a[0]) & (x < b[0]) & (y >= a[1]) & (y < b[1]) & (z >= a[2]) & (z < b[2])
-        volume[x[near] - first, y[near] - low[1], z[near] - low[2]] = values[near]
-
-    vertices, triangles = polygonise(fill, grid, low, high)
+    vertices, triangles = samples.polygons()
     end = time.perf_counter()
     return Extraction(
         mesh=Mesh(vertices, triangles),
-        grid=grid,
-        capped=capped(vertices, grid),
-        evaluations=sampler.evaluations,
-        repaired=repaired,
-        seconds_field=sampler.seconds,
+        grid=samples.grid,
+        capped=capped(vertices, samples.grid),
+        evaluations=samples.sampler.evaluations,
+        repaired=samples.repaired,
+        seconds_field=samples.sampler.seconds,
         seconds_marching=end - marching,
         seconds=end - begin,
     )
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What is known of a field on a grid: a value wherever there is a surface, elsewhere its sign.
+
+    Attributes:
+        sampler: What asked the field.
+        state: (n0, n1, n2) int8: negative inside; ±2 where there is a value, ±1 where not, 0 where none was wanted.
+        index: (N,) flat indices of the samples with a value.
+        values: (N,) float32, off zero.
+        repaired: How many of them the repair asked for.
+    """
+
+    sampler: _Sampler
+    state: np.ndarray
+    index: np.ndarray
+    values: np.ndarray
+    repaired: int
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the samples."""
+        return self.sampler.grid
+
+    def block(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Values (n0, n1, n2) float32 of the samples low..high-1; one voxel's length, signed, where there is none."""
+        inside = self.state[tuple(slice(a, b) for a, b in zip(low, high))] < 0
+        volume = np.where(inside, np.float32(-self.grid.voxel), np.float32(self.grid.voxel))
+        x, rest = np.divmod(self.index, self.grid.shape[1] * self.grid.shape[2])
+        y, z = np.divmod(rest, self.grid.shape[2])
+        near = (x >= low[0]) & (x < high[0]) & (y >= low[1]) & (y < high[1]) & (z >= low[2]) & (z < high[2])
+        volume[x[near] - low[0], y[near] - low[1], z[near] - low[2]] = self.values[near]
+        return volume
+
+    def polygons(self, skip: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices (V, 3) in the box's frame and triangles (F, 3); `skip` as in `polygonise`."""
+        bounds = _extent(self.state)
+        if bounds is None:
+            return np.empty((0, 3)), np.empty((0, 3), dtype=np.int64)
+        low, high = bounds
+
+        def fill(volume: np.ndarray, first: int, last: int) -> None:
+            a = np.maximum([first, low[1], low[2]], 0)
+            b = np.minimum([last + 1, high[1] + 1, high[2] + 1], self.grid.shape)
+            core = tuple(slice(p - q, r - q) for p, r, q in zip(a, b, (first, low[1], low[2])))
+            volume[core] = self.block(a, b)
+
+        return polygonise(fill, self.grid, low, high, skip)
+
+
+def sampled(
+    field: Field,
+    box: np.ndarray,
+    resolution: int,
+    *,
+    slack: float,
+    chunk: int,
+    sampler: Callable[[Field, Grid, int], _Sampler] = _Sampler,
+    without: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Samples:
+    """The samples that marching cubes needs; arguments and errors as `extract_full`.
+
+    `without` names samples that are not wanted, by the first one (3,) and a bool block.
+    """
+    sampler = sampler(field, grid_for(box, resolution), chunk)
+    return Samples(sampler, *_sample_sparsely(sampler, sampler.grid, slack, without))
 
 
 def _extent(state: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -265,12 +322,6 @@ def _extent(state: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     if not len(found[0]):
         return None
     return np.array([f[0] for f in found]) - 1, np.array([f[-1] for f in found]) + 1
-
-
-def _nothing(grid: Grid, sampler: _Sampler, repaired: int, begin: float) -> Extraction:
-    mesh = Mesh(np.empty((0, 3)), np.empty((0, 3), dtype=np.int64))
-    seconds = time.perf_counter() - begin
-    return Extraction(mesh, grid, np.empty(0, bool), sampler.evaluations, repaired, sampler.seconds, 0.0, seconds)
 
 
 def extract(field: Field, box: np.ndarray, resolution: int = 256, *, slack: float = 1.3, chunk: int = 65_536) -> Mesh:

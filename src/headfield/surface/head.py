@@ -9,7 +9,7 @@ import torch
 
 from headfield import frames
 from headfield.expressions import in_words
-from headfield.models.imhead import ImHead
+from headfield.models.protocol import HeadModel
 from headfield.types import Codes, Mesh
 
 
@@ -23,7 +23,7 @@ class Head:
         reflected: Evaluate at mirrored points: the exact mirror image, whatever the networks learned.
     """
 
-    model: ImHead
+    model: HeadModel
     codes: Codes
     reflected: bool = False
 

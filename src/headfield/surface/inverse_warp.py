@@ -20,9 +20,7 @@ from ..nn.machine import denormals_flushed
 from ..types import Codes
 
 if TYPE_CHECKING:
-    import torch
-
-    from ..models.imhead import Condition, ImHead
+    from ..models.protocol import WarpLinearisable
 
 TOLERANCE = 4e-5
 """Residual |x + Delta x - x_can| that counts as solved, model units (0.01 mm)."""
@@ -32,6 +30,10 @@ SLOW = 0.3
 
 GENTLE = 0.15
 """Where the updated Jacobian is this close to the identity its determinant stands; elsewhere the exact one is taken."""
+
+
+CHUNK = 4096
+"""Points at once."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Unwarped:
 
 
 def from_canonical(
-    model: ImHead,
+    model: WarpLinearisable,
     canonical: np.ndarray,
     codes: Codes,
     *,
@@ -80,7 +82,7 @@ def from_canonical(
     """Posed points of canonical ones: the inverse of the model's `to_canonical`.
 
     Args:
-        model: A model with a `deformer` (ImHead).
+        model: A model whose warp is backward and has a Jacobian.
         canonical: (N, 3) points of the neutral head's space, model units.
         codes: One head (B = 1) with its expression; without one the points come back as they are.
         start: (N, 3) where to begin, default the canonical points.
@@ -92,13 +94,18 @@ def from_canonical(
     """
     if codes.identity.shape[0] != 1:
         raise ValueError(f"from_canonical takes the codes of one head, got a batch of {codes.identity.shape[0]}")
+    from ..models.protocol import WarpLinearisable, require
+
+    require(model, WarpLinearisable, "Following points into an expression")
     target = np.asarray(canonical, dtype=np.float32)
-    condition = model.condition(codes)
-    if condition.expressed is None:
+    if _neutral(codes):
         ones = np.ones(len(target))
         return Unwarped(target.astype(float), 0 * ones, ones, 0)
+    condition = model.condition(codes)
     begin = target if start is None else np.asarray(start, dtype=np.float32)
-    points, residual, determinant, spent = _newton(model, condition, target, begin, steps, tolerance)
+    points, residual, determinant, spent = _newton(
+        model, condition, codes.identity.device, target, begin, steps, tolerance
+    )
     left = np.flatnonzero((residual > tolerance) | (determinant <= 0))
     if continuation and len(left):
         here, rest, det, more = _follow(
@@ -112,7 +119,7 @@ def from_canonical(
 
 
 def follow(
-    model: ImHead,
+    model: WarpLinearisable,
     canonical: np.ndarray,
     posed: np.ndarray,
     known: Codes,
@@ -125,7 +132,7 @@ def follow(
     """As :func:`from_canonical`, along the way from an expression whose answer is known: its branch is kept.
 
     Args:
-        model: A model with a `deformer`.
+        model: A model whose warp is backward and has a Jacobian.
         canonical: (N, 3).
         posed: (N, 3) posed points of the canonical ones with the known expression.
         known: One head with that expression.
@@ -146,39 +153,29 @@ def _follow(model, target, start, known, codes, path: int, steps: int, tolerance
     for step in range(1, path + 1):
         at = replace(codes, expression=known + (codes.expression - known) * (step / path))
         condition = model.condition(at)
-        if condition.expressed is None:  # the neutral head: nothing is warped
+        if _neutral(at):  # nothing is warped
             return target, np.zeros(len(target), np.float32), np.ones(len(target), np.float32), spent
-        here, residual, determinant, more = _newton(model, condition, target, here, steps, tolerance)
+        here, residual, determinant, more = _newton(
+            model, condition, codes.identity.device, target, here, steps, tolerance
+        )
         spent += more
     return here, residual, determinant, spent
 
 
-def warp_and_jacobian(model: ImHead, points: torch.Tensor, condition: Condition):
-    """Backward warp x_can (N, 3) and its exact Jacobian d x_can / d x (N, 3, 3) at posed points (N, 3)."""
-    import torch
-
-    shift, ambient, state = model.deformer(points[None], condition.expressed)
-    none = torch.zeros_like(ambient)
-    rows = []
-    for axis in range(3):
-        unit = torch.zeros_like(shift)
-        unit[..., axis] = 1.0
-        rows.append(model.deformer.reverse(unit, none, state)[0][0])
-    jacobian = torch.stack(rows, dim=1) + torch.eye(3, dtype=points.dtype, device=points.device)
-    return points + shift[0], jacobian
+def _neutral(codes: Codes) -> bool:
+    return codes.expression is None or not bool((codes.expression != 0).any())
 
 
-def _newton(model, condition, target: np.ndarray, start: np.ndarray, steps: int, tolerance: float, chunk: int = 4096):
+def _newton(model, condition, device, target: np.ndarray, start: np.ndarray, steps: int, tolerance: float):
     """Damped quasi-Newton in chunks: points, residuals, determinants (numpy) and evaluations."""
     import torch
 
-    device = condition.parts.device
     found, spent = [], 0
     with torch.no_grad(), denormals_flushed():
-        for begin in range(0, len(target), chunk):
-            goal = torch.from_numpy(target[begin : begin + chunk]).to(device)
-            x = torch.from_numpy(np.ascontiguousarray(start[begin : begin + chunk])).to(device).clone()
-            warped, jacobian = warp_and_jacobian(model, x, condition)
+        for begin in range(0, len(target), CHUNK):
+            goal = torch.from_numpy(target[begin : begin + CHUNK]).to(device)
+            x = torch.from_numpy(np.ascontiguousarray(start[begin : begin + CHUNK])).to(device).clone()
+            warped, jacobian = model.warp_and_jacobian(x, condition)
             spent += len(x)
             exact = torch.ones(len(x), dtype=torch.bool, device=device)
             residual = (warped - goal).norm(dim=1)
@@ -189,7 +186,7 @@ def _newton(model, condition, target: np.ndarray, start: np.ndarray, steps: int,
                 if not len(index):
                     break
                 step = length[index, None] * _solve(jacobian[index], goal[index] - warped[index])
-                new = _warp(model, x[index] + step, condition)
+                new = model.to_canonical((x[index] + step)[None], condition)[0][0]
                 spent += len(index)
                 rest = (new - goal[index]).norm(dim=1)
                 better = rest < residual[index]
@@ -204,23 +201,19 @@ def _newton(model, condition, target: np.ndarray, start: np.ndarray, steps: int,
                 again = index[(slow | ~better) & ~exact[index]]
                 length[index[~better & exact[index]]] *= 0.35
                 if len(again):
-                    jacobian[again] = warp_and_jacobian(model, x[again], condition)[1]
+                    jacobian[again] = model.warp_and_jacobian(x[again], condition)[1]
                     exact[again] = True
                     spent += len(again)
                 active = (residual > tolerance) & (length > 0.02)
             eye = torch.eye(3, dtype=x.dtype, device=device)
             rough = torch.nonzero(~exact & ((jacobian - eye).flatten(1).norm(dim=1) > GENTLE))[:, 0]
             if len(rough):
-                jacobian[rough] = warp_and_jacobian(model, x[rough], condition)[1]
+                jacobian[rough] = model.warp_and_jacobian(x[rough], condition)[1]
                 spent += len(rough)
             found.append((x, residual, torch.linalg.det(jacobian)))
     if not found:
         return np.empty((0, 3), np.float32), np.empty(0, np.float32), np.empty(0, np.float32), 0
     return (*(torch.cat(part).cpu().numpy() for part in zip(*found)), spent)
-
-
-def _warp(model, points, condition):
-    return points + model.deformer(points[None], condition.expressed, keep=False)[0][0]
 
 
 def _solve(jacobian, right):

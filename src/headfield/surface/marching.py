@@ -59,11 +59,18 @@ def off_zero(values: np.ndarray, voxel: float) -> np.ndarray:
     return np.where(small, np.where(values < 0, -1, 1) * np.float32(_NUDGE * voxel), values).astype(np.float32)
 
 
-def _march(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def march(volume: np.ndarray, cells: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) float32 in samples and triangles (F, 3) of a volume (n0, n1, n2) float32, not closed.
+
+    Args:
+        volume: Values off zero.
+        cells: (n0-1, n1-1, n2-1) bool, the cells between samples that are wanted; default all.
+    """
     from skimage.measure import marching_cubes
 
+    mask = None if cells is None else np.pad(cells, ((1, 0),) * 3)  # a cell goes by its upper corner there
     try:
-        vertices, triangles, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent")
+        vertices, triangles, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent", mask=mask)
     except (ValueError, RuntimeError):  # no sign change in this slab
         return np.empty((0, 3), dtype=np.float32), np.empty((0, 3), dtype=np.int64)
     return vertices, triangles.astype(np.int64)
@@ -83,13 +90,16 @@ def _close(volume: np.ndarray, low: tuple[bool, ...], high: tuple[bool, ...]) ->
 Fill = Callable[[np.ndarray, int, int], None]
 
 
-def polygonise(fill: Fill, grid: Grid, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def polygonise(
+    fill: Fill, grid: Grid, low: np.ndarray, high: np.ndarray, skip: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Marching cubes over samples low..high (inclusive, may reach one beyond the grid), slab by slab, welded.
 
     Args:
         fill: fill(volume, first, last): writes samples of planes first..last-1 into a volume of the whole y-z extent
             low..high, except those beyond the grid.
         low, high: (3,) first and last sample; -1 and shape are the layers beyond the grid that close the surface.
+        skip: Cells to leave open: the first one (3,), and a block (c0, c1, c2) bool of those that are left out.
     """
     extent = high - low + 1
     planes = int(max(2, SLAB_SAMPLES // (extent[1] * extent[2])))
@@ -105,7 +115,8 @@ def polygonise(fill: Fill, grid: Grid, low: np.ndarray, high: np.ndarray) -> tup
             (first < 0, low[1] < 0, low[2] < 0),
             (last >= grid.shape[0], high[1] >= grid.shape[1], high[2] >= grid.shape[2]),
         )
-        vertices, triangles = _march(volume)
+        kept = None if skip is None else ~_block_within(*skip, np.array([first, *low[1:]]), np.array(volume.shape) - 1)
+        vertices, triangles = march(volume, kept)
         target = np.arange(len(vertices)) + count
         fresh = np.ones(len(vertices), dtype=bool)
         key = vertices[:, 1].astype(np.float64) * 65536 + vertices[:, 2]
@@ -125,6 +136,16 @@ def polygonise(fill: Fill, grid: Grid, low: np.ndarray, high: np.ndarray) -> tup
         count += int(fresh.sum())
         first = last
     return np.concatenate(all_vertices), np.concatenate(all_triangles)
+
+
+def _block_within(first: np.ndarray, block: np.ndarray, low: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """The bool `block` whose corner is at `first` as part of an array of this shape whose corner is at `low`."""
+    whole = np.zeros(shape, dtype=bool)
+    a, b = np.maximum(first, low), np.minimum(first + block.shape, low + shape)
+    if (a < b).all():
+        source, target = (tuple(slice(p - q, r - q) for p, r, q in zip(a, b, at)) for at in (first, low))
+        whole[target] = block[source]
+    return whole
 
 
 def capped(vertices: np.ndarray, grid: Grid) -> np.ndarray:

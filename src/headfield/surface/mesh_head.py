@@ -10,15 +10,21 @@ import numpy as np
 
 from ..errors import HeadfieldError
 from ..types import Codes, Mesh
-from .extract import extract_full
-from .project import project
+from .focus import focus_boxes
+from .project import project, without_folds
+from .refine import extract_refined
 from .topology import component_areas, components, keep_vertices, vertex_normals
 
 if TYPE_CHECKING:
-    from ..models.imhead import ImHead
+    from ..models.protocol import HeadModel
 
 FLOATING = 0.05
 """Pieces with less than this share of a head's area are no part of it: buns and beards hang together with the head."""
+
+
+FINER = range(128, 513)
+"""Resolutions at which eyes, mouth and nostrils are sampled twice as densely: below, heads are previews; above, lids
+have all the samples they need."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class MeshReport:
         gradients: Points with value and gradient, for projection and normals.
         components: Connected components kept.
         dropped: Areas of the floating components that were dropped, as shares of the whole area.
-        residual_voxels: Largest |f| left at a vertex off the caps, in voxels.
+        residual_voxels: Largest |f| that the projection left at a vertex off the caps, in voxels.
         seconds: Extraction altogether (`seconds_field` of it inside the network).
         seconds_field: See `seconds`.
         seconds_project: Projection and normals.
@@ -47,7 +53,7 @@ class MeshReport:
 
 
 def mesh_of(
-    model: ImHead,
+    model: HeadModel,
     codes: Codes,
     resolution: int = 256,
     normals: bool = True,
@@ -58,7 +64,7 @@ def mesh_of(
 
 
 def mesh_with_report(
-    model: ImHead,
+    model: HeadModel,
     codes: Codes,
     resolution: int = 256,
     normals: bool = True,
@@ -66,6 +72,7 @@ def mesh_with_report(
     drop_floating: float = FLOATING,
     slack: float = 1.3,
     chunk: int | None = None,
+    finer: np.ndarray | None = None,
 ) -> tuple[Mesh, MeshReport]:
     """Mesh of one head and how it came about.
 
@@ -81,6 +88,8 @@ def mesh_with_report(
             head are components too.
         slack: See `extract_full`.
         chunk: Points per call of the network; default 16,384 on a CPU (its caches) and 262,144 on a GPU.
+        finer: (N, 2, 3) boxes with twice the resolution, model frame; default round eyes, mouth and nostrils, where the
+            model names its anchors and `FINER` holds the resolution. An empty array has none.
 
     Returns:
         The mesh in the model frame, and its report.
@@ -106,35 +115,39 @@ def mesh_with_report(
             value, gradient = model.value_and_gradient(torch.from_numpy(points).to(device)[None], state)
             return value[0].cpu().numpy(), gradient[0].cpu().numpy()
 
-        found = extract_full(field, np.asarray(model.box), resolution, slack=slack, chunk=chunk)
-        mesh = found.mesh
+        if finer is None:
+            finer = focus_boxes(model, codes) if resolution in FINER else np.empty((0, 2, 3))
+        begin = time.perf_counter()
+        found = extract_refined(field, np.asarray(model.box), resolution, finer, slack=slack, chunk=chunk)
+        seconds = time.perf_counter() - begin
+        mesh = Mesh(found.vertices, found.triangles)
         if not len(mesh.triangles):
             raise HeadfieldError(
                 "The model has no surface inside its box for these codes. A code within about 3 standard deviations of "
                 "the mean and a trained model were expected: check the weights and the code."
             )
-        mesh = replace(mesh, attributes={"_capped": found.capped})
+        mesh = replace(mesh, attributes={"_capped": found.capped, "_fine": found.fine})
         mesh, kept, dropped = _without_crumbs(mesh, drop_floating)
-        capped = mesh.attributes["_capped"]
+        capped, fine = mesh.attributes["_capped"], mesh.attributes["_fine"]
         mesh = replace(mesh, attributes={})
         begin = time.perf_counter()
         gradients, residual = 0, float("nan")
         if normals:
-            limit = 0.5 * found.grid.voxel
+            limit = np.where(fine, 0.25, 0.5) * found.grid.voxel
             moved = project(value_and_gradient, mesh.vertices, limit=limit, frozen=capped, chunk=chunk)
             gradients = moved.evaluations
             residual = float(np.abs(moved.values[~capped]).max(initial=0)) / found.grid.voxel
-            outward = moved.normals
+            outward, placed = moved.normals, without_folds(mesh.vertices, moved.vertices, mesh.triangles)
             if capped.any():
-                outward[capped] = vertex_normals(moved.vertices, mesh.triangles)[capped]
-            mesh = replace(mesh, vertices=moved.vertices, normals=outward)
+                outward[capped] = vertex_normals(placed, mesh.triangles)[capped]
+            mesh = replace(mesh, vertices=placed, normals=outward)
     return mesh, MeshReport(
         evaluations=found.evaluations,
         gradients=gradients,
         components=kept,
         dropped=dropped,
         residual_voxels=residual,
-        seconds=found.seconds,
+        seconds=seconds,
         seconds_field=found.seconds_field,
         seconds_project=time.perf_counter() - begin,
     )

@@ -22,7 +22,7 @@ from .parts import Material
 from .topology import vertex_normals
 
 if TYPE_CHECKING:
-    from ..models.imhead import ImHead
+    from ..models.protocol import HeadModel
     from .head import Head
 
 IVORY = Material("teeth", (233, 224, 205), 0.25)
@@ -196,7 +196,7 @@ def jaw_gains(skin: Callable[[np.ndarray, str], np.ndarray], anchors: np.ndarray
     return gains
 
 
-def mouth_parts(model: ImHead, codes: Codes) -> tuple[MouthPart, ...]:
+def mouth_parts(model: HeadModel, codes: Codes) -> tuple[MouthPart, ...]:
     """The mouth parts of one head of a model with the 52 ARKit channels; its expression is ignored.
 
     Raises:

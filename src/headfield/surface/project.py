@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .topology import face_vectors
+
 ValueAndGradient = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """(f (N,), df/dx (N, 3)) at points (N, 3) float32."""
 
@@ -36,7 +38,7 @@ def project(
     value_and_gradient: ValueAndGradient,
     vertices: np.ndarray,
     *,
-    limit: float,
+    limit: float | np.ndarray,
     steps: int = 3,
     tolerance: float | None = None,
     frozen: np.ndarray | None = None,
@@ -50,14 +52,15 @@ def project(
     Args:
         value_and_gradient: The field; called with at most `chunk` points.
         vertices: (V, 3) near the surface.
-        limit: Half a voxel.
+        limit: Half a voxel, one or (V,).
         steps: At most so many Newton steps; only vertices that still need one are evaluated.
         tolerance: |f| that is good enough; default `limit` / 50 (a hundredth of a voxel).
         frozen: (V,) vertices that must not move, such as a cap on the box; their normals are the gradient too.
     """
     start = np.asarray(vertices, dtype=np.float64)
     moved = start.copy()
-    tolerance = limit / 50 if tolerance is None else tolerance
+    limit = np.broadcast_to(np.asarray(limit, dtype=float), len(start))
+    tolerance = limit / 50 if tolerance is None else np.full(len(start), tolerance)
     value, gradient = _evaluate(value_and_gradient, moved, chunk)
     evaluations = len(moved)
     active = np.abs(value) > tolerance
@@ -69,22 +72,41 @@ def project(
             break
         f, g = value[index, None], gradient[index]
         step = -f * g / np.maximum((g**2).sum(1, keepdims=True), 1e-8)
-        trial = moved[index] + _shorten(step, limit)
-        trial = start[index] + _shorten(trial - start[index], limit)
+        trial = moved[index] + _shorten(step, limit[index])
+        trial = start[index] + _shorten(trial - start[index], limit[index])
         value_new, gradient_new = _evaluate(value_and_gradient, trial, chunk)
         evaluations += len(index)
         better = np.abs(value_new) < np.abs(value[index])
         won = index[better]
         moved[won], value[won], gradient[won] = trial[better], value_new[better], gradient_new[better]
         active[:] = False
-        active[won] = np.abs(value[won]) > tolerance
+        active[won] = np.abs(value[won]) > tolerance[won]
     length = np.linalg.norm(gradient, axis=1, keepdims=True)
     return Projected(moved, gradient / np.maximum(length, 1e-12), value, evaluations)
 
 
-def _shorten(step: np.ndarray, limit: float) -> np.ndarray:
+def without_folds(before: np.ndarray, after: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Vertices (V, 3) of `after`, but as `before` at the corners of triangles (F, 3) that the move would turn over.
+
+    Where the surface is thinner than a voxel, two Newton steps can pass each other; marching cubes' own surface never
+    cuts itself.
+    """
+    after, facing = after.copy(), face_vectors(before, triangles)
+    suspects = np.arange(len(triangles))
+    while True:
+        turned = (face_vectors(after, triangles[suspects]) * facing[suspects]).sum(1) < 0
+        back = np.zeros(len(after), dtype=bool)
+        back[triangles[suspects[turned]]] = True
+        back &= (after != before).any(1)
+        if not back.any():
+            return after
+        after[back] = before[back]
+        suspects = np.flatnonzero(back[triangles].any(1))  # only neighbours of what went back can have turned
+
+
+def _shorten(step: np.ndarray, limit: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(step, axis=1, keepdims=True)
-    return step * np.minimum(1.0, limit / np.maximum(length, 1e-30))
+    return step * np.minimum(1.0, limit[:, None] / np.maximum(length, 1e-30))
 
 
 def _evaluate(function: ValueAndGradient, points: np.ndarray, chunk: int) -> tuple[np.ndarray, np.ndarray]:

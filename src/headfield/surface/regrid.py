@@ -21,11 +21,11 @@ from ..frames import N_ANCHORS
 from ..types import Codes, Mesh
 from .extract import _Sampler, extract_full
 from .mesh_head import FLOATING, _without_crumbs
-from .project import project
+from .project import project, without_folds
 from .topology import vertex_normals
 
 if TYPE_CHECKING:
-    from ..models.imhead import Condition, ImHead
+    from ..models.protocol import HeadModel, PartCondition
 
 CHUNK = 16_384
 
@@ -48,7 +48,7 @@ class Remembered:
         evaluated: Those of them that the network was asked for.
     """
 
-    condition: Condition | None = None
+    condition: PartCondition | None = None
     around: torch.Tensor | None = None
     base: tuple | None = None
     levels: dict[int, _Level] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Remembered:
 
 
 def remesh(
-    model: ImHead,
+    model: HeadModel,
     codes: Codes,
     resolution: int,
     memory: Remembered | None = None,
@@ -70,7 +70,7 @@ def remesh(
     normals: bool = True,
     interrupt: Callable[[], None] = lambda: None,
 ) -> Mesh:
-    """The mesh that `mesh_of` makes, from what `memory` holds of the last one where that is still true.
+    """The mesh that `mesh_of` makes without finer boxes, from what `memory` holds where that is still true.
 
     Args:
         model: The head model.
@@ -157,7 +157,7 @@ def _merged(level: _Level | None, flat: np.ndarray, values: np.ndarray) -> _Leve
     return _Level(np.insert(level.flat, place, flat), np.insert(level.values, place, values), bits)
 
 
-def _prepare(memory: Remembered, model: ImHead, condition: Condition, codes: Codes, resolution: int) -> int:
+def _prepare(memory: Remembered, model: HeadModel, condition: PartCondition, codes: Codes, resolution: int) -> int:
     """Bits of the parts that differ from what the memory holds; a memory of something else is emptied."""
     expression = warp = b""
     if condition.expressed is not None:
@@ -175,7 +175,7 @@ def _prepare(memory: Remembered, model: ImHead, condition: Condition, codes: Cod
     return int(sum(1 << part for part in np.flatnonzero(~same[0].numpy())))
 
 
-def _around(model: ImHead, condition: Condition, codes: Codes) -> torch.Tensor:
+def _around(model: HeadModel, condition: PartCondition, codes: Codes) -> torch.Tensor:
     """(1, K) where edited parts act; -1 where they act without a border, 0 where a part is the head's own."""
     if codes.parts is None:
         return torch.zeros(1, N_ANCHORS, dtype=torch.int64)
@@ -185,7 +185,7 @@ def _around(model: ImHead, condition: Condition, codes: Codes) -> torch.Tensor:
     return torch.where(own, 0, around)
 
 
-def _forget(memory: Remembered, model: ImHead, changed: int) -> None:
+def _forget(memory: Remembered, model: HeadModel, changed: int) -> None:
     """Drop the samples where a changed part has a weight."""
     if not changed:
         return
@@ -205,14 +205,14 @@ def _forget(memory: Remembered, model: ImHead, changed: int) -> None:
         memory.levels[stride] = _Level(level.flat[keep], level.values[keep], level.bits[keep])
 
 
-def parts_at(model: ImHead, condition: Condition, points: np.ndarray) -> np.ndarray:
+def parts_at(model: HeadModel, condition: PartCondition, points: np.ndarray) -> np.ndarray:
     """Bit j of (N,) int64 is set where part j has a blend weight above zero at points (N, 3), expression included."""
     powers = torch.ones(1, dtype=torch.int64) << torch.arange(condition.parts.shape[1])
     found = []
     for start in range(0, len(points), CHUNK):
         part = torch.from_numpy(np.ascontiguousarray(points[start : start + CHUNK], dtype=np.float32))[None]
         canonical, _ = model.to_canonical(part, condition)
-        weights = model.ensemble.weights(canonical, condition.blend_anchors).weights[0]
+        weights = model.blend_weights(canonical, condition)[0]
         found.append(((weights > 0) * powers).sum(-1).numpy())
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
@@ -237,7 +237,7 @@ def _projected(memory, value_and_gradient, mesh: Mesh, frozen, voxel: float, mod
         moved = project(value_and_gradient, raw[~known], limit=0.5 * voxel, frozen=frozen[~known], chunk=CHUNK)
         vertices[~known], normals[~known] = moved.vertices, moved.normals
     if frozen.any():
-        normals[frozen] = vertex_normals(vertices, mesh.triangles)[frozen]
+        normals[frozen] = vertex_normals(without_folds(raw, vertices, mesh.triangles), mesh.triangles)[frozen]
     bits = None
     if memory.raw_bits is not None:
         bits = np.empty(len(raw), dtype=np.int64)
@@ -246,7 +246,7 @@ def _projected(memory, value_and_gradient, mesh: Mesh, frozen, voxel: float, mod
         bits[~known] = for_new
     memory.raw, memory.moved, memory.normals, memory.raw_bits = raw, vertices, normals, bits
     memory.pending = 0
-    return replace(mesh, vertices=vertices, normals=normals)
+    return replace(mesh, vertices=without_folds(raw, vertices, mesh.triangles), normals=normals)
 
 
 def _same_place(old: np.ndarray | None, new: np.ndarray) -> np.ndarray:
