@@ -54,7 +54,14 @@ def test_origins():
     guard, socket = Guard.of("127.0.0.1"), {"Host": OWN, "Upgrade": "websocket"}
     assert not _refused(guard, Host=OWN, Origin=f"http://{OWN}")
     assert not _refused(guard, **socket, Origin=f"http://{OWN}")
-    for origin in ("http://evil.example", "null", "http://127.0.0.1:8081", "http://localhost:8080", f"http://{OWN}/", ""):
+    for origin in (
+        "http://evil.example",
+        "null",
+        "http://127.0.0.1:8081",
+        "http://localhost:8080",
+        f"http://{OWN}/",
+        "",
+    ):
         assert _refused(guard, **socket, Origin=origin), origin
         assert _refused(guard, Host=OWN, Origin=origin), origin
     assert _refused(guard, **socket)
