@@ -59,17 +59,6 @@ def hostile():
 
 
 @pytest.fixture(scope="module")
-def victim(browser):
-    """A browser for which every name under .example is this machine, as rebinding makes it."""
-    from conftest import CHROMIUM, FLAGS
-
-    rules = "--host-resolver-rules=MAP *.example 127.0.0.1"
-    victim = browser.browser_type.launch(executable_path=CHROMIUM, args=[*FLAGS, rules])
-    yield victim
-    victim.close()
-
-
-@pytest.fixture(scope="module")
 def viewer(model):
     viewer = Viewer(mean_head(model, "imhead-open-small"), port=0, resolution=64, coarse=32, bake_vertices=700)
     yield viewer
