@@ -20,8 +20,7 @@ from headfield.view.app import Viewer
 from headfield.view.opening import mean_head
 
 SCAN = Path(__file__).parents[2] / "examples" / "data" / "scan.ply"
-SCRIPT = "<img src=x onerror=window.pwned=1><script>window.pwned=1<"
-NAME = f"{SCRIPT}![a](y).ply"
+NAME = "<img src=x onerror=window.pwned=1>![a](y).ply"
 """A file's name may hold all but a slash."""
 
 SOCKET = f"""url => new Promise(done => {{

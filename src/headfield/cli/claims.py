@@ -1,7 +1,7 @@
 """Output places belong to one command at a time, and what a killed command left beside them goes.
 
-A claim is a lock on the folder itself (flock): no file tells of it, so none is left, and it ends with its process however
-that ends. Where a system or file system has no such locks, nothing is claimed.
+A claim is a lock on the folder itself (flock): no file tells of it, so none is left, and it ends with its process
+however that ends. Where a system or file system has no such locks, nothing is claimed.
 """
 
 from __future__ import annotations
