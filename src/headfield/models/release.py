@@ -173,17 +173,22 @@ def find(name: str) -> Path:
         if place.is_file():
             raise WeightsError(f"{place} is a file; give the folder that holds {WEIGHTS} and {CONFIG}.")
     if _is_hub_id(name):
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-        try:
-            repository, _, revision = name.partition("@")
-            return Path(snapshot_download(repository, revision=revision or None, allow_patterns=[WEIGHTS, CONFIG, CARD]))
-        except (HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError, ValueError) as error:
-            raise WeightsError(f"{name} is no folder here and could not be fetched from the hub ({error}).") from error
+        return _fetched(name)
     looked = ", ".join(str(place) for place in places)
     released = sorted(p.name for p in PACKAGED.iterdir() if p.is_dir()) if PACKAGED.exists() else []
     raise WeightsError(f"No weights called {name!r}. Looked in: {looked}. Released with the package: {released}.")
+
+
+@functools.lru_cache(maxsize=8)  # within one process a hub id without a commit means one commit
+def _fetched(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=[WEIGHTS, CONFIG, CARD]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError, ValueError) as error:
+        raise WeightsError(f"{name} is no folder here and could not be fetched from the hub ({error}).") from error
 
 
 def _is_hub_id(name: str) -> bool:
