@@ -66,7 +66,8 @@ def load(name: str | Path = DEFAULT) -> ImHead:
 
     Args:
         name: A released name (``imhead-open-small``), a folder, or a hub id: ``owner/repository@commit``, fetched with
-            the user's own connection and cached. Without a commit the newest is taken; :func:`lasting_name` tells which.
+            the user's own connection and cached. Without a commit the newest is taken;
+            :func:`lasting_name` tells which.
     Raises:
         WeightsError: Not found (the message lists where it was looked for), corrupt, of another architecture, or a
             pickle, which is never opened.
