@@ -73,7 +73,10 @@ def sweep(folder: Path) -> None:
 
 def _siblings(place: Path) -> list[Path]:
     name = re.compile(rf"\.{re.escape(place.name)}\.[0-9a-f]{{8}}\.part")
-    return [entry for entry in place.parent.iterdir() if name.fullmatch(entry.name)]
+    try:
+        return [entry for entry in place.parent.iterdir() if name.fullmatch(entry.name)]
+    except OSError:  # a folder may be written to and not read
+        return []
 
 
 def _alive(temporary: Path) -> bool:
