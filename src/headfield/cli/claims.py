@@ -28,7 +28,7 @@ def claimed(folder: Path) -> Iterator[None]:
     """
     lock = _lock(folder)
     if lock is None:
-        raise _taken(folder)
+        raise OutputError(_taken(folder))
     try:
         yield
     finally:
@@ -53,7 +53,7 @@ def claimed_beside(temporary: Path, place: Path) -> Iterator[None]:
         # made and locked before the others are looked at: of two that begin at once, one at least sees the other
         others = [_alive(other) for other in _siblings(place) if other != temporary]
         if lock is None or any(others) or not temporary.is_dir():  # gone: another took it for a dead command's
-            raise _taken(place)
+            raise OutputError(_taken(place))
         yield
     finally:
         if lock is not None and lock >= 0:
@@ -111,7 +111,5 @@ def _lock(folder: Path) -> int | None:
     return lock
 
 
-def _taken(place: Path) -> OutputError:
-    return OutputError(
-        f"{place}: another headfield command is at work there. Wait until it is done, or choose another place."
-    )
+def _taken(place: Path) -> str:
+    return f"{place}: another headfield command is at work there. Wait until it is done, or choose another place."
