@@ -13,10 +13,6 @@ import sys
 from typing import Annotated
 
 
-class Terminated(KeyboardInterrupt):
-    """Raised by SIGTERM; whatever tidies up after Ctrl-C does so after it, too."""
-
-
 def main(args: list[str] | None = None) -> int:
     """Run one verb.
 
@@ -26,13 +22,11 @@ def main(args: list[str] | None = None) -> int:
         The exit status.
     """
     from headfield.cli.pipes import outlive_readers
+    from headfield.cli.stopping import Terminated, raise_when_terminated
     from headfield.errors import HeadfieldError
 
     outlive_readers()
-    try:
-        signal.signal(signal.SIGTERM, _terminate)  # a stopped run cleans up like Ctrl-C
-    except ValueError:
-        pass  # not the main thread: signals are the caller's business
+    raise_when_terminated()
     try:
         command = parse(args)
         # before torch is loaded: on a machine that others use too, threads that spin while they wait cost tenfold
@@ -108,10 +102,6 @@ def _beside_their_options(words: list[str]) -> list[str]:
         else:
             tied.append(word)
     return tied
-
-
-def _terminate(number, frame):
-    raise Terminated
 
 
 def _say(message: str, status: int) -> int:

@@ -34,9 +34,9 @@ class ViewCommand:
 
     def run(self) -> int:
         """Serve until interrupted."""
-        from headfield.cli import Terminated
         from headfield.cli.output import check_resolution
         from headfield.cli.report import working
+        from headfield.cli.stopping import Terminated
         from headfield.errors import ConfigError, need
 
         need("viser", "view", "The viewer")
