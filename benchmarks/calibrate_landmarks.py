@@ -1,4 +1,4 @@
-"""Make ``src/headfield/curate/face_map.json``: where our landmarks lie on MediaPipe's face mesh, from training heads.
+"""Make ``src/headfield/fit/pictures/face_map.json``: our landmarks on MediaPipe's face mesh.
 
     HEADFIELD_DATA=... python benchmarks/calibrate_landmarks.py --count 80
 
@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from raw_scans import raw_scan
 
-from headfield.curate.detect import mediapipe_detector
-from headfield.curate.face_map import calibrate
-from headfield.curate.landmarks import CLOSE, FACE, RING, TOLERANCE
-from headfield.curate.lift import fuse, robust_similarity, sight
-from headfield.curate.views import Subject, axes_around, camera_at
 from headfield.fit.gate import FACE_PARTS
+from headfield.fit.pictures.detect import mediapipe_detector
+from headfield.fit.pictures.face_map import calibrate
+from headfield.fit.pictures.landmarks import CLOSE, FACE, RING, TOLERANCE
+from headfield.fit.pictures.lift import fuse, robust_similarity, sight
+from headfield.fit.pictures.views import Subject, axes_around, camera_at
 from headfield.frames import ANCHOR_NAMES
 
 
@@ -48,7 +48,7 @@ def lifted_mesh(number: int, jitter: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=80)
-    parser.add_argument("--out", type=Path, default=Path("src/headfield/curate/face_map.json"))
+    parser.add_argument("--out", type=Path, default=Path("src/headfield/fit/pictures/face_map.json"))
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     found = [lifted_mesh(number, rng.normal(0, 0.02, 3)) for number in range(options.count)]

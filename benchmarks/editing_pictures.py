@@ -20,8 +20,8 @@ from held_out import held_out
 from headfield.edit.change import change_of
 from headfield.edit.operations import refit_warp, sample_region, swap, symmetrise
 from headfield.frames import ANCHOR_NAMES
-from headfield.models.head import Head
 from headfield.models.release import load
+from headfield.surface.head import Head
 from headfield.surface.sheet import contact_sheet, error_colours, error_legend, write_png
 from headfield.surface.snapshot import render
 

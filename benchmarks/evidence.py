@@ -25,9 +25,9 @@ from headfield.evaluate.slices import plane_points, slice_picture
 from headfield.evaluate.truth import millimetres, truth_of
 from headfield.fit.run import fit
 from headfield.frames import ANCHOR_NAMES
-from headfield.models.head import Head
 from headfield.models.prior import BARE
 from headfield.models.release import load
+from headfield.surface.head import Head
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.sheet import contact_sheet, error_colours, error_legend, write_png
 from headfield.surface.snapshot import render

@@ -3,9 +3,10 @@
     HEADFIELD_DATA=... python benchmarks/landmarks.py --split test --count 100 --out landmarks.json
 
 Per scan: the landmarks' distances to the truth; where the head is put by the landmarks alone, by the landmarks and a
-short fit (`headfield.curate.align`), by the fit's own search and a short fit, and, with --gicp, by small_gicp from the
-landmarks to the mean head; and with --fit, where `headfield fit` as shipped ends. A placement is right when the face's
-anchors lie within 5 mm of the truth on average. --crop keeps only a face of 130 mm, without its head. Resumable.
+short fit (`headfield.fit.pictures.align`), by the fit's own search and a short fit, and, with --gicp, by small_gicp
+from the landmarks to the mean head; and with --fit, where `headfield fit` as shipped ends. A placement is right when
+the face's anchors lie within 5 mm of the truth on average. --crop keeps only a face of 130 mm, without its head.
+Resumable.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from raw_scans import RawScan, raw_scan
 
-from headfield.curate.align import align, face_finder
-from headfield.curate.landmarks import NoFaceError, find_landmarks
 from headfield.fit.clean import thin
 from headfield.fit.gate import FACE_PARTS
 from headfield.fit.mean_field import mean_field_of
 from headfield.fit.normal_equations import model_anchors
+from headfield.fit.pictures.align import align, face_finder
+from headfield.fit.pictures.landmarks import NoFaceError, find_landmarks
 from headfield.fit.run import find_head, fit
 from headfield.models.release import load
 from headfield.types import Similarity

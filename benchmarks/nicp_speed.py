@@ -25,9 +25,9 @@ from trimesh.registration import nricp_amberg
 
 from headfield.curate.nicp import register
 from headfield.frames import MM_PER_UNIT
-from headfield.models.head import Head
 from headfield.models.release import load
 from headfield.surface.decimate import decimate
+from headfield.surface.head import Head
 from headfield.surface.nearest import Target, sample_surface
 from headfield.types import Codes, Mesh
 

@@ -34,9 +34,9 @@ from headfield.fit.result import Fit
 from headfield.fit.run import fit, fit_placed
 from headfield.fit.search import place
 from headfield.frames import ANCHOR_NAMES, UNITS_IN_METRES
-from headfield.models.head import Head
 from headfield.models.prior import BARE
 from headfield.models.release import load
+from headfield.surface.head import Head
 from headfield.synth.non_heads import KINDS, PARTS, non_head, part_of_head
 from headfield.synth.person import Person
 

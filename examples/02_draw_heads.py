@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import headfield
-from headfield.models.head import Head
+from headfield.surface.head import Head
 from headfield.surface.sheet import contact_sheet, write_png
 from headfield.surface.snapshot import render
 from headfield.types import Codes

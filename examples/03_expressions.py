@@ -9,7 +9,7 @@ neutral head has all of them at zero.
 from pathlib import Path
 
 import headfield
-from headfield.models.head import Head
+from headfield.surface.head import Head
 from headfield.surface.sheet import contact_sheet, write_png
 from headfield.surface.snapshot import render
 

@@ -10,7 +10,7 @@ import numpy as np
 
 import headfield
 from headfield.frames import ANCHOR_NAMES, MM_PER_UNIT
-from headfield.models.head import Head
+from headfield.surface.head import Head
 
 model = headfield.load("imhead-open-small")
 head = Head(model, model.mean_codes())

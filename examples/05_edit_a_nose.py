@@ -14,7 +14,7 @@ import numpy as np
 import headfield
 from headfield.edit.change import change_of
 from headfield.edit.operations import sample_region
-from headfield.models.head import Head
+from headfield.surface.head import Head
 from headfield.surface.sheet import contact_sheet, write_png
 from headfield.surface.snapshot import render
 

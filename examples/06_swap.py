@@ -14,7 +14,7 @@ import torch
 
 import headfield
 from headfield.edit.record import SavedHead
-from headfield.models.head import Head
+from headfield.surface.head import Head
 from headfield.surface.sheet import contact_sheet, write_png
 from headfield.surface.snapshot import render
 from headfield.types import Codes

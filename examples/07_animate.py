@@ -16,8 +16,8 @@ import headfield
 from headfield.edit.presets import parse_presets, preset_loop
 from headfield.edit.tracks import head_rotation, resample, smooth
 from headfield.io.gltf_animation import with_animation
-from headfield.models.head import Head
 from headfield.surface.bake import bake
+from headfield.surface.head import Head
 from headfield.surface.sheet import contact_sheet, write_png
 from headfield.surface.snapshot import render
 

@@ -15,7 +15,7 @@ import headfield
 from headfield.edit.presets import PRESETS, preset
 from headfield.frames import METRES_PER_UNIT
 from headfield.io.mesh import write_mesh
-from headfield.models.head import Head
+from headfield.surface.head import Head
 from headfield.surface.sheet import write_png
 from headfield.surface.snapshot import render
 from headfield.types import Codes, Mesh, Similarity

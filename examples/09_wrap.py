@@ -17,8 +17,8 @@ import headfield
 from headfield.curate.wrap import wrap
 from headfield.io.obj import read_obj
 from headfield.io.scan import read_scan
-from headfield.models.head import Head
 from headfield.surface.decimate import decimate
+from headfield.surface.head import Head
 from headfield.surface.sheet import contact_sheet, write_png
 from headfield.surface.snapshot import render
 from headfield.types import Mesh

@@ -10,7 +10,7 @@ from headfield.edit.record import SavedHead
 from headfield.fit.result import Fit
 from headfield.fit.scan_fit import ScanFit
 from headfield.fit.verdict import Verdict
-from headfield.models.head import Head
+from headfield.surface.head import Head
 from headfield.types import Mesh, Scan, Similarity
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
@@ -22,10 +24,8 @@ def in_workers(work: Callable, jobs: Sequence[tuple], workers: int) -> Iterator[
         for number, job in enumerate(jobs):
             yield number, work(*job)
         return
-    import multiprocessing
-
     # spawn: a fork would copy the parent's threads (torch, rich) in the middle of whatever they do
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=one_thread) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin) as pool:
         futures = {pool.submit(work, *job): number for number, job in enumerate(jobs)}
         try:
             for future in as_completed(futures):
@@ -33,6 +33,18 @@ def in_workers(work: Callable, jobs: Sequence[tuple], workers: int) -> Iterator[
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _begin() -> None:
+    """What a worker does first."""
+    one_thread()
+    threading.Thread(target=_end_with_parent, name="headfield-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Nobody waits for what a worker does once its parent was killed, and nobody else would end it."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def one_thread() -> None:

@@ -12,7 +12,8 @@ import trimesh
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from headfield.edit.tracks import Track, head_rotation, read_track
+from headfield.edit.track_files import read_track
+from headfield.edit.tracks import Track, head_rotation
 from headfield.errors import ConfigError, MissingExtra, OutputError
 from headfield.io.gltf_animation import join_glb, split_glb, with_animation
 from headfield.types import ARKIT, Mesh
@@ -287,9 +288,9 @@ def flame_head(tmp_path_factory):
 
     from headfield.edit.record import SavedHead
     from headfield.models.config import imhead_tiny
-    from headfield.models.head import Head
     from headfield.models.imhead import ImHead
     from headfield.models.release import write
+    from headfield.surface.head import Head
     from headfield.types import Codes
 
     folder = tmp_path_factory.mktemp("flame")

@@ -161,9 +161,9 @@ BAD = {
 def wrong_heads(saved, tmp_path_factory):
     """Files that are no donors: of a newer version, of another model, of several heads, of no head."""
     from headfield.models.config import imhead_tiny
-    from headfield.models.head import Head
     from headfield.models.imhead import ImHead
     from headfield.models.release import write
+    from headfield.surface.head import Head
     from headfield.types import Codes
 
     folder = tmp_path_factory.mktemp("wrong")

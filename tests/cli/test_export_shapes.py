@@ -16,7 +16,7 @@ def saved(bald, baked, tmp_path, monkeypatch):
     """A head file in an empty folder, whose bake is at hand."""
     from headfield.cli import shapes
     from headfield.edit.record import SavedHead
-    from headfield.models.head import Head
+    from headfield.surface.head import Head
 
     asked = []
     monkeypatch.setattr(shapes, "bake_head", lambda head, vertices, say: asked.append(vertices) or baked)

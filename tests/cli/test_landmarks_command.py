@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from headfield.curate.landmarks import FaceLandmarks, NoFaceError
 from headfield.fit.landmarks import read_landmarks
+from headfield.fit.pictures.landmarks import FaceLandmarks, NoFaceError
 from headfield.frames import ANCHOR_NAMES
 from headfield.types import Scan, Similarity
 
@@ -29,7 +29,7 @@ def stub(scan: Scan):
 
 
 def test_the_file_is_read_by_fit_and_leaves_out_what_is_unknown_or_unsure(headfield, scan_file, monkeypatch, tmp_path):
-    monkeypatch.setattr("headfield.curate.landmarks.find_landmarks", stub)
+    monkeypatch.setattr("headfield.fit.pictures.landmarks.find_landmarks", stub)
     status, out, err = headfield("landmarks", scan_file, "-o", "marks.json", "--picture", "marks.png")
     assert status == 0, err
     content = json.loads((tmp_path / "marks.json").read_text())
@@ -46,7 +46,7 @@ def test_no_face_leaves_a_picture_of_what_was_tried_and_no_file(headfield, scan_
     def none(scan):
         raise NoFaceError(f"{scan.name}: no face found.", np.zeros((8, 8, 3), np.uint8))
 
-    monkeypatch.setattr("headfield.curate.landmarks.find_landmarks", none)
+    monkeypatch.setattr("headfield.fit.pictures.landmarks.find_landmarks", none)
     status, _, err = headfield("landmarks", scan_file, "-o", "marks.json", "--picture", "tried.png")
     assert status == 2 and "no face found" in err
     assert not (tmp_path / "marks.json").exists() and (tmp_path / "tried.png").exists()

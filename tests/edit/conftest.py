@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from headfield.models.head import Head
 from headfield.models.release import load
+from headfield.surface.head import Head
 from headfield.types import Codes
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from headfield.edit.flame_tracks import for_model
+from headfield.edit.flame_tracks import for_space
 from headfield.edit.track_files import read_track, write_track
 from headfield.edit.tracks import Track, resample, smooth
 from headfield.errors import ConfigError, TrackError
-from headfield.models.config import ImHeadConfig
+from headfield.expressions import arkit_space, space_named
 
-FLAME = ImHeadConfig(expression=13, expression_names="flame")
+FLAME = space_named("flame", 13)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_every_file_gives_the_same_numbers(tmp_path, numbers, kind):
     track = read_track(path, None if kind == "npz" else 25.0)
     assert track.channels == "flame" and track.fps == pytest.approx(25.0) and len(track) == 20
     np.testing.assert_allclose(track.weights, both, atol=1e-8)
-    assert for_model(track, FLAME) is track
+    assert for_space(track, FLAME) is track
     back = read_track(write_track(track, tmp_path / "again.csv"))
     np.testing.assert_allclose(back.weights, both, atol=1e-5)
     np.testing.assert_allclose(back.times, track.times, atol=1e-6)
@@ -43,7 +43,7 @@ def test_every_file_gives_the_same_numbers(tmp_path, numbers, kind):
 def test_more_and_fewer_coefficients_keep_the_first_ones_and_the_jaw(numbers):
     track = Track(np.arange(20) / 30, np.concatenate(numbers, axis=1), channels="flame")
     for count in (4, 50):
-        fitted = for_model(track, ImHeadConfig(expression=count + 3, expression_names="flame"))
+        fitted = for_space(track, space_named("flame", count + 3))
         kept = min(count, 10)
         np.testing.assert_array_equal(fitted.weights[:, :kept], numbers[0][:, :kept])
         np.testing.assert_array_equal(fitted.weights[:, -3:], numbers[1])
@@ -62,9 +62,9 @@ def test_resampling_and_smoothing_keep_the_numbers_beyond_one(numbers):
 def test_languages_are_not_mixed_up(numbers):
     flame = Track(np.arange(20) / 30, np.concatenate(numbers, axis=1), name="take.npz", channels="flame")
     with pytest.raises(ConfigError, match="take.npz holds FLAME.*takes the 52 ARKit weights"):
-        for_model(flame, ImHeadConfig())
+        for_space(flame, arkit_space())
     with pytest.raises(ConfigError, match="holds the 52 ARKit weights.*takes FLAME"):
-        for_model(Track([0.0], np.zeros((1, 52))), FLAME)
+        for_space(Track([0.0], np.zeros((1, 52))), FLAME)
 
 
 def test_bad_files_are_refused_in_words(tmp_path, numbers):

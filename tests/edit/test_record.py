@@ -14,9 +14,9 @@ from headfield.edit.operations import swap as swap_regions
 from headfield.edit.record import SavedHead, is_saved_head
 from headfield.errors import ConfigError, ScanError, WeightsError
 from headfield.models.config import imhead_tiny
-from headfield.models.head import Head
 from headfield.models.imhead import ImHead
 from headfield.models.release import V1
+from headfield.surface.head import Head
 from headfield.types import Codes, Similarity
 
 PLACEMENT = Similarity(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), np.array([0.1, -0.2, 0.3]), 1 / 260.0)

@@ -6,8 +6,8 @@ from scipy.spatial import cKDTree
 
 from headfield.fit.empty_space import AIR_SLACK, CLEAR, HEIGHTS, SeenAir, empty_places, outermost
 from headfield.fit.normal_equations import MARGIN, ViewState, linearise
-from headfield.models.head import Head
 from headfield.models.release import load
+from headfield.surface.head import Head
 from headfield.surface.nearest import Target, sample_surface
 from headfield.types import Similarity
 

@@ -13,8 +13,9 @@ from headfield.errors import ConfigError, WeightsError
 from headfield.fit.result import Fit
 from headfield.fit.run import fit
 from headfield.fit.scan_fit import ScanFit
+from headfield.models import DEFAULT
 from headfield.models.fingerprint import Fingerprint
-from headfield.models.release import DEFAULT, V1
+from headfield.models.release import V1
 from headfield.types import Codes, Scan, Similarity
 
 MADE = Fingerprint("a" * 12, "b" * 12)

@@ -12,10 +12,10 @@ import headfield
 from headfield.errors import ConfigError, OutputError, WeightsError
 from headfield.models import release
 from headfield.models.config import imhead_tiny
-from headfield.models.head import Head
 from headfield.models.imhead import ImHead
 from headfield.models.prior import Prior
 from headfield.models.whiten import shrunk_covariance, whiten
+from headfield.surface.head import Head
 from headfield.types import Codes
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from headfield.frames import MIRROR_PART, MM_PER_UNIT, anchor_indices, mirror_points, reference_anchors
-from headfield.models.head import Head
 from headfield.surface.eyes import Eyeball
+from headfield.surface.head import Head
 from headfield.surface.inverse_warp import from_canonical
 from headfield.surface.mouth_parts import (
     DEPTH_MM,

@@ -6,8 +6,8 @@ import pytest
 from headfield.errors import ConfigError, NotAHeadError
 from headfield.fit.evidence import refuse_unless_head
 from headfield.fit.run import fit
-from headfield.models.head import Head
 from headfield.models.release import load
+from headfield.surface.head import Head
 from headfield.synth.non_heads import KINDS, PARTS, non_head, part_of_head
 
 

@@ -222,7 +222,7 @@ def test_a_damaged_page_says_so(browser, page, tmp_path):
 def test_a_baked_head_poses_in_the_browser(browser, bald, baked, tmp_path):
     pytest.importorskip("xatlas", reason="texture coordinates need the extra export: pip install 'headfield[export]'")
     from headfield.edit.record import SavedHead
-    from headfield.models.head import Head
+    from headfield.surface.head import Head
 
     saved = SavedHead(Head(bald.model, bald.codes), "imhead-open-small", name="mean head")
     path = tmp_path / "baked.html"

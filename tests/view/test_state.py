@@ -12,8 +12,8 @@ from headfield.edit import operations
 from headfield.edit.record import SavedHead
 from headfield.errors import ConfigError
 from headfield.models.config import imhead_tiny
-from headfield.models.head import Head
 from headfield.models.imhead import ImHead
+from headfield.surface.head import Head
 from headfield.types import ARKIT, Codes
 from headfield.view.opening import mean_head
 from headfield.view.state import MERGE_SECONDS, Session

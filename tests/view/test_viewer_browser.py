@@ -22,9 +22,9 @@ from headfield.cli import main
 from headfield.edit.record import SavedHead
 from headfield.frames import REGIONS, anchor_indices
 from headfield.models.config import imhead_tiny
-from headfield.models.head import Head
 from headfield.models.imhead import ImHead
 from headfield.models.release import write
+from headfield.surface.head import Head
 from headfield.surface.mouth_parts import MATERIALS
 from headfield.types import ARKIT
 from headfield.view.app import Viewer

@@ -81,10 +81,10 @@ class AnimateCommand:
                 write_track(track, temporary)
             else:
                 from headfield.cli.shapes import open_head
-                from headfield.edit.flame_tracks import for_model
+                from headfield.edit.flame_tracks import for_space
 
                 head = open_head(self.head, self.model, channels=("arkit52", "flame"))
-                track = for_model(track, head.head.model.config)
+                track = for_space(track, head.head.model.expression_space)
                 if kind == ".glb" and track.channels != "arkit52":
                     raise ConfigError(
                         f"{self.out}: a GLB carries the 52 ARKit shapes, and this head's model speaks "
@@ -130,7 +130,8 @@ class AnimateCommand:
         from dataclasses import replace
 
         from headfield.edit.presets import parse_presets, preset_loop
-        from headfield.edit.tracks import Track, centred, flipped, read_track, resample, smooth
+        from headfield.edit.track_files import read_track
+        from headfield.edit.tracks import Track, centred, flipped, resample, smooth
 
         if self.track is not None:
             track = read_track(self.track, self.track_fps)

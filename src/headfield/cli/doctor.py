@@ -10,6 +10,7 @@ import tyro
 
 from headfield.cli.scans import DepthUnit
 from headfield.errors import ConfigError
+from headfield.models import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class DoctorCommand:
     """Unit of the depth values: its name, or metres per count such as 0.0001 (steps of 0.1 mm)."""
     crop: Annotated[str | None, tyro.conf.arg(metavar='"X0 Y0 Z0 X1 Y1 Z1"')] = None
     """A box in the scan's own frame and unit; only what lies within is described. -inf or inf leaves a side open."""
-    model: str = "imhead-open-small"
+    model: str = DEFAULT
     """Model whose weights are looked for."""
 
     def run(self) -> int:

@@ -242,7 +242,7 @@ def _picture(mesh, after, change):
 
 
 def _write_mesh(head, command: EditCommand, place: Path) -> None:
-    from headfield.cli.export import in_unit
+    from headfield.cli.units import in_unit
     from headfield.io.mesh import write_mesh
 
     mesh, named = in_unit(head.mesh(command.resolution), head, command.unit)

@@ -54,6 +54,7 @@ class ExportCommand:
     def _mesh(self) -> tuple[dict, tuple[str, ...]]:
         from headfield.cli.output import check_resolution, output_file
         from headfield.cli.report import working
+        from headfield.cli.units import in_unit, metres_per_unit
         from headfield.frames import length_text
         from headfield.io.mesh import check_mesh_suffix, write_mesh
 
@@ -111,25 +112,3 @@ def weights_notes_of(head) -> tuple[str, ...]:
     from headfield.fit.result import Fit
 
     return head.weights_notes if isinstance(head, Fit) else head.notes
-
-
-def in_unit(mesh, head, unit: str | None):
-    """A mesh in the frame of a Fit or SavedHead converted to a unit (None: its own), and the unit to write into it.
-
-    The second is None where the head's unit is free: a number without a unit.
-    """
-    from dataclasses import replace
-
-    from headfield.frames import UNITS_IN_METRES
-
-    if unit is not None:
-        mesh = replace(mesh, vertices=mesh.vertices * (metres_per_unit(head) / UNITS_IN_METRES[unit]))
-    named = unit or head.units
-    return mesh, named if named in UNITS_IN_METRES else None
-
-
-def metres_per_unit(head, unit: str | None = None) -> float:
-    """Metres in a unit, or (None) in one unit of the frame of a Fit or SavedHead: by its size when that is free."""
-    from headfield.frames import METRES_PER_UNIT, UNITS_IN_METRES
-
-    return UNITS_IN_METRES.get(unit or head.units) or head.placement.scale * METRES_PER_UNIT

@@ -23,6 +23,7 @@ from headfield.expressions import in_words
 from headfield.fit.saved_file import fit_at
 from headfield.frames import UNITS_IN_METRES
 from headfield.io.names import distinct_names
+from headfield.models import DEFAULT
 
 Unit = Literal["mm", "cm", "m", "inch"]
 
@@ -80,7 +81,7 @@ class FitCommand:
     """Write head.glb in metres, as viewers of glTF expect, not in the scan's own unit; not if its unit is unknown."""
     resolution: int = 256
     """Samples along the longest side of the model's box: 256 is 1.5 mm, 512 is 0.7 mm."""
-    model: str = "imhead-open-small"
+    model: str = DEFAULT
     """Model: a released name, a folder, or a hub id."""
     seed: int = 0
     """Seed of whatever is random; the same scan and seed give the same head."""
@@ -126,8 +127,8 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
         scans = scans_of(old)
     read = time.perf_counter() - begin
     say("Loading the model")
-    from headfield.curate.align import face_finder
     from headfield.fit.options import FitOptions
+    from headfield.fit.pictures.align import face_finder
     from headfield.fit.run import fit
     from headfield.models.release import lasting_name, load
 

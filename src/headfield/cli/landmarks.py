@@ -34,7 +34,7 @@ class LandmarksCommand:
 
     def run(self) -> int:
         """Find and write; returns the exit status."""
-        from headfield.curate.landmarks import NoFaceError, find_landmarks, landmark_picture
+        from headfield.fit.pictures.landmarks import NoFaceError, find_landmarks, landmark_picture
         from headfield.io.scan import read_scan
         from headfield.surface.sheet import write_png
 
@@ -62,7 +62,7 @@ def as_json(found, least_confidence: float = 0.0) -> dict[str, list[float]]:
     """Landmarks by key, {anchor name or index: [x, y, z]}, as `headfield.fit.landmarks.read_landmarks` reads them.
 
     Args:
-        found: `headfield.curate.landmarks.FaceLandmarks`.
+        found: `headfield.fit.pictures.landmarks.FaceLandmarks`.
         least_confidence: Points below it are left out.
     """
     import numpy as np

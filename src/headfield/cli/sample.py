@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from headfield.models import DEFAULT
+
 PICTURED = 48
 """Heads on the contact sheet at most."""
 
@@ -28,7 +30,7 @@ class SampleCommand:
     """Samples along the longest side of the model's box."""
     format: Literal["glb", "ply", "both"] = "glb"
     """Mesh files to write, in metres, y up."""
-    model: str = "imhead-open-small"
+    model: str = DEFAULT
     """Model: a released name, a folder, or a hub id."""
     seed: int = 0
     """Seed of the draw."""

@@ -119,7 +119,7 @@ def write_shapes(
 
 def _write_folder(baked, saved, folder: Path, unit: str | None) -> list[Path]:
     """``neutral.obj`` and one OBJ for each channel; of the mouth's parts the same in folders of their own."""
-    from headfield.cli.export import in_unit
+    from headfield.cli.units import in_unit
     from headfield.io.mesh import write_mesh
 
     files = []

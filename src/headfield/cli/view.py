@@ -44,7 +44,8 @@ class ViewCommand:
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"--port {self.port}: choose between 1 and 65535, or 0 for any that is free.")
         with working("Loading the model") as say:
-            from headfield.models.release import DEFAULT, lasting_name, load
+            from headfield.models import DEFAULT
+            from headfield.models.release import lasting_name, load
             from headfield.view.app import Viewer
             from headfield.view.opening import check_expression, mean_head, open_path
 

@@ -106,7 +106,8 @@ class WrapCommand:
     def _wrap(self, target, template, say):
         from headfield.curate.wrap import WrapOptions, wrap
         from headfield.fit.options import FitOptions
-        from headfield.models.release import DEFAULT, load
+        from headfield.models import DEFAULT
+        from headfield.models.release import load
 
         options = WrapOptions(
             FitOptions(units=self.units, up=self.up, landmarks=self.landmarks),

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from headfield.models import DEFAULT
+
 
 @dataclass(frozen=True)
 class QualityLimits:
@@ -35,7 +37,7 @@ class CurateOptions:
     family_file: Path | None = None
     """The user's own file of the family: needed for FLAME (generic_model.pkl, flame2023.pkl, flame2023_Open.pkl); of
     GNM (gnm_head.npz) it is fetched from the hub when not given."""
-    model: str = "imhead-open-small"
+    model: str = DEFAULT
     """Implicit model that completes what the scanner missed: a released name, a folder, or a hub id."""
     landmarks: Literal["detect", "search"] = "detect"
     """detect finds the face's landmarks in pictures of the scan (extra `landmarks`); search does without them and finds

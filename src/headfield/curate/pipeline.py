@@ -18,8 +18,9 @@ from headfield.curate.options import CurateOptions
 from headfield.curate.outcomes import SubjectOutcome, write_outcome
 from headfield.curate.person import curate_subject
 from headfield.curate.records import FAILED, refuse_place
-from headfield.curate.stages import Stages, stages
+from headfield.curate.stages import Stages
 from headfield.curate.subjects import Subject
+from headfield.curate.work import stages
 from headfield.errors import ConfigError
 from headfield.io.store import Record, StoreWriter
 from headfield.synth.identities import frozen

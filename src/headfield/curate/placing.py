@@ -15,7 +15,7 @@ from headfield.errors import ConfigError, ScanError
 from headfield.types import Scan
 
 if TYPE_CHECKING:
-    from headfield.curate.landmarks import FaceLandmarks
+    from headfield.fit.pictures.landmarks import FaceLandmarks
 
 
 def face_of(scan: Scan, raw: RawScan, options: CurateOptions) -> Made:
@@ -27,7 +27,7 @@ def face_of(scan: Scan, raw: RawScan, options: CurateOptions) -> Made:
     """
     if options.landmarks == "search" or raw.landmarks is not None:
         return Made()
-    from headfield.curate.landmarks import find_landmarks, landmark_picture
+    from headfield.fit.pictures.landmarks import find_landmarks, landmark_picture
 
     found = find_landmarks(scan)
     arrays = {
@@ -48,9 +48,9 @@ def align_scan(scan: Scan, raw: RawScan, landmarks: Arrays, options: CurateOptio
     Raises:
         RejectedError: There is no head in the scan, or hardly any points; carries a picture of the scan.
     """
-    from headfield.curate.align import align
     from headfield.fit.landmarks import read_landmarks
     from headfield.fit.options import FitOptions
+    from headfield.fit.pictures.align import align
     from headfield.fit.run import find_head, fit_placed
     from headfield.models.release import load
 
@@ -77,7 +77,7 @@ def align_scan(scan: Scan, raw: RawScan, landmarks: Arrays, options: CurateOptio
 
 def _face(arrays: Arrays) -> FaceLandmarks:
     """The landmarks back from their arrays, without the picture."""
-    from headfield.curate.landmarks import FaceLandmarks
+    from headfield.fit.pictures.landmarks import FaceLandmarks
 
     return FaceLandmarks(
         arrays["points"],

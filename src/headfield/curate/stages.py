@@ -52,16 +52,6 @@ class Stages:
         return self.versions.get(stage, 1)
 
 
-def stages() -> Stages:
-    """The real ones."""
-    from headfield.curate.finishing import complete_scan, register_scan
-    from headfield.curate.fitting import fit_model, fit_template
-    from headfield.curate.placing import align_scan, face_of
-
-    work = (face_of, align_scan, fit_template, fit_model, complete_scan, register_scan)
-    return Stages(*work, versions={"parametric": 2, "model": 4, "complete": 5, "register": 2})
-
-
 def placement_arrays(*similarities: Similarity) -> Arrays:
     """Similarities by their parts: ``rotations`` (S, 3, 3), ``translations`` (S, 3), ``scales`` (S,)."""
     return {

@@ -26,6 +26,7 @@ from headfield.fit.run import fit
 from headfield.fit.scan_fit import HEAD_REACH_MM
 from headfield.fit.shoulders import on_body
 from headfield.frames import MM_PER_UNIT, REGIONS, UNITS_IN_METRES, anchor_indices
+from headfield.models import DEFAULT
 from headfield.surface.cloud_normals import estimated_normals
 from headfield.surface.nearest import Target
 from headfield.types import Mesh, Scan, Similarity
@@ -89,7 +90,7 @@ class Wrapped:
 def wrap(
     target: Scan | Fit,
     template: Mesh,
-    model="imhead-open-small",
+    model=DEFAULT,
     options: WrapOptions | None = None,
     *,
     progress: Say | None = None,

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from headfield.frames import MM_PER_UNIT, mirror_points
-from headfield.models.head import Head
-from headfield.models.imhead import Condition, ImHead
+from headfield.models.protocol import Local, PartCondition
+from headfield.surface.head import Head
 from headfield.types import Mesh
 
 MOST_MM = 40.0
@@ -51,7 +51,7 @@ def change_of(source: Head, edited: Head, mesh: Mesh, mm: float = MM_PER_UNIT) -
 
 @torch.no_grad()
 def change_between(
-    model: ImHead, before: Condition, after: Condition, mesh: Mesh, parts: np.ndarray | None = None,
+    model: Local, before: PartCondition, after: PartCondition, mesh: Mesh, parts: np.ndarray | None = None,
     mm: float = MM_PER_UNIT,
 ) -> Change:  # fmt: skip
     """As :func:`change_of`, for folded codes.
@@ -75,7 +75,7 @@ def change_between(
         distance = np.linalg.norm(vertices[:, None] - anchors, axis=2).min(axis=1) * mm
         for rows in np.array_split(np.arange(len(vertices)), max(1, len(vertices) // 20_000)):
             query = torch.as_tensor(vertices[rows]).to(before.blend_anchors)[None]
-            weights = model.ensemble.weights(query, before.blend_anchors).weights[0]
+            weights = model.blend_weights(query, before)[0]
             weight[rows] = weights[:, parts].sum(dim=1).cpu().numpy()
     reached = weight > 0
     if not torch.equal(before.blend_anchors, after.blend_anchors):

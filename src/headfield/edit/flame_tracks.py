@@ -17,6 +17,7 @@ import numpy as np
 
 from headfield.edit.tracks import MAX_FRAMES, Track
 from headfield.errors import ConfigError, TrackError
+from headfield.expressions import ExpressionSpace
 
 JAW = 3
 """Numbers of the jaw at the end of a frame, radians about x, y and z."""
@@ -92,28 +93,28 @@ def flame_table(path: Path, names: list[str], values: np.ndarray, times, fps: fl
     return _track(path, _joined(expression, jaw), times, fps)
 
 
-def for_model(track: Track, config) -> Track:
+def for_space(track: Track, space: ExpressionSpace) -> Track:
     """The track in a model's own numbers.
 
     Args:
         track: ARKit weights or FLAME parameters.
-        config: The model's :class:`headfield.models.config.ImHeadConfig`.
+        space: The model's expressions.
     Returns:
         The track itself for ARKit; for FLAME with as many expression coefficients as the model takes (FLAME's first
         ones count most: more are cut off, fewer filled up with zeros), which its notes tell.
     Raises:
         ConfigError: The track speaks another language than the model.
     """
-    if track.channels != config.expression_names:
+    if track.channels != space.kind:
         spoken = {"arkit52": "the 52 ARKit weights", "flame": "FLAME's expression and jaw parameters"}
         raise ConfigError(
             f"{track.name} holds {spoken.get(track.channels, track.channels)}; this head's model takes "
-            f"{spoken.get(config.expression_names, config.expression_names)}. Give a track of those, or fit the head "
+            f"{spoken.get(space.kind, space.kind)}. Give a track of those, or fit the head "
             "with a model that speaks the track's."
         )
     if track.channels != "flame":
         return track
-    have, want = track.weights.shape[1] - JAW, config.expression - JAW
+    have, want = track.weights.shape[1] - JAW, len(space) - JAW
     if have == want:
         return track
     expression, jaw = track.weights[:, :have], track.weights[:, have:]

@@ -24,7 +24,8 @@ import torch
 from headfield.edit.regions import parts_of
 from headfield.errors import ConfigError
 from headfield.frames import MIRROR_PART, N_ANCHORS, N_PAIRS
-from headfield.models.head import Head
+from headfield.models.protocol import Local, require
+from headfield.surface.head import Head
 from headfield.types import ARKIT_MIRROR, Codes
 
 LEAST, MOST = -1.0, 2.0
@@ -196,8 +197,7 @@ def refit_warp(head: Head) -> Head:
         return head if known is None else replace(head, codes=replace(head.codes, warp_identity=None))
     model = head.model
     prior = model.prior.component(model.prior.likeliest(head.codes.identity[0].cpu().numpy()))
-    size = model.config.part_code
-    weight = model.decompose.weight.detach().double().cpu().numpy().reshape(N_ANCHORS, size, -1)[parts]
+    weight = model.part_spread().detach().double().cpu().numpy()[parts]
     asked, own = (codes[0][0, parts].double().cpu().numpy().ravel() for codes in (in_use(head), _plain(head)))
     rows = weight.reshape(len(asked), -1) @ prior.spread  # departures in standard deviations -> codes
     sigma = WARP_SLACK * np.linalg.norm(rows, axis=1)
@@ -237,7 +237,7 @@ def check_mixable(mine, other, my_name: str, other_name: str) -> None:
     if mine is other:
         return
     facts = [
-        (model.fingerprint.identity, model.config.expression_names, f"{name} (weights {model.fingerprint})")
+        (model.fingerprint.identity, model.expression_space.kind, f"{name} (weights {model.fingerprint})")
         for model, name in ((mine, my_name), (other, other_name))
     ]
     if facts[0][:2] != facts[1][:2]:
@@ -286,6 +286,7 @@ def check_strength(strength: float) -> None:
 
 
 def _plain(head: Head) -> tuple[torch.Tensor, torch.Tensor]:
+    require(head.model, Local, "Editing a region")
     with torch.no_grad():
         parts = head.model.part_codes(head.codes.identity)
         return parts, head.model.anchors_of_parts(parts)
@@ -329,7 +330,7 @@ def _parts(head: Head, regions: Regions) -> np.ndarray:
 
 def _expression(head: Head) -> torch.Tensor:
     known = head.codes.expression
-    return head.codes.identity.new_zeros(1, head.model.config.expression) if known is None else known
+    return head.codes.identity.new_zeros(1, len(head.model.expression_space)) if known is None else known
 
 
 def _speaks_arkit(head: Head) -> bool:

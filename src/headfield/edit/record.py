@@ -20,8 +20,9 @@ from headfield.fit.made_with import check_weights, made_with, weights_notes
 from headfield.fit.saved_file import saved_file
 from headfield.frames import METRES_PER_UNIT, MM_PER_UNIT, N_ANCHORS
 from headfield.models.fingerprint import Fingerprint
-from headfield.models.head import Head
+from headfield.models.protocol import Local, require
 from headfield.models.release import lasting_name, load
+from headfield.surface.head import Head
 from headfield.surface.paint import Paint
 from headfield.types import Codes, Mesh, Similarity
 
@@ -258,15 +259,11 @@ def _model(name: str, model):
 
 def _checked(model, codes: Codes) -> Codes:
     """Codes of the sizes and the kind that a model takes, else a ScanError through ValueError."""
-    config, parts = model.config, N_ANCHORS
-    sizes = {
-        "identity": (1, config.identity),
-        "expression": (1, config.expression),
-        "parts": (1, parts, config.part_code),
-        "anchors": (1, parts, 3),
-        "around": (1, parts),
-        "warp_identity": (1, config.identity),
-    }
+    identity, parts = (1, model.prior.means.shape[1]), N_ANCHORS
+    sizes = {"identity": identity, "warp_identity": identity, "expression": (1, len(model.expression_space))}
+    if any(getattr(codes, name) is not None for name in ("parts", "anchors", "around")):
+        require(model, Local, "A head with edited regions")
+        sizes |= {"parts": (1, parts, model.part_spread().shape[1]), "anchors": (1, parts, 3), "around": (1, parts)}
     for name, size in sizes.items():
         tensor = getattr(codes, name)
         if tensor is not None and tuple(tensor.shape) != size:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -91,16 +90,6 @@ class Track:
         flip = np.diag([-1.0, 1.0, 1.0])
         rotation = None if self.rotation is None else flip @ self.rotation @ flip
         return replace(self, weights=self.weights[:, ARKIT_MIRROR], rotation=rotation)
-
-
-def read_track(path: str | Path, fps: float | None = None) -> Track:
-    """Read a track: Live Link Face CSV, MediaPipe scores as CSV or JSON, our own CSV, or FLAME parameters.
-
-    See :func:`headfield.edit.track_files.read_track`.
-    """
-    from headfield.edit.track_files import read_track as read
-
-    return read(path, fps)
 
 
 def resample(track: Track, fps: float) -> Track:

@@ -14,8 +14,8 @@ import torch
 from headfield.edit.change import Change, change_between
 from headfield.edit.operations import in_use
 from headfield.frames import MM_PER_UNIT
-from headfield.models.head import Head
-from headfield.models.imhead import Condition, ImHead
+from headfield.models.protocol import Local, PartCondition
+from headfield.surface.head import Head
 from headfield.surface.topology import vertex_normals
 from headfield.types import Mesh
 
@@ -59,7 +59,7 @@ class Locality:
     lost: float
 
 
-def free_edit(head: Head, edited: Head) -> Condition:
+def free_edit(head: Head, edited: Head) -> PartCondition:
     """The same part codes with nothing held: LandmarkNet moves all anchors, blend weights follow (NPHM's way)."""
     with torch.no_grad():
         parts = in_use(edited)[0]
@@ -67,7 +67,7 @@ def free_edit(head: Head, edited: Head) -> Condition:
         return replace(condition, blend_anchors=condition.origins)
 
 
-def measure(head: Head, edited: Head, mesh: Mesh, parts: np.ndarray, after: Condition | None = None) -> Locality:
+def measure(head: Head, edited: Head, mesh: Mesh, parts: np.ndarray, after: PartCondition | None = None) -> Locality:
     """Measure an edit.
 
     Args:
@@ -118,19 +118,21 @@ def border(change: Change, mesh: Mesh) -> float:
 
 
 @torch.no_grad()
-def unchanged(model: ImHead, before: Condition, after: Condition, parts: np.ndarray, points: int = 20_000) -> bool:
+def unchanged(
+    model: Local, before: PartCondition, after: PartCondition, parts: np.ndarray, points: int = 20_000
+) -> bool:
     """Whether the field is the same, bit for bit, at random places where no edited part has weight."""
     low, high = np.asarray(model.box)
     places = torch.as_tensor(np.random.default_rng(0).uniform(low, high, (points, 3)), dtype=torch.float32)[None]
     places = places.to(before.blend_anchors)
-    weights = model.ensemble.weights(places, before.blend_anchors).weights[0]
+    weights = model.blend_weights(places, before)[0]
     free = (weights[:, parts] == 0).all(dim=1)
     one, other = (model.signed_distance(places, condition)[0] for condition in (before, after))
     return bool(torch.equal(one[free], other[free]))
 
 
 @torch.no_grad()
-def unlikeliness(model: ImHead, parts: torch.Tensor, identity: torch.Tensor) -> float:
+def unlikeliness(model: Local, parts: torch.Tensor, identity: torch.Tensor) -> float:
     """Root mean square deviation, in standard deviations of the hair class, of the nearest head of the prior.
 
     Args:
@@ -138,8 +140,8 @@ def unlikeliness(model: ImHead, parts: torch.Tensor, identity: torch.Tensor) -> 
         parts: (1, K, d) part codes; their least-squares preimage under DecNet is the nearest head.
         identity: (1, D) the head's own identity, which tells the hair class.
     """
-    weight = model.decompose.weight.double().cpu().numpy()
-    wanted = parts.flatten(1)[0].double().cpu().numpy() - model.decompose.bias.double().cpu().numpy()
+    weight = model.part_spread().flatten(0, 1).double().cpu().numpy()
+    wanted = (parts - model.part_codes(torch.zeros_like(identity))).flatten().double().cpu().numpy()
     nearest = np.linalg.lstsq(weight, wanted, rcond=None)[0]
     component = model.prior.component(model.prior.likeliest(identity[0].cpu().numpy()))
     return float(np.sqrt(2.0 * component.cost(nearest) / len(nearest)))

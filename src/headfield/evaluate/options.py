@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from headfield.models import DEFAULT
+
 
 @dataclass(frozen=True)
 class Settings:
     """How cases are run: what their numbers depend on."""
 
-    model: str = "imhead-open-small"
+    model: str = DEFAULT
     """Model: a released name, a folder, or a hub id."""
     split: str = "dev"
     """dev to tune on; test is public and runs last."""

@@ -8,17 +8,23 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+from headfield.models import DEFAULT
+
 
 class _FitRoom(ModuleType):
     """This package as a function: importing a sub-module binds ``headfield.fit`` to it, so it answers calls."""
 
-    def __call__(self, *args, **kwargs):
-        from headfield.curate.align import face_finder  # only here: the room itself knows nothing of those below
+    def __call__(self, scan, model=DEFAULT, options=None, **kwargs):
+        """:func:`headfield.fit.run.fit` with the finder of faces that is installed, as the command line has it.
+
+        Whoever wants none says ``face=None``; options that name one keep it.
+        """
+        from headfield.fit.pictures.align import face_finder
         from headfield.fit.run import fit
 
-        if kwargs.get("options") is None and len(args) < 3:
-            kwargs.setdefault("face", face_finder())
-        return fit(*args, **kwargs)
+        if "face" not in kwargs and (options is None or options.face is None):
+            kwargs["face"] = face_finder()
+        return fit(scan, model, options, **kwargs)
 
     def __getattr__(self, name: str):
         if name == "Fit":

@@ -64,7 +64,7 @@ def solve_adam(
     center = torch.tensor(prior.mean[None].astype(np.float32))
     precision = torch.tensor(prior.precision.astype(np.float32))
     identity = center.clone().requires_grad_()
-    channels = int(model.config.expression)
+    channels = len(model.expression_space)
     poses = [torch.zeros(7, requires_grad=True) for _ in views]
     expressions = [torch.full((1, channels), 0.02, requires_grad=posed) for _ in views]
     variables = [identity] + (poses if options.solve_placement else []) + (expressions if posed else [])

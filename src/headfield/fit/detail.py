@@ -194,7 +194,7 @@ def _field(model, codes: Codes, points: np.ndarray) -> tuple[np.ndarray, np.ndar
     import torch
 
     with torch.no_grad():
-        state = model.condition(codes) if hasattr(model, "condition") else codes
+        state = model.condition(codes)
         source = torch.as_tensor(points.astype(np.float32), device=codes.identity.device)
         pairs = [model.value_and_gradient(chunk[None], state) for chunk in source.split(_CHUNK)]
         value = torch.cat([pair[0][0] for pair in pairs]).double().cpu().numpy()

@@ -52,7 +52,7 @@ def secants(
     Returns:
         (N, E); the stride goes up from the current weight, or down where there is no room above.
     """
-    now = np.zeros(int(model.config.expression)) if state.expression is None else state.expression
+    now = np.zeros(len(model.expression_space)) if state.expression is None else state.expression
     sign = np.where(now + STRIDE <= 1.0, 1.0, -1.0)
     rows = now + STRIDE * np.diag(sign)
     lively = np.flatnonzero(~HAIR_PARTS[cKDTree(anchors).query(line.placed)[1]])

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from headfield.errors import WeightsError
+from headfield.models import DEFAULT
 from headfield.models.fingerprint import Fingerprint
-from headfield.models.release import DEFAULT, UNMARKED, WHERE
+from headfield.models.release import UNMARKED, WHERE
 
 
 def made_with(stored: Mapping[str, str] | None, model_name: str) -> Fingerprint | None:

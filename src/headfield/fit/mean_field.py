@@ -204,7 +204,7 @@ def mean_field_of(model, hair_class: int = 0, resolution: int = 56) -> MeanField
         with torch.no_grad():
             anchors = model.anchors(codes)[0].double().cpu().numpy()
 
-            folded = model.condition(codes) if hasattr(model, "condition") else codes
+            folded = model.condition(codes)
 
             def field(points: np.ndarray) -> np.ndarray:
                 chunks = [

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from headfield.fit.derivatives import jacobians_of
 from headfield.fit.empty_space import GATE, MARGIN
 from headfield.fit.gate import MOBILE_PARTS, Gate, geman_mcclure, hair_scale, noise_of
 from headfield.fit.mean_field import neck_plane
@@ -122,7 +123,7 @@ def linearise(
     would come out too small. With a reference scale residuals are lengths in the scan, times that constant.
 
     Args:
-        model: A HeadModel with ``value_and_jacobian``.
+        model: A HeadModel.
         identity: (D,) code.
         state: Placement and expression.
         points: (N, 3) scan points.
@@ -140,7 +141,7 @@ def linearise(
     codes = codes_of(model, identity, state.expression)
     lower, upper = np.asarray(model.box, dtype=float)
     inside_box = np.clip(placed, lower, upper)
-    found = model.value_and_jacobian(model_points(model, inside_box), codes)
+    found = jacobians_of(model, model_points(model, inside_box), codes)
     value = found.value.double().cpu().numpy() + np.linalg.norm(placed - inside_box, axis=1)
     gradient = found.gradient.double().cpu().numpy()
     # a field is trained to be a distance but is not quite: divide by its slope, as one Newton step would

@@ -25,7 +25,7 @@ class FitOptions:
     """JSON file of landmarks of the (first) scan, see :func:`headfield.fit.landmarks.read_landmarks`."""
     face: Callable[[Scan], Similarity | None] | None = None
     """Where a scan's face is by other means (scan frame -> model frame), None when it sees none; asked when the search
-    is in doubt. See :func:`headfield.curate.align.face_finder`."""
+    is in doubt. See :func:`headfield.fit.pictures.align.face_finder`."""
     crop: tuple[float, float, float, float, float, float] | None = None
     """Box (x0, y0, z0, x1, y1, z1) in the frame and unit of the (one) scan; what lies outside of it is left out."""
     neutral: tuple[int, ...] | None = None

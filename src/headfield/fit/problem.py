@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.spatial import cKDTree
 
-from headfield.expressions import ExpressionSpace, plain_space
 from headfield.fit.box_qp import box_minimum
 from headfield.fit.cholesky import Cholesky, normal_products
 from headfield.fit.gate import FACE_PARTS, Gate
@@ -107,7 +106,7 @@ class Problem:
 
     def __init__(self, model, views: list[View], prior: Gaussian, options: SolverOptions) -> None:
         self.model, self.views, self.prior, self.options = model, views, prior, options
-        self.space = expression_space(model)
+        self.space = model.expression_space
         anchors = model_anchors(model, prior.mean)
         self.faces = [on_face(view, anchors) for view in views]
         self.trust = [trust_in(view, options, face) for view, face in zip(views, self.faces)]
@@ -262,12 +261,6 @@ class Problem:
         lower = np.where(free, np.maximum(np.tile(self.space.lower, views), start - reach), start)
         upper = np.where(free, np.minimum(np.tile(self.space.upper, views), start + reach), start)
         return box_minimum(reduced, linear, start, lower, upper)
-
-
-def expression_space(model) -> ExpressionSpace:
-    """What a model's expression numbers mean."""
-    space = getattr(model, "expression_space", None)
-    return plain_space(int(model.config.expression)) if space is None else space
 
 
 def on_face(view: View, anchors: np.ndarray) -> np.ndarray:

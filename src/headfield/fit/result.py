@@ -135,7 +135,7 @@ class Fit:
     @property
     def head(self):
         """The codes bound to the model: ``head.mesh()``, ``head.mirrored()``, ... in the model frame."""
-        from headfield.models.head import Head
+        from headfield.surface.head import Head
 
         return Head(self.model, self.codes())
 

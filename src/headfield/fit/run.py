@@ -23,7 +23,7 @@ from headfield.fit.normal_equations import Cloud, field_values, model_anchors
 from headfield.fit.options import FitOptions, checked
 from headfield.fit.placement import Placement, millimetres_per_unit, size_log_of
 from headfield.fit.placing import Placed, place_head, surface_points
-from headfield.fit.problem import View, expression_space
+from headfield.fit.problem import View
 from headfield.fit.refit import notes_again, options_again, placed_again, scans_of
 from headfield.fit.result import Fit
 from headfield.fit.saved_file import fit_at
@@ -35,6 +35,7 @@ from headfield.fit.verdict import facts_of_size, verdict_of, worst
 from headfield.frames import reference_anchors
 from headfield.io.names import distinct_names
 from headfield.io.scan import cropped, read_scan
+from headfield.models import DEFAULT
 from headfield.models.prior import BARE
 from headfield.types import Scan
 
@@ -50,7 +51,7 @@ _GROWN = 8
 
 def fit(
     scan: ScanLike | Sequence[ScanLike] | Fit,
-    model="imhead-open-small",
+    model=DEFAULT,
     options: FitOptions | None = None,
     *,
     progress: Progress | None = None,
@@ -222,7 +223,7 @@ def _without_growths(model, views: list[View], around: list[np.ndarray], solutio
 
 def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: FitOptions, tell) -> Fit:
     box, mean = np.asarray(model.box, dtype=float), mean_field_of(model)
-    space, reference = expression_space(model), reference_anchors()
+    space, reference = model.expression_space, reference_anchors()
     views, around, eyes = [], [], []
     for number, (scan, item) in enumerate(zip(scans, placed)):
         index = _around_head(item.surface, item.placement, box)

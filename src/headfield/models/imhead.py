@@ -19,6 +19,7 @@ from headfield.expressions import space_named
 from headfield.models.config import ImHeadConfig
 from headfield.models.fingerprint import Fingerprint, fingerprint_of
 from headfield.models.prior import Prior
+from headfield.models.protocol import Jacobians
 from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleState, PartEnsemble
 from headfield.nn.grouped import RowGroups
@@ -51,29 +52,15 @@ class Condition:
     slot_origins: torch.Tensor | None = None
 
 
-@dataclass(frozen=True)
-class Jacobians:
-    """The field and its exact derivatives at N points of one head.
-
-    Attributes:
-        value: (N,) signed distance, model units.
-        gradient: (N, 3) derivative by the (posed) point.
-        identity: (N, D) derivative by z_id, through part codes, anchors, blend weights and the deformer.
-        expression: (N, E) derivative by z_exp.
-    """
-
-    value: torch.Tensor
-    gradient: torch.Tensor
-    identity: torch.Tensor
-    expression: torch.Tensor
-
-
 class ImHead(nn.Module):
     """The imHead model.
 
     Dimensions: B heads, N points, K = 39 parts, D = 256 identity, d = 32 per part, E = 52 expression channels.
-    All points, anchors and distances are in the model frame (1 unit = 250 mm); negative inside.
+    All points, anchors and distances are in the model frame (1 unit = 250 mm); negative inside. It has every capability
+    of :mod:`headfield.models.protocol`; its warp is backward.
     """
+
+    closed_form = "backward"
 
     def __init__(
         self,
@@ -172,6 +159,10 @@ class ImHead(nn.Module):
         """DecNet T (Eq. 1): z_id (B, D) -> part codes (B, K, d)."""
         return self.decompose(identity).unflatten(1, (frames.N_ANCHORS, self.config.part_code))
 
+    def part_spread(self) -> torch.Tensor:
+        """DecNet's linear part (K, d, D): d z_j / d z_id."""
+        return self.decompose.weight.view(frames.N_ANCHORS, self.config.part_code, -1)
+
     def anchors_of_parts(self, parts: torch.Tensor) -> torch.Tensor:
         """LandmarkNet K (Eq. 3): part codes (B, K, d) -> anchors (B, K, 3), model units."""
         return self.mean_anchors + self.landmarks(parts.flatten(1)).unflatten(1, (frames.N_ANCHORS, 3))
@@ -246,6 +237,24 @@ class ImHead(nn.Module):
         if ambient is None:
             ambient = points.new_zeros(*points.shape[:2], self.config.ambient)
         return canonical, ambient
+
+    @denormals_flushed()
+    def warp_and_jacobian(self, points: torch.Tensor, condition: Condition) -> tuple[torch.Tensor, torch.Tensor]:
+        """The backward warp x_can (N, 3) and its exact Jacobian d x_can / d x (N, 3, 3) at posed points (N, 3)."""
+        eye = torch.eye(3, dtype=points.dtype, device=points.device)
+        if condition.expressed is None:
+            return points, eye.repeat(len(points), 1, 1)
+        shift, ambient, state = self.deformer(points[None], condition.expressed)
+        none, rows = torch.zeros_like(ambient), []
+        for axis in range(3):
+            unit = torch.zeros_like(shift)
+            unit[..., axis] = 1.0
+            rows.append(self.deformer.reverse(unit, none, state)[0][0])
+        return points + shift[0], torch.stack(rows, dim=1) + eye
+
+    def blend_weights(self, points: torch.Tensor, condition: Condition) -> torch.Tensor:
+        """Blend weights w_j (B, N, K) at canonical points (B, N, 3) (Eq. 4)."""
+        return self.ensemble.weights(points, condition.blend_anchors).weights
 
     @torch.no_grad()
     @denormals_flushed()
@@ -342,7 +351,7 @@ class ImHead(nn.Module):
         on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds)
         real = follows.nonzero()[:, 0]  # by part, since rows are laid out so
         counts = torch.bincount(part[real], minlength=frames.N_ANCHORS).tolist()
-        blocks = self.decompose.weight.view(frames.N_ANCHORS, self.config.part_code, -1)
+        blocks = self.part_spread()
         for own, block in zip(real.split(counts), blocks):
             if len(own):
                 by_identity.index_add_(0, rows.point[own], on_rows[own] @ block)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from headfield.errors import OutputError, WeightsError
+from headfield.models import DEFAULT
 from headfield.models.config import ImHeadConfig
 from headfield.models.fingerprint import Fingerprint
 from headfield.models.imhead import ImHead
@@ -24,7 +25,6 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
 PACKAGED = Path(__file__).parent / "weights"
 """Released weights that come with the package, one folder each."""
-DEFAULT = "imhead-open-small"
 
 V1 = Fingerprint("43f544e86d8a", "75933dcbbac2")
 """The first weights of `imhead-open-small`, with which fits and heads from before there were fingerprints were made."""

@@ -22,8 +22,8 @@ from .parts import Material
 from .topology import vertex_normals
 
 if TYPE_CHECKING:
-    from ..models.head import Head
     from ..models.imhead import ImHead
+    from .head import Head
 
 IVORY = Material("teeth", (233, 224, 205), 0.25)
 GUM = Material("gums", (190, 108, 106), 0.35)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from headfield.edit.presets import preset, preset_loop
@@ -11,10 +9,8 @@ from headfield.edit.tracks import Track, resample
 from headfield.surface.bake import Baked, bake
 from headfield.view.pictures import shape_of
 from headfield.view.player import Player
+from headfield.view.rooms import Rooms
 from headfield.view.state import Moment
-
-if TYPE_CHECKING:
-    from headfield.view.app import Viewer
 
 LOOP = "Preset loop"
 """The take that is there without a file."""
@@ -26,7 +22,7 @@ FPS = 20.0
 class Animation:
     """Plays takes on the session's head."""
 
-    def __init__(self, viewer: Viewer, vertices: int) -> None:
+    def __init__(self, viewer: Rooms, vertices: int) -> None:
         """Play for a viewer, on a baked head of about so many vertices."""
         self.viewer, self.vertices = viewer, vertices
         self.player = Player(viewer.screen.canvas)

@@ -215,7 +215,7 @@ def dead_channels(model) -> set[int]:
     points = model.anchors(Codes(identity))
     dead = set()
     with torch.no_grad():
-        for index, weights in enumerate(torch.eye(model.config.expression)):
+        for index, weights in enumerate(torch.eye(len(model.expression_space))):
             moved, ambient = model.to_canonical(points, Codes(identity, weights[None]))
             if float((moved - points).norm(dim=-1).max()) < 1e-6 and float(ambient.abs().max()) < 1e-6:
                 dead.add(index)

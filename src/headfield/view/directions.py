@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from headfield.frames import ANCHOR_NAMES, N_ANCHORS
+from headfield.types import Codes
 
 if TYPE_CHECKING:
-    from headfield.models.imhead import ImHead
+    from headfield.models.protocol import HeadModel
 
 LIKE = 0.5
 """A direction carries the name of its measurement when the two correlate at least this much over the prior."""
@@ -67,7 +68,7 @@ class Directions:
         return np.asarray(amounts, dtype=float) @ self.vectors
 
 
-def directions_of(model: ImHead) -> Directions:
+def directions_of(model: HeadModel) -> Directions:
     """The directions of a model, computed once per model object (a tenth of a second)."""
     known = getattr(model, "_view_directions", None)
     if known is None:
@@ -76,11 +77,11 @@ def directions_of(model: ImHead) -> Directions:
     return known
 
 
-def anchor_jacobian(model: ImHead) -> np.ndarray:
+def anchor_jacobian(model: HeadModel) -> np.ndarray:
     """d anchors / d z_id (117, D) at the mean head, model units per standard deviation."""
-    with torch.no_grad():
-        mean = model.mean_codes().identity
-        return model.anchor_jacobian(mean).double().cpu().numpy()
+    mean = model.mean_codes().identity
+    found = torch.autograd.functional.jacobian(lambda identity: model.anchors(Codes(identity)), mean)
+    return found.reshape(-1, mean.shape[1]).double().cpu().numpy()
 
 
 def measurements() -> np.ndarray:

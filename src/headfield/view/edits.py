@@ -10,7 +10,7 @@ import torch
 
 from headfield.edit.presets import preset
 from headfield.edit.record import SavedHead
-from headfield.models.head import Head
+from headfield.surface.head import Head
 from headfield.types import ARKIT, Codes
 from headfield.view.state import Session
 

@@ -8,17 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from headfield.edit.record import SavedHead, recorded
-from headfield.edit.tracks import read_track
+from headfield.edit.track_files import read_track
 from headfield.errors import HeadfieldError
 from headfield.view.downloads import file_of
 from headfield.view.opening import MOST_BYTES, open_path
+from headfield.view.rooms import Rooms
 from headfield.view.uploads import limit_uploads
-
-if TYPE_CHECKING:
-    from headfield.view.app import Viewer
 
 _STAGES = {"read": "Reading the scan", "align": "Finding the head", "solve": "Fitting"}
 
@@ -26,7 +23,7 @@ _STAGES = {"read": "Reading the scan", "align": "Finding the head", "solve": "Fi
 class Files:
     """Opens uploads and makes downloads, as long jobs of a viewer."""
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: Rooms) -> None:
         """Read and write for a viewer."""
         self.viewer, self.jobs = viewer, viewer.jobs
         limit_uploads(viewer.server, MOST_BYTES, self._too_large)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headfield.models.head import Head
+from headfield.surface.head import Head
 from headfield.surface.mouth_parts import MouthPart, mouth_parts_of
 from headfield.surface.parts import posed_mesh
 from headfield.types import Mesh

@@ -9,7 +9,7 @@ from headfield.edit.record import SavedHead, head_of_fit, is_saved_head
 from headfield.errors import ConfigError, ScanError
 from headfield.fit.result import Fit
 from headfield.fit.saved_file import holds_a_head
-from headfield.models.head import Head
+from headfield.surface.head import Head
 
 MOST_BYTES = 200_000_000
 """Largest file that the browser may send; a larger one is better opened from the command line, without a copy."""

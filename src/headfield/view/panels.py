@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headfield.edit.presets import PRESETS
 from headfield.edit.regions import PAIRS
@@ -14,11 +14,9 @@ from headfield.view.animation import LOOP
 from headfield.view.downloads import FORMATS
 from headfield.view.face_areas import channel_label, face_areas
 from headfield.view.page import prepare
+from headfield.view.rooms import Rooms
 from headfield.view.shading import MODES, legend
 from headfield.view.state import spoken
-
-if TYPE_CHECKING:
-    from headfield.view.app import Viewer
 
 BRAND = (176, 92, 44)
 QUIET = (122, 116, 110)
@@ -32,7 +30,7 @@ ALL = "whole head"
 class Panels:
     """All widgets. Values set from here never call back: only what a browser changed does."""
 
-    def __init__(self, viewer: Viewer, server) -> None:
+    def __init__(self, viewer: Rooms, server) -> None:
         """Build the panels of a viewer on its viser server."""
         self.viewer, self.gui = viewer, server.gui
         self._hand = threading.local()

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from headfield.models.head import Head
 from headfield.surface.bake import Baked
+from headfield.surface.head import Head
 from headfield.surface.regrid import Remembered, remesh
 from headfield.surface.topology import vertex_normals
 from headfield.types import Mesh

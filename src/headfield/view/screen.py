@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from headfield.errors import ConfigError
-from headfield.models.head import Head
+from headfield.surface.head import Head
 from headfield.surface.topology import vertex_normals
 from headfield.types import Mesh
 from headfield.view import shading

@@ -14,7 +14,7 @@ from headfield.view.region_colours import REGION_COLOURS, part_weights, region_i
 
 if TYPE_CHECKING:
     from headfield.fit.result import Fit
-    from headfield.models.head import Head
+    from headfield.surface.head import Head
 
 MODES = ("Surface", "Normals", "Regions", "Fit error", "Change")
 """Shading modes by the names that users see."""

@@ -20,7 +20,7 @@ from headfield.edit import operations
 from headfield.edit.record import SavedHead, recorded
 from headfield.edit.regions import region_names
 from headfield.errors import ConfigError
-from headfield.models.head import Head
+from headfield.surface.head import Head
 from headfield.types import ARKIT
 from headfield.view.directions import Directions, directions_of
 

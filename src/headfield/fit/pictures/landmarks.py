@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from headfield.curate.detect import FaceDetector, mediapipe_detector
-from headfield.curate.face_map import face_map
-from headfield.curate.lift import Lifted, fuse, robust_similarity, sight
-from headfield.curate.views import Subject, View, axes_around, camera_at, cropped, project, turned
 from headfield.errors import ScanError
+from headfield.fit.pictures.detect import FaceDetector, mediapipe_detector
+from headfield.fit.pictures.face_map import face_map
+from headfield.fit.pictures.lift import Lifted, fuse, robust_similarity, sight
+from headfield.fit.pictures.views import Subject, View, axes_around, camera_at, cropped, project, turned
 from headfield.frames import ANCHOR_NAMES
 from headfield.surface.sheet import contact_sheet
 from headfield.surface.visibility import directions

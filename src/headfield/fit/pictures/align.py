@@ -1,8 +1,8 @@
 """Where the head is in a raw scan, from the landmarks of its face, or from nothing.
 
-A similarity from the face's mesh (:mod:`headfield.curate.lift`) is settled by a short fit of the model, which knows
-that people differ; rigid registration to a mean head does not, and makes it worse (docs/landmarks.md has the numbers).
-Without landmarks the fit's own search does the same from every rotation and unit. One mechanism, two starts.
+A similarity from the face's mesh (:mod:`headfield.fit.pictures.lift`) is settled by a short fit of the model, which
+knows that people differ; rigid registration to a mean head does not, and makes it worse (docs/landmarks.md has the
+numbers). Without landmarks the fit's own search does the same from every rotation and unit. One mechanism, two starts.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from headfield.curate.detect import FaceDetector
-from headfield.curate.landmarks import FaceLandmarks, LandmarkOptions, NoFaceError, find_landmarks
 from headfield.errors import ScanError
 from headfield.fit.mean_field import mean_field_of
 from headfield.fit.options import FitOptions
+from headfield.fit.pictures.detect import FaceDetector
+from headfield.fit.pictures.landmarks import FaceLandmarks, LandmarkOptions, NoFaceError, find_landmarks
 from headfield.fit.placement import Placement
 from headfield.fit.placing import surface_points
 from headfield.fit.run import find_head
 from headfield.fit.trial import placement_of_face, tried
+from headfield.models import DEFAULT
 from headfield.types import Scan, Similarity
 
 
 def align(
-    scan: Scan, landmarks: FaceLandmarks | None = None, model="imhead-open-small", options: FitOptions | None = None
+    scan: Scan, landmarks: FaceLandmarks | None = None, model=DEFAULT, options: FitOptions | None = None
 ) -> Placement:
     """Where the head is: scan frame and unit -> model frame; unit, size and up are found.
 
     Args:
         scan: The scan.
-        landmarks: Of its face, see :func:`headfield.curate.landmarks.find_landmarks`; None searches without.
+        landmarks: Of its face, see :func:`headfield.fit.pictures.landmarks.find_landmarks`; None searches without.
         model: A model's name, folder or hub id, or a loaded model.
         options: Its unit when known, and the seed.
     Raises:

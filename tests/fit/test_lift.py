@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_face import random_pose
 
-from headfield.curate.lift import Sightings, fuse, robust_similarity, sight
-from headfield.curate.views import Subject, axes_around, camera_at, project
+from headfield.fit.pictures.lift import Sightings, fuse, robust_similarity, sight
+from headfield.fit.pictures.views import Subject, axes_around, camera_at, project
 from headfield.types import Scan
 
 

@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from headfield.curate.face_map import face_map
-from headfield.curate.views import View, project
+from headfield.fit.pictures.face_map import face_map
+from headfield.fit.pictures.views import View, project
 from headfield.types import Mesh, Scan, Similarity
 
 

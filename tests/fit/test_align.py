@@ -10,9 +10,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_face import FakeDetector, head_scan, random_pose
 
-from headfield.curate.align import align, face_finder
-from headfield.curate.landmarks import LandmarkOptions, find_landmarks
 from headfield.fit.options import FitOptions
+from headfield.fit.pictures.align import align, face_finder
+from headfield.fit.pictures.landmarks import LandmarkOptions, find_landmarks
 from headfield.fit.placement import Placement
 from headfield.fit.run import find_head
 from headfield.frames import reference_anchors
@@ -97,7 +97,7 @@ def test_a_sure_search_asks_nobody_and_a_face_that_is_not_found_changes_nothing(
 
 
 def test_without_mediapipe_there_is_no_finder_and_fits_go_on(monkeypatch):
-    monkeypatch.setattr("headfield.curate.align.find_spec", lambda name: None)
+    monkeypatch.setattr("headfield.fit.pictures.align.find_spec", lambda name: None)
     assert face_finder() is None
     assert face_finder(FakeDetector(random_pose(1, 1.0))) is not None
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from trimesh.creation import icosphere
 
-from headfield.curate.views import Subject, axes_around, camera_at, cropped, project, rays, turned
+from headfield.fit.pictures.views import Subject, axes_around, camera_at, cropped, project, rays, turned
 from headfield.types import Scan
 
 SIZE = 96

@@ -12,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_face import FakeDetector, head_scan, mean_head, random_pose
 
-from headfield.curate.face_map import calibrate, face_map
-from headfield.curate.landmarks import LandmarkOptions, NoFaceError, find_landmarks, landmark_picture
 from headfield.errors import MissingExtra, ScanError
+from headfield.fit.pictures.face_map import calibrate, face_map
+from headfield.fit.pictures.landmarks import LandmarkOptions, NoFaceError, find_landmarks, landmark_picture
 from headfield.frames import ANCHOR_NAMES, reference_anchors
 from headfield.types import Scan, Similarity
 

@@ -1,7 +1,7 @@
 """A head model in closed form: an ellipsoid with a nose, chin, brows and ears; codes move bumps, expressions the mouth.
 
-It follows the protocol of the neural model (values, gradients and Jacobians by autograd), trains in no time and is
-known exactly, so that the fit's laws can be tested without weights.
+It follows the protocol of head models, is there in no time and known exactly, so that laws of fits and of the protocol
+can be tested without weights.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from headfield.expressions import plain_space
 from headfield.frames import ANCHOR_NAMES, reference_anchors
 from headfield.models.fingerprint import Fingerprint
 from headfield.models.prior import Prior
+from headfield.models.protocol import Jacobians
 from headfield.types import Codes
 
 _AXES = torch.tensor([0.29, 0.42, 0.36])
@@ -28,22 +30,16 @@ class _Config:
     expression: int = 3
 
 
-@dataclass
-class _Jacobians:
-    value: torch.Tensor
-    gradient: torch.Tensor
-    identity: torch.Tensor
-    expression: torch.Tensor
-
-
 def _project(directions: torch.Tensor) -> torch.Tensor:
     """The point of the ellipsoid in each direction from the middle."""
     return _MIDDLE + directions / (directions / _AXES).norm(dim=-1, keepdim=True)
 
 
 @dataclass
-class StubHead:
-    """Implements what fit/ asks of a HeadModel."""
+class PlainHead:
+    """A head model with a canonical space that nothing moves, and no derivatives by codes."""
+
+    closed_form = "backward"
 
     config: _Config = field(default_factory=_Config)
     name: str = "stub"
@@ -52,6 +48,7 @@ class StubHead:
     def __post_init__(self):
         self.box = np.array([[-0.65, -0.62, -0.95], [0.65, 0.85, 0.5]])
         self.prior = Prior.standard(self.config.identity)
+        self.expression_space = plain_space(self.config.expression)
         anchors = torch.from_numpy(reference_anchors()).float()
         self._bumps = _project(anchors[_MOVED] - _MIDDLE)
         self._features = torch.tensor(  # nose, chin, two ears, brow, occiput: what makes the pose unambiguous
@@ -66,21 +63,24 @@ class StubHead:
     def anchors(self, codes: Codes) -> torch.Tensor:
         return torch.from_numpy(reference_anchors()).float()[None].repeat(len(codes.identity), 1, 1)
 
+    def condition(self, codes: Codes) -> Codes:
+        return codes
+
     def _field(self, x: torch.Tensor, z: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
         scaled = (x - _MIDDLE) / _AXES
         k0, k1 = scaled.norm(dim=-1), (scaled / _AXES).norm(dim=-1)
         value = k0 * (k0 - 1.0) / k1.clamp(min=1e-6)
 
         def bump(centres, width):
-            return torch.exp(-0.5 * ((x[:, None] - centres) / width).square().sum(-1))
+            return torch.exp(-0.5 * ((x[..., None, :] - centres) / width).square().sum(-1))
 
         value = value - bump(self._features, 0.06) @ self._heights
-        value = value - 0.02 * (bump(self._bumps, 0.09) @ z)
-        return value - 0.05 * (bump(self._mouth, 0.05) @ e)
+        value = value - 0.02 * (bump(self._bumps, 0.09) * z[..., None, :]).sum(-1)
+        return value - 0.05 * (bump(self._mouth, 0.05) * e[..., None, :]).sum(-1)
 
     def signed_distance(self, points: torch.Tensor, codes: Codes) -> torch.Tensor:
         e = codes.expression if codes.expression is not None else torch.zeros(len(points), self.config.expression)
-        return torch.stack([self._field(p, z, w) for p, z, w in zip(points, codes.identity, e)])
+        return self._field(points, codes.identity, e)
 
     def value_and_gradient(self, points: torch.Tensor, codes: Codes):
         with torch.enable_grad():
@@ -92,13 +92,18 @@ class StubHead:
     def to_canonical(self, points: torch.Tensor, codes: Codes):
         return points, torch.zeros(*points.shape[:2], 2)
 
-    def value_and_jacobian(self, points: torch.Tensor, codes: Codes) -> _Jacobians:
+
+@dataclass
+class StubHead(PlainHead):
+    """The same head with its derivatives by codes in closed form."""
+
+    def value_and_jacobian(self, points: torch.Tensor, codes: Codes) -> Jacobians:
         value, gradient = self.value_and_gradient(points[None], codes)
         identity = -0.02 * torch.exp(-0.5 * ((points[:, None] - self._bumps) / 0.09).square().sum(-1))
         expression = -0.05 * torch.exp(-0.5 * ((points[:, None] - self._mouth) / 0.05).square().sum(-1))
         if codes.expression is None:
             expression = torch.zeros_like(expression)
-        return _Jacobians(value[0], gradient[0], identity, expression)
+        return Jacobians(value[0], gradient[0], identity, expression)
 
 
 def surface_of(model: StubHead, codes: Codes, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from headfield.curate.views import View
 from headfield.errors import need
+from headfield.fit.pictures.views import View
 
 MESH_POINTS = 478
 """Points of MediaPipe's face mesh with both irises."""

@@ -63,7 +63,7 @@ class FaceMap:
 @cache
 def face_map() -> FaceMap:
     """The calibrated map that comes with the package."""
-    content = json.loads((files("headfield.curate") / "face_map.json").read_text())
+    content = json.loads((files("headfield.fit.pictures") / "face_map.json").read_text())
     return FaceMap(
         np.array(content["mesh"]),
         np.array(content["places"]),

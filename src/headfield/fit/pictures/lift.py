@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headfield.curate.views import Subject, View, rays
+from headfield.fit.pictures.views import Subject, View, rays
 from headfield.types import Similarity
 
 ALONG = 0.3

@@ -1,0 +1,180 @@
+"""What a head model is, and what it may be able to do beside: one required protocol and small optional ones.
+
+A model binds codes to a signed distance field of a head. Everything after `models/` (surfaces, fits, edits, tests, the
+viewer) asks for the protocols here and knows no model by name; where a model lacks what a task needs, :func:`require`
+says so. All points, anchors and distances are in the model frame (1 unit = 250 mm), negative inside; B is heads, N
+points, K parts, D identity numbers, E expression numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from headfield.errors import ConfigError
+from headfield.expressions import ExpressionSpace
+from headfield.models import DEFAULT
+from headfield.models.fingerprint import Fingerprint
+from headfield.models.prior import Prior
+from headfield.types import Codes
+
+
+@runtime_checkable
+class HeadModel(Protocol):
+    """What every head model has; a task that needs more asks for one of the capabilities below.
+
+    Attributes:
+        name: What messages call it; set by whoever loads it.
+        box: (2, 3) where heads are.
+        prior: Where identity codes come from; its means (C, D) say how many numbers a code has.
+        expression_space: What the expression numbers mean; of length 0 for a model without expressions.
+        fingerprint: What tells its weights from others.
+    """
+
+    name: str
+    box: np.ndarray
+    prior: Prior
+    expression_space: ExpressionSpace
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Of the weights, at rest and under expressions."""
+
+    def mean_codes(self, component: int = 0, batch: int = 1) -> Codes:
+        """Codes of the mean head of a prior component, neutral."""
+
+    def anchors(self, codes: Codes) -> torch.Tensor:
+        """The 39 anchors (B, 39, 3) of the neutral heads, in the order of :data:`headfield.frames.ANCHOR_NAMES`."""
+
+    def condition(self, codes: Codes) -> Any:
+        """Codes folded into whatever is constant for a head: made once, then given in the codes' place for many points.
+
+        What is in it is the model's own affair, but for models with parts (:class:`PartCondition`).
+        """
+
+    def signed_distance(self, points: torch.Tensor, codes: Any) -> torch.Tensor:
+        """Signed distance (B, N) at posed points (B, N, 3); `codes` are Codes or a condition made from them."""
+
+    def value_and_gradient(self, points: torch.Tensor, codes: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Signed distance (B, N) and its gradient (B, N, 3) by the posed points."""
+
+
+@dataclass(frozen=True)
+class Jacobians:
+    """The field and its derivatives at N points of one head.
+
+    Attributes:
+        value: (N,) signed distance, model units.
+        gradient: (N, 3) derivative by the (posed) point.
+        identity: (N, D) derivative by the identity code.
+        expression: (N, E) derivative by the expression.
+    """
+
+    value: torch.Tensor
+    gradient: torch.Tensor
+    identity: torch.Tensor
+    expression: torch.Tensor
+
+
+@runtime_checkable
+class Linearisable(Protocol):
+    """A closed form of the derivatives by codes. Without it a fit uses autograd, which is several times slower."""
+
+    def value_and_jacobian(self, points: torch.Tensor, codes: Codes) -> Jacobians:
+        """The field and its derivatives at points (N, 3) of one head (B = 1); a neutral head may have no expression."""
+
+
+class PartCondition(Protocol):
+    """What the condition of a model with parts holds, beside what else it needs.
+
+    Attributes:
+        parts: (B, K, d) part codes in use.
+        blend_anchors: (B, K, 3) anchors of the blend weights: those of the unedited identity.
+        origins: (B, K, 3) origins of the local frames.
+    """
+
+    parts: torch.Tensor
+    blend_anchors: torch.Tensor
+    origins: torch.Tensor
+
+
+@runtime_checkable
+class Local(Protocol):
+    """Parts that act near their anchors only, so that regions can be edited (`parts`, `anchors`, `around` of codes)."""
+
+    def part_codes(self, identity: torch.Tensor) -> torch.Tensor:
+        """Part codes (B, K, d) of identity codes (B, D), an affine map."""
+
+    def part_spread(self) -> torch.Tensor:
+        """The linear part (K, d, D) of that map."""
+
+    def anchors_of_parts(self, parts: torch.Tensor) -> torch.Tensor:
+        """Anchors (B, K, 3) of part codes (B, K, d)."""
+
+    def blend_weights(self, points: torch.Tensor, condition: Any) -> torch.Tensor:
+        """Weights (B, N, K) of the parts at points (B, N, 3) of the head at rest, 0 where a part does not act."""
+
+
+@runtime_checkable
+class Warped(Protocol):
+    """Expressions that move a head at rest, the canonical one.
+
+    Attributes:
+        closed_form: ``backward`` when :meth:`to_canonical` is one pass (imHead), ``forward`` when its inverse is one
+            (NPHM).
+    """
+
+    closed_form: Literal["backward", "forward"]
+
+    def to_canonical(self, points: torch.Tensor, codes: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Posed points (B, N, 3) on the head at rest (B, N, 3), and ambient coordinates (B, N, A); A may be 0."""
+
+
+@runtime_checkable
+class WarpLinearisable(Protocol):
+    """A backward warp with its Jacobian, for following material points into an expression."""
+
+    def warp_and_jacobian(self, points: torch.Tensor, condition: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Posed points (N, 3) of one head on the head at rest (N, 3), and d rest / d posed (N, 3, 3)."""
+
+
+CAPABILITIES = {
+    Linearisable: "derivatives in closed form",
+    Local: "local parts",
+    Warped: "a canonical space",
+    WarpLinearisable: "a backward warp with its Jacobian",
+}
+"""The optional protocols, in words."""
+
+
+def lacks(model: Any, capability: type) -> tuple[str, ...]:
+    """Members of a protocol that a model does not have, by name."""
+    return tuple(sorted(name for name in _members(capability) if not hasattr(model, name)))
+
+
+def require(model: Any, capability: type, task: str) -> None:
+    """Refuse a model that lacks what a task needs.
+
+    Args:
+        model: Any model.
+        capability: One of the protocols of this module.
+        task: What was to be done, as the beginning of a sentence (``Editing a region``).
+    Raises:
+        ConfigError: It lacks some of it; the message names the model, the capability and what is missing.
+    """
+    missing = lacks(model, capability)
+    if missing:
+        words = CAPABILITIES.get(capability, "the protocol of head models")
+        raise ConfigError(
+            f"{task} needs a model with {words}; {getattr(model, 'name', 'this model')!r} has none "
+            f"({capability.__name__}: no {', '.join(missing)}). Choose a model that has it, such as {DEFAULT}."
+        )
+
+
+def _members(capability: type) -> set[str]:
+    declared = {name for base in capability.__mro__ for name in getattr(base, "__annotations__", {})}
+    methods = {name for base in capability.__mro__[:-1] for name in vars(base) if not name.startswith("_")}
+    return {name for name in declared | methods if not name.startswith("_")}
