@@ -31,6 +31,19 @@ def browser():
 
 
 @pytest.fixture(scope="session")
+def victim(browser):
+    """A browser for which every name under .example is this machine, as DNS rebinding makes it.
+
+    It is one without Chromium's own guard of local addresses, which other browsers lack.
+    """
+    rules = "--host-resolver-rules=MAP *.example 127.0.0.1"
+    unguarded = "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets"
+    victim = browser.browser_type.launch(executable_path=CHROMIUM, args=[*FLAGS, rules, unguarded])
+    yield victim
+    victim.close()
+
+
+@pytest.fixture(scope="session")
 def bald():
     """The released model and the codes of its mean bald head: ``model`` and ``codes``."""
     from headfield.models.release import load

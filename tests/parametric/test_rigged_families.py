@@ -239,6 +239,10 @@ def test_wrong_gnm_files_say_what_is_wrong(toy, tmp_path, monkeypatch):
         fetch_gnm()
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda repo, file, revision: str(tmp_path / file))
     assert fetch_gnm() == tmp_path / "v3_0" / "gnm_head.npz"
+    # what was fetched before stays in use, unless a revision is asked for
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repo, file: str(tmp_path / "kept.npz"))
+    assert fetch_gnm() == tmp_path / "kept.npz"
+    assert fetch_gnm("main") == tmp_path / "v3_0" / "gnm_head.npz"
 
 
 def test_a_template_with_more_holes_that_is_not_quite_symmetric_closes_as_well(toy, tmp_path):

@@ -1,7 +1,8 @@
 """The command line: one file per verb, options from dataclasses, rooms imported only when a verb runs.
 
 Exit status: 0 done, 1 some scans of a batch failed, 2 an error that the user can mend (one message, no traceback),
-130 interrupted.
+130 interrupted (SIGINT), 143 terminated (SIGTERM). A reader of the output that goes away, as with ``| head``,
+ends nothing: what is printed from then on is dropped, the work is done, and the status is that of the work.
 """
 
 from __future__ import annotations
@@ -20,27 +21,25 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    from headfield.cli.pipes import outlive_readers
+    from headfield.cli.stopping import Terminated, raise_when_terminated
     from headfield.errors import HeadfieldError
 
-    command = parse(args)
-    # before torch is loaded: on a machine that others use too, threads that spin while they wait cost tenfold
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    outlive_readers()
+    raise_when_terminated()
     try:
-        signal.signal(signal.SIGTERM, _interrupt)  # a stopped run cleans up like Ctrl-C
-    except ValueError:
-        pass  # not the main thread: signals are the caller's business
-    try:
+        command = parse(args)
+        # before torch is loaded: on a machine that others use too, threads that spin while they wait cost tenfold
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         return command.run() or 0
     except HeadfieldError as error:
         return _say(str(error), 2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         # an interrupt that came by way of exec() of a string (dataclasses are made so) is remembered by Python, which
         # would die of it after all at its exit; the next exec() forgets it
         exec("")
-        return _say("stopped; nothing half-written was left behind.", 130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe went away, as with `| head`
-        return 1
+        number = signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT
+        return _say("stopped; nothing half-written was left behind.", 128 + number)
     except MemoryError:
         return _say("out of memory: try a lower --resolution, or a smaller scan.", 2)
 
@@ -103,10 +102,6 @@ def _beside_their_options(words: list[str]) -> list[str]:
         else:
             tied.append(word)
     return tied
-
-
-def _interrupt(number, frame):
-    raise KeyboardInterrupt
 
 
 def _say(message: str, status: int) -> int:

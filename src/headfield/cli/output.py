@@ -6,9 +6,10 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from headfield.cli.claims import claimed, claimed_beside, sweep
 from headfield.errors import ConfigError, OutputError
 
 
@@ -31,11 +32,12 @@ def output_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
             replaced one by one, each whole.
         force: Allow `out` to exist with something in it.
     Raises:
-        OutputError: `out` exists and `force` was not given, or it cannot be written. Raised before the block runs.
+        OutputError: `out` exists and `force` was not given, it cannot be written, or another command is writing to it.
+            Raised before the block runs.
     """
     out = Path(os.path.realpath(out))
-    claim_folder(out, force=force)
-    with _temporary_sibling(out) as temporary:
+    check_folder(out, force=force)
+    with claimed(out) if out.is_dir() else nullcontext(), _temporary_sibling(out) as temporary:
         yield temporary
         try:
             if not out.exists() or not any(out.iterdir()):
@@ -51,7 +53,8 @@ def output_file(path: Path, *, force: bool = False) -> Iterator[Path]:
     """A temporary name with the same suffix, in a temporary sibling folder; it becomes `path` at the end.
 
     Raises:
-        OutputError: `path` exists and `force` was not given, or it cannot be written. Raised before the block runs.
+        OutputError: `path` exists and `force` was not given, it cannot be written, or another command is writing to it.
+            Raised before the block runs.
     """
     path = Path(os.path.realpath(path))
     if path.is_dir():
@@ -66,7 +69,7 @@ def output_file(path: Path, *, force: bool = False) -> Iterator[Path]:
             raise OutputError(f"{path}: cannot be put in place ({error.strerror}).") from error
 
 
-def claim_folder(out: Path, *, force: bool = False) -> None:
+def check_folder(out: Path, *, force: bool = False) -> None:
     """Check an output folder without making it.
 
     Raises:
@@ -87,15 +90,18 @@ def claim_folder(out: Path, *, force: bool = False) -> None:
 
 
 @contextmanager
-def resumable_folder(out: Path, *, began: str) -> Iterator[Path]:
+def resumable_folder(out: Path, *, began: str, alone: bool = True) -> Iterator[Path]:
     """A folder that a resumable verb fills piece by piece; checked to be writable before the block runs.
+
+    What a killed run left under temporary names is removed.
 
     Args:
         out: The folder; made when missing.
         began: Glob of files that show that work worth keeping was done. A new folder without any is removed when the
             block fails.
+        alone: Whether this process claims the folder; of several that work together only the first does.
     Raises:
-        OutputError: It cannot be written.
+        OutputError: It cannot be written, or another command is at work there.
     """
     new = not out.exists()
     made = [parent for parent in (out, *out.parents) if not parent.exists()]
@@ -107,13 +113,16 @@ def resumable_folder(out: Path, *, began: str) -> Iterator[Path]:
     except OSError as error:
         _remove_empty(made)
         raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another --out.") from error
-    try:
-        yield out
-    except BaseException:
-        if new and not any(out.glob(began)):
-            shutil.rmtree(out, ignore_errors=True)
-            _remove_empty(made[1:])
-        raise
+    with claimed(out) if alone else nullcontext():
+        if alone:
+            sweep(out)
+        try:
+            yield out
+        except BaseException:
+            if new and not any(out.glob(began)):
+                shutil.rmtree(out, ignore_errors=True)
+                _remove_empty(made[1:])
+            raise
 
 
 @contextmanager
@@ -129,7 +138,8 @@ def _temporary_sibling(place: Path) -> Iterator[Path]:
             f"{place}: cannot be written ({error.strerror}: {error.filename}). Choose another output place."
         ) from error
     try:
-        yield temporary
+        with claimed_beside(temporary, place):
+            yield temporary
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         _remove_empty(made)

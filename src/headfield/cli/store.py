@@ -22,14 +22,31 @@ class RemoveCommand:
     """The store's folder."""
     yes: bool = False
     """Do not ask."""
+    if_present: bool = False
+    """Nobody of that name is no error. Without this it is one: a mistyped name must not look like a removal."""
 
     def run(self) -> int:
         """Ask, remove, tell."""
+        from headfield.cli.claims import claimed
+        from headfield.io.store_remove import UnknownPerson, checked_person, finish_removal
+
+        try:
+            checked_person(self.store, self.subject)
+        except UnknownPerson as unknown:
+            if not self.if_present:
+                raise
+            with claimed(self.store):
+                finish_removal(self.store)
+            print(f"{unknown} Nothing had to be removed.")
+            return 0
+        with claimed(self.store):
+            return self._remove()
+
+    def _remove(self) -> int:
         from headfield.cli.report import summary
         from headfield.errors import ConfigError
-        from headfield.io.store_remove import checked_person, remove_person, traces_of
+        from headfield.io.store_remove import remove_person, traces_of
 
-        checked_person(self.store, self.subject)
         if not self.yes:
             traces = traces_of(self.store, self.subject)
             print(f"{self.store}: {len(traces)} traces of {self.subject!r}, {_size(sum(t.bytes for t in traces))}:")

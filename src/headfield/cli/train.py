@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class TrainCommand(TrainConfig):
     """When the run is complete, also write a release folder here: whitened, without the training codes."""
 
     def run(self) -> int:
-        """Train, showing progress; returns 130 when stopped before the end."""
+        """Train, showing progress; returns 130 or 143 when stopped before the end."""
         from headfield.cli.output import resumable_folder
         from headfield.io.store import Store
 
@@ -32,7 +33,7 @@ class TrainCommand(TrainConfig):
         if self.release is not None and self.release.exists():
             raise OutputError(f"{self.release} exists: choose another --release folder or delete it.")
         Store(self.store)  # a missing store is found out before torch is loaded
-        with resumable_folder(self.out, began="*"):
+        with resumable_folder(self.out, began="*", alone=int(os.environ.get("RANK", 0)) == 0):
             from headfield.cli import train_run
 
             status = train_run.run(self)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import torch
 
@@ -35,7 +37,7 @@ def run(config: TrainConfig) -> int:
                     f"step {seen.step}/{seen.steps}  |f| {surface:.5f}  left {duration(seen.seconds_left)}", flush=True
                 )
 
-        loop.run(trainer, on_step=on_step, on_preview=preview)
+        stopped_by = loop.run(trainer, on_step=on_step, on_preview=preview)
     if lead:
         rows = {
             "steps": f"{trainer.step:,} of {config.steps:,}" + (f" (from {first:,})" if first else ""),
@@ -45,7 +47,7 @@ def run(config: TrainConfig) -> int:
         stopped = trainer.step < config.steps
         notes = ("stopped early: run the same command again to go on.",) if stopped else ()
         summary(f"run {config.out}", rows, notes)
-    return 0 if trainer.step >= config.steps else 130
+    return 0 if trainer.step >= config.steps else 128 + (stopped_by or signal.SIGINT)
 
 
 def release(command) -> None:

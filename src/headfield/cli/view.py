@@ -13,13 +13,15 @@ import tyro
 class ViewCommand:
     """Open a fit, a saved head or a scan in the browser; without a file, the model's mean head.
 
-    The page is served from this machine to this machine and asks nothing of any other. Ctrl-C ends it.
+    The page is served from this machine to this machine and asks nothing of any other. The address that is printed lets
+    in whoever has it, so treat it as a password. Ctrl-C ends it.
     """
 
     file: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = None
     """fit.npz or the folder that holds it, a head that `headfield edit` wrote, or a scan, which is fitted first."""
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 lets everybody on the network see and change the head."""
+    """Address to listen on; 0.0.0.0 lets everybody on the network who has the printed address, with its token and this
+    machine's name in place of 127.0.0.1, see and change the head."""
     port: int = 8080
     """Port; when it is in use, the next free one is taken and printed."""
     no_browser: bool = False
@@ -34,6 +36,7 @@ class ViewCommand:
         """Serve until interrupted."""
         from headfield.cli.output import check_resolution
         from headfield.cli.report import working
+        from headfield.cli.stopping import Terminated
         from headfield.errors import ConfigError, need
 
         need("viser", "view", "The viewer")
@@ -62,8 +65,11 @@ class ViewCommand:
 
                 webbrowser.open(viewer.url)
             viewer.server.sleep_forever()
-        except KeyboardInterrupt:
-            print("Viewer closed.")  # what was asked for, so no failure
+        except KeyboardInterrupt as stop:
+            print("Viewer closed.")
+            if isinstance(stop, Terminated):
+                raise
+            # Ctrl-C is what was asked for, so no failure
         finally:
             viewer.close()
         return 0

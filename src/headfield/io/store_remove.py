@@ -37,6 +37,10 @@ _NAMES = ("id", "subject", "name", "identity", "record", "person")
 """Keys of a JSON object that say whom it is about."""
 
 
+class UnknownPerson(StoreError):
+    """A store knows nobody of a name."""
+
+
 @dataclass(frozen=True)
 class Trace:
     """Something that told of a person.
@@ -77,7 +81,8 @@ def checked_person(path: str | Path, subject: str) -> None:
     """Refuse a person of whom the store knows nothing, with the nearest names.
 
     Raises:
-        StoreError: As :func:`known_people`, or the person is unknown.
+        UnknownPerson: The person is unknown.
+        StoreError: As :func:`known_people`.
     """
     people = known_people(path)
     if subject in people or subject == unfinished_removal(Path(path)):
@@ -85,7 +90,8 @@ def checked_person(path: str | Path, subject: str) -> None:
     folded = {name.casefold(): name for name in people}
     near = difflib.get_close_matches(subject.casefold(), folded, n=3, cutoff=0.5)
     meant = f"Did you mean {', '.join(repr(folded[name]) for name in near)}?"
-    raise StoreError(f"{path} knows nobody named {subject!r}. {meant if near else f'It holds {len(people):,} people.'}")
+    told = meant if near else f"It holds {len(people):,} people."
+    raise UnknownPerson(f"{path} knows nobody named {subject!r}. {told}")
 
 
 def traces_of(path: str | Path, subject: str) -> list[Trace]:
@@ -110,9 +116,8 @@ def remove_person(path: str | Path, subject: str) -> list[Trace]:
         OutputError: Something could not be deleted; run it again when the cause is gone.
     """
     path = Path(path)
-    before = unfinished_removal(path)
-    if before is not None and before != subject:
-        remove_person(path, before)
+    if unfinished_removal(path) != subject:
+        finish_removal(path)
     checked_person(path, subject)
     write_bytes(path / JOURNAL, json.dumps({"subject": subject}).encode())
     try:
@@ -126,6 +131,17 @@ def remove_person(path: str | Path, subject: str) -> list[Trace]:
         raise OutputError(f"{path / left[0].path}: still tells of {subject!r}; run the removal again.")
     (path / JOURNAL).unlink()
     return found
+
+
+def finish_removal(path: str | Path) -> None:
+    """Finish a removal that was interrupted, if there is one.
+
+    Raises:
+        OutputError: As :func:`remove_person`.
+    """
+    before = unfinished_removal(Path(path))
+    if before is not None:
+        remove_person(path, before)
 
 
 def _sweep(path: Path, subject: str, *, delete: bool) -> list[Trace]:

@@ -46,16 +46,28 @@ def searched_places(name: str) -> list[Path]:
 
 
 def lasting_name(name: str | Path) -> str:
-    """A name by which weights are found again from any working directory: of a folder, its absolute path."""
-    return str(Path(name).resolve()) if Path(name).is_dir() else str(name)
+    """A name by which the same weights are found again, from any working directory and at any time.
+
+    Of a folder it is the absolute path, of a hub id ``owner/repository@commit``: what is opened again later is what
+    was used, whatever the repository holds by then. A hub id without a commit is fetched to learn it.
+
+    Raises:
+        WeightsError: As :func:`find`.
+    """
+    if Path(name).is_dir():
+        return str(Path(name).resolve())
+    if not _is_hub_id(str(name)) or any(place.exists() for place in searched_places(str(name))):
+        return str(name)
+    return f"{str(name).partition('@')[0]}@{find(str(name)).name}"  # the hub's cache names a folder by its commit
 
 
 def load(name: str | Path = DEFAULT) -> ImHead:
     """A trained model in evaluation mode, on the CPU.
 
     Args:
-        name: A released name (``imhead-open-small``), a folder, or a hub id (``owner/repository``, fetched with the
-            user's own connection and cached).
+        name: A released name (``imhead-open-small``), a folder, or a hub id: ``owner/repository@commit``, fetched with
+            the user's own connection and cached. Without a commit the newest is taken;
+            :func:`lasting_name` tells which.
     Raises:
         WeightsError: Not found (the message lists where it was looked for), corrupt, of another architecture, or a
             pickle, which is never opened.
@@ -161,17 +173,27 @@ def find(name: str) -> Path:
             return place.parent
         if place.is_file():
             raise WeightsError(f"{place} is a file; give the folder that holds {WEIGHTS} and {CONFIG}.")
-    if name.count("/") == 1 and not name.startswith((".", "/")):
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-        try:
-            return Path(snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD]))
-        except (HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError, ValueError) as error:
-            raise WeightsError(f"{name} is no folder here and could not be fetched from the hub ({error}).") from error
+    if _is_hub_id(name):
+        return _fetched(name)
     looked = ", ".join(str(place) for place in places)
     released = sorted(p.name for p in PACKAGED.iterdir() if p.is_dir()) if PACKAGED.exists() else []
     raise WeightsError(f"No weights called {name!r}. Looked in: {looked}. Released with the package: {released}.")
+
+
+@functools.lru_cache(maxsize=8)  # within one process a hub id without a commit means one commit
+def _fetched(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=[WEIGHTS, CONFIG, CARD]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError, ValueError) as error:
+        raise WeightsError(f"{name} is no folder here and could not be fetched from the hub ({error}).") from error
+
+
+def _is_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/"))
 
 
 def write(folder: Path, model: ImHead, card: str, extra: dict | None = None, half: bool = False) -> None:

@@ -53,13 +53,15 @@ def fetch_gnm(revision: str | None = None) -> Path:
     """Fetch the file from the hub with the user's own connection; it is kept in the hub's cache.
 
     Args:
-        revision: Branch, tag or commit, None for the newest.
+        revision: Branch, tag or commit. None takes what was fetched before, so that heads stay what they are whatever
+            is published later; the newest if nothing was.
     Raises:
         DataError: The hub cannot be reached, or the file is not there.
     """
     hub = need("huggingface_hub", "", "Fetching GNM Head")
     try:
-        return Path(hub.hf_hub_download(HUB, HUB_FILE, revision=revision))
+        known = None if revision else hub.try_to_load_from_cache(HUB, HUB_FILE)
+        return Path(known if isinstance(known, str) else hub.hf_hub_download(HUB, HUB_FILE, revision=revision))
     except Exception as error:  # the hub's client raises many kinds, and those of its transport
         raise DataError(
             f"GNM Head could not be fetched ({type(error).__name__}: {error}). {HOW_TO_GET}, and give its path."

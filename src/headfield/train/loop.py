@@ -193,12 +193,16 @@ def run(
     trainer: Trainer,
     on_step: Callable[[Progress], None] | None = None,
     on_preview: Callable[[Trainer], None] | None = None,
-) -> None:
-    """Train to the end, saving on the way, at the end and when interrupted (Ctrl-C or SIGTERM)."""
+) -> int | None:
+    """Train to the end, saving on the way, at the end and when interrupted (Ctrl-C or SIGTERM).
+
+    Returns:
+        The signal that this process was stopped with, None when it came to the end or another process was stopped.
+    """
     config, asked_to_stop = trainer.config, []
     previous = {}
     for kind in (signal.SIGINT, signal.SIGTERM):
-        previous[kind] = signal.signal(kind, lambda *_: asked_to_stop.append(True))
+        previous[kind] = signal.signal(kind, lambda number, _: asked_to_stop.append(number))
     config.out.mkdir(parents=True, exist_ok=True)
     last_save, writer = time.monotonic(), tensorboard(config)
     rate_of_points, done_at_start, started = 0.0, trainer.step, time.monotonic()
@@ -236,6 +240,7 @@ def run(
             signal.signal(kind, handler)
         if writer is not None:
             writer.close()
+    return asked_to_stop[0] if asked_to_stop else None
 
 
 def one_step(trainer: Trainer) -> dict[str, float]:

@@ -25,7 +25,9 @@ from headfield.view.animation import Animation
 from headfield.view.canvas import Canvas
 from headfield.view.edits import Edits
 from headfield.view.files import Files
+from headfield.view.guard import EVERYWHERE, Guard, check_guarded, guarding
 from headfield.view.jobs import Jobs
+from headfield.view.markup import plain
 from headfield.view.panels import Panels
 from headfield.view.screen import Screen
 from headfield.view.state import Session
@@ -53,12 +55,15 @@ class Viewer:
             coarse: Resolution of the very first picture.
         Raises:
             MissingExtra: viser is not installed.
-            ConfigError: There is no such address here, or no port is free.
+            ConfigError: There is no such address here, no port is free, or the installed viser cannot be kept from
+                foreign pages.
         """
         viser = need("viser", "view", "The viewer")
         port = free_port(host, port)
-        with _quietly():
+        self._guard = Guard.of(host)
+        with _quietly(), guarding(self._guard):
             self.server = viser.ViserServer(host=host, port=port, label="headfield", verbose=False)
+        self._check()
         _keep_to_itself(self.server)
         self.session = Session(opened, fit)
         self.jobs = Jobs(self.server)
@@ -73,10 +78,10 @@ class Viewer:
 
     @property
     def url(self) -> str:
-        """Where to point a browser."""
+        """Where to point a browser, with the token that lets it in: a secret."""
         host = self.server.get_host()
-        host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.server.get_port()}"
+        host = "127.0.0.1" if host in EVERYWHERE else host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.server.get_port()}/{self._guard.token}/"
 
     def close(self) -> None:
         """Stop everything; a second call does nothing."""
@@ -131,18 +136,28 @@ class Viewer:
     def facts(self) -> str:
         """What is open, as Markdown."""
         opened, fit = self.session.opened, self.session.fit
-        told = "".join(f"<br>{note}" for note in opened.notes)
+        told = "".join(f"<br>{plain(note)}" for note in opened.notes)
+        name = f"**{plain(opened.name)}**"
         if fit is None:
-            return f"<small>**{opened.name}**, model {opened.model_name}{told}</small>"
+            return f"<small>{name}, model {plain(opened.model_name)}{told}</small>"
         error = fit.errors
         size = float(np.ptp(fit.scans[0].all_points, axis=0).max()) * UNITS_IN_METRES.get(fit.units, 0.0)
-        unit = f"{fit.units}, {length_text(size)} of scan" if size else "unknown unit"
+        unit = f"{plain(fit.units)}, {length_text(size)} of scan" if size else "unknown unit"
         return (
-            f"<small>**{opened.name}**: {unit}. Scan to head: median {error['scan_to_head_mm']['median']:.2f} mm, "
+            f"<small>{name}: {unit}. Scan to head: median {error['scan_to_head_mm']['median']:.2f} mm, "
             f"p90 {error['scan_to_head_mm']['p90']:.2f} mm; {error['inliers']:.0%} within 5 mm.{told}</small>"
         )
 
     # ---- what happens ------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """Nothing was given to the server yet: one that lets strangers in is stopped before it knows a head."""
+        try:
+            check_guarded(self._guard, self.server.get_host(), self.server.get_port())
+        except BaseException:
+            with _quietly():
+                self.server.stop()
+            raise
 
     def _changed(self) -> None:
         self.animation.stop()

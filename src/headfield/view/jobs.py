@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from headfield.errors import HeadfieldError, ScanError
+from headfield.view.markup import plain
 from headfield.view.worker import Stale, Tasks
 
 
@@ -87,7 +88,7 @@ class Jobs:
 
     def _show(self, text: str | None, share: float | None, *, stoppable: bool) -> None:
         with self.server.atomic():
-            self._line.content, self._line.visible = text or "", text is not None
+            self._line.content, self._line.visible = plain(text or ""), text is not None
             self._bar.value = 100.0 if share is None else 100.0 * min(max(share, 0.0), 1.0)
             self._bar.visible, self._stop.visible = text is not None, stoppable
 
