@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headfield.errors import ConfigError, OutputError
+from headfield.io.guard import special
 
 
 def check_resolution(resolution: int) -> None:
@@ -54,6 +55,7 @@ def output_file(path: Path, *, force: bool = False) -> Iterator[Path]:
         OutputError: `path` exists and `force` was not given, or it cannot be written. Raised before the block runs.
     """
     path = Path(os.path.realpath(path))
+    _refuse_special(path)
     if path.is_dir():
         raise OutputError(f"{path}: a folder; give the name of a file.")
     if path.exists() and not force:
@@ -72,6 +74,7 @@ def claim_folder(out: Path, *, force: bool = False) -> None:
     Raises:
         OutputError: It exists and may not be touched, or is a file.
     """
+    _refuse_special(out)
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: a file of this name exists; choose another --out.")
     try:
@@ -86,6 +89,20 @@ def claim_folder(out: Path, *, force: bool = False) -> None:
         raise OutputError(f"{out}: cannot be written (permission denied); choose another --out.")
 
 
+def _refuse_special(place: Path) -> None:
+    """Refuse what can hold no output before any work is done for it.
+
+    Raises:
+        OutputError: A pipe, a socket or a device stands there, or links that lead to one another.
+    """
+    if (kind := special(place)) is not None:
+        raise OutputError(f"{place}: {kind} stands there; give the name of a file or a folder.")
+    if os.path.lexists(place) and not place.exists():
+        raise OutputError(
+            f"{place}: a link that leads nowhere, or round to itself; remove it, or choose another --out."
+        )
+
+
 @contextmanager
 def resumable_folder(out: Path, *, began: str) -> Iterator[Path]:
     """A folder that a resumable verb fills piece by piece; checked to be writable before the block runs.
@@ -97,6 +114,7 @@ def resumable_folder(out: Path, *, began: str) -> Iterator[Path]:
     Raises:
         OutputError: It cannot be written.
     """
+    _refuse_special(Path(os.path.realpath(out)))
     new = not out.exists()
     made = [parent for parent in (out, *out.parents) if not parent.exists()]
     try:

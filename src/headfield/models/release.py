@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from headfield.errors import OutputError, WeightsError
+from headfield.io import guard
 from headfield.models.config import ImHeadConfig
 from headfield.models.fingerprint import Fingerprint
 from headfield.models.imhead import ImHead
@@ -68,12 +69,8 @@ def load(name: str | Path = DEFAULT) -> ImHead:
 @functools.lru_cache(maxsize=2)
 def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file is read again
     config_file, weights_file = folder / CONFIG, folder / WEIGHTS
-    try:
-        stored = json.loads(config_file.read_text())
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"{config_file} cannot be read ({error}); a model folder holds {CONFIG} and {WEIGHTS}."
-        ) from error
+    with guard.reading(config_file, "config.json", WeightsError):
+        stored = guard.json_of(config_file, WeightsError)
     if not isinstance(stored, dict) or stored.get("architecture") != "imhead" or stored.get("format") != FORMAT:
         seen = stored.get("architecture") if isinstance(stored, dict) else type(stored).__name__
         raise WeightsError(
@@ -84,7 +81,7 @@ def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file
     tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     try:
         model = _empty_model(stored, tensors)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # sizes of anything
         raise WeightsError(
             f"{config_file} is not the config.json of a released imHead ({type(error).__name__}: {error}): "
             "download it again; if a newer headfield made it, update."
@@ -137,9 +134,11 @@ def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
         hint = f" It holds {others[0]}, a pickle, which is never opened: convert it to safetensors." if others else ""
         raise WeightsError(f"{file.parent} holds no {WEIGHTS}.{hint}")
     try:
+        with guard.opened(file, WeightsError):
+            pass
         with safe_open(file, framework="pt") as archive:
             return {key: archive.get_tensor(key) for key in archive.keys()}
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # whatever the reader in Rust makes of a damaged head
         raise WeightsError(
             f"{file} is not a readable safetensors file ({error}): download it again. Pickles are never opened."
         ) from error
