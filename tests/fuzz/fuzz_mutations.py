@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import re
 import struct
 import zipfile
@@ -133,7 +134,16 @@ def _npy(content: bytes, rng: np.random.Generator) -> bytes:
     shape = shapes[int(rng.integers(len(shapes)))]
     kind = kinds[int(rng.integers(len(kinds)))] if rng.random() < 0.5 else "<f4"
     header = f"{{'descr': {kind!r}, 'fortran_order': {rng.random() < 0.3}, 'shape': {shape}, }}"
-    odd = ["(" * 3000, "[" * 900 + "]" * 900, "{'a':", "{'descr': '<f4' \\", "-" * 5000 + "1", "'" * 3, "1\n 2\n  3", "1L"]
+    odd = [
+        "(" * 3000,
+        "[" * 900 + "]" * 900,
+        "{'a':",
+        "{'descr': '<f4' \\",
+        "-" * 5000 + "1",
+        "'" * 3,
+        "1\n 2\n  3",
+        "1L",
+    ]
     if rng.random() < 0.4:
         header = odd[int(rng.integers(len(odd)))]
     version = int(rng.integers(1, 4))
@@ -151,9 +161,11 @@ def _npz(content: bytes, rng: np.random.Generator) -> bytes:
         members[name] = mutate(members[name], "a.npy", rng)
     elif kind == 1:
         odd = [
-            np.zeros((0,)), np.array("text"), np.array([["x"]]), np.full((162, 3), np.nan), np.arange(7), np.array(1 + 2j),
+            np.zeros((0,)), np.array("text"), np.array([["x"]]), np.full((162, 3), np.nan), np.arange(7),
+            np.array(1 + 2j),
             np.array(b"{}"), np.zeros((3, 3, 3, 3)), np.array(2**63, np.uint64), np.zeros(40, "<U50"), np.array(True),
-            np.zeros((162, 2), np.uint8), np.array(5, np.uint8), np.array(10**6), np.zeros((1, 256)), np.array("1900-01-01", "M8[s]"),
+            np.zeros((162, 2), np.uint8), np.array(5, np.uint8), np.array(10**6), np.zeros((1, 256)),
+            np.array("1900-01-01", "M8[s]"),
         ]  # fmt: skip
         members[name] = npy(odd[int(rng.integers(len(odd)))])
     elif kind == 2:
@@ -221,11 +233,19 @@ def _png(content: bytes, rng: np.random.Generator) -> bytes:
     elif kind == 1:
         sizes = [0, 1, 24, 32, 3000, 20_000, 2**20, 2**31 - 1]
         width, height = (sizes[int(rng.integers(len(sizes)))] for _ in range(2))
-        chunks[0][1] = struct.pack(">IIBB", width, height, [1, 8, 16, 3][int(rng.integers(4))], int(rng.integers(7))) + b"\0\0\0"
+        chunks[0][1] = (
+            struct.pack(">IIBB", width, height, [1, 8, 16, 3][int(rng.integers(4))], int(rng.integers(7))) + b"\0\0\0"
+        )
     elif kind == 2:
         chunks.append(chunks.pop(index))
     elif kind == 3:
-        chunks.insert(1, [[b"zTXt", b"iCCP", b"tEXt", b"acTL", b"tRNS"][int(rng.integers(5))], b"x\0\0" + zlib.compress(bytes(10**6))])
+        chunks.insert(
+            1,
+            [
+                [b"zTXt", b"iCCP", b"tEXt", b"acTL", b"tRNS"][int(rng.integers(5))],
+                b"x\0\0" + zlib.compress(bytes(10**6)),
+            ],
+        )
     else:
         size = [4000, 12_000, 30_000][int(rng.integers(3))]
         return png16(size, size, bytes(2 * size + 1), size // 8)
@@ -236,11 +256,15 @@ def _png(content: bytes, rng: np.random.Generator) -> bytes:
 def _pickle(content: bytes, rng: np.random.Generator) -> bytes:
     """Operations put in somewhere, or the names that it asks for changed."""
     operations = [
-        b"0", b"1", b"2", b"(", b"]", b"}", b")", b"N", b"\x85", b"\x86", b"\x88", b"R", b"b", b"\x81", b"o", b"a", b"e",
+        b"0", b"1", b"2", b"(", b"]", b"}", b")", b"N", b"\x85", b"\x86", b"\x88", b"R", b"b", b"\x81", b"o",
+        b"a", b"e",
         b"s", b"u", b"q\x01", b"h\x01", b"h\x05", b"cos\nsystem\n", b"cnumpy\nndarray\n", b"I9999999999\n", b"L9L\n",
-        b"\x8b\xff\xff\xff\x7f", b"\x8d" + b"\xff" * 7 + b"\x7f", b"\x8e" + b"\xff" * 7 + b"\x0f", b"\x95" + b"\xff" * 8,
-        b"\x8f", b"\x90", b"\x91", b"S'x'\n", b"F1e999\n", b"B\xff\xff\xff\x7f", b"P1\n", b"Q", b"\x82\x01", b"\x97", b"\x98",
-        b"c__builtin__\nset\n", b"c_codecs\nencode\n", b"ccopy_reg\n_reconstructor\n", b"2t", b"\x86\x94" * 30, b"2\x86" * 40 + b"Ns",
+        b"\x8b\xff\xff\xff\x7f", b"\x8d" + b"\xff" * 7 + b"\x7f", b"\x8e" + b"\xff" * 7 + b"\x0f",
+        b"\x95" + b"\xff" * 8,
+        b"\x8f", b"\x90", b"\x91", b"S'x'\n", b"F1e999\n", b"B\xff\xff\xff\x7f", b"P1\n", b"Q", b"\x82\x01",
+        b"\x97", b"\x98",
+        b"c__builtin__\nset\n", b"c_codecs\nencode\n", b"ccopy_reg\n_reconstructor\n", b"2t", b"\x86\x94" * 30,
+        b"2\x86" * 40 + b"Ns",
     ]  # fmt: skip
     place = int(rng.integers(len(content)))
     extra = b"".join(operations[int(rng.integers(len(operations)))] for _ in range(int(rng.integers(1, 6))))
@@ -259,8 +283,13 @@ def _safetensors(content: bytes, rng: np.random.Generator) -> bytes:
 def bombs() -> dict[str, tuple[str, dict[str, bytes]]]:
     """Files made to hurt, by name: the kind of seed that they stand in for, and the files that they replace."""
     zeros = io.BytesIO()
-    with zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("points.npy", "w", force_zip64=True) as out:
-        head = npy(np.zeros((0, 3), "<f4")).replace(b"'shape': (0, 3), }" + b" " * 9, b"'shape': (100000000, 3), }"[:27].ljust(27))
+    with (
+        zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("points.npy", "w", force_zip64=True) as out,
+    ):
+        head = npy(np.zeros((0, 3), "<f4")).replace(
+            b"'shape': (0, 3), }" + b" " * 9, b"'shape': (100000000, 3), }"[:27].ljust(27)
+        )
         out.write(head)
         for _ in range(120):
             out.write(bytes(10**7))
@@ -292,32 +321,32 @@ def bombs() -> dict[str, tuple[str, dict[str, bytes]]]:
     keys = b"\x80\x02}(N" + b"".join(b"2\x86" for _ in range(60)) + b"Ns."
     tuples = b"\x80\x02}N" + b"".join(b"2\x86" for _ in range(60)) + b"K\x01s."
     shown = b"\x80\x02}X\x01\x00\x00\x00acnumpy\ndtype\nN" + b"2\x86" * 60 + b"\x85Rs."
-    array = npy(np.zeros(1))  # only to have NumPy's names at hand
-    del array
-    import pickle
-
     kept = pickle.dumps(np.zeros(4_000_000, np.uint8), 2)[:-1]
     several = b"\x80\x02}" + b"X\x01\x00\x00\x00a" + kept[2:] + b"r\xff\xff\x00\x00s"
     several += b"".join(b"X\x04\x00\x00\x00%04dj\xff\xff\x00\x00s" % i for i in range(1000)) + b"."
     sizes = b"\x80\x02}X\x01\x00\x00\x00acnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R("
     sizes += b"K\x01(" + b"J\xff\xff\xff\x7f" * 60_000 + b"tcnumpy\ndtype\nU\x02f8K\x00K\x01\x87RI00\nU\x00tbs."
     length = glb(real, ball.tobytes())
+    trees = {name: real | {"nodes": nodes, "scenes": [{"nodes": [0]}]} for name, nodes in graphs.items()}
+    device, above = ({"buffers": [{"byteLength": 1200, "uri": uri}]} for uri in ("/dev/zero", "../" * 9 + "etc/passwd"))
+    nested = b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 8999 + b"\n"
+    number = b'{"fx": ' + b"9" * 4000 + b', "fy": 1, "cx": 1, "cy": 1}'
+    none = b"ply\nformat ascii 1.0\nelement none 99999999999\nelement vertex 1\nproperty float x\nend_header\n1\n"
     return {
         "npz that unpacks to 1.2 GB": ("npz", {"ball.npz": zeros.getvalue()}),
         "png of 30,000 x 30,000": ("depth png", {"depth.png": png16(30_000, 30_000, bytes(60_001), 100)}),
         "png of 9,400 x 9,400, whole": ("depth png", {"depth.png": png16(9_400, 9_400, bytes(18_801), 9_400)}),
         "png of 1 x 80,000,000": ("depth png", {"depth.png": png16(80_000_000, 1, bytes(1000), 1)}),
-        "npy header, nested": ("depth npy", {"depth.npy": b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 8999 + b"\n"}),
+        "npy header, nested": ("depth npy", {"depth.npy": nested}),
         "glb without a buffer": ("glb", {"ball.glb": glb(document, b"")}),
         "glb of 200,000 instances": ("glb", {"ball.glb": glb(many, ball.tobytes())}),
-        **{f"glb, nodes {name}": ("glb", {"ball.glb": glb(real | {"nodes": nodes, "scenes": [{"nodes": [0]}]}, ball.tobytes())})
-           for name, nodes in graphs.items()},
+        **{f"glb, nodes {name}": ("glb", {"ball.glb": glb(tree, ball.tobytes())}) for name, tree in trees.items()},
         "glb of a wrong length": ("glb", {"ball.glb": length[:12] + b"\xf0\xff\xff\xff" + length[16:]}),
-        "gltf names a device": ("gltf", {"ball.gltf": json.dumps(real | {"buffers": [{"byteLength": 1200, "uri": "/dev/zero"}]}).encode()}),
-        "gltf names what lies above": ("gltf", {"ball.gltf": json.dumps(real | {"buffers": [{"byteLength": 1200, "uri": "../../../../../../etc/passwd"}]}).encode()}),
+        "gltf names a device": ("gltf", {"ball.gltf": json.dumps(real | device).encode()}),
+        "gltf names what lies above": ("gltf", {"ball.gltf": json.dumps(real | above).encode()}),
         "obj of one polygon of 30,000 corners": ("obj", {"ball.obj": star.encode()}),
         "json, nested 200,000 deep": ("intrinsics", {"camera.json": deep}),
-        "json of a huge number": ("intrinsics", {"camera.json": b'{"fx": ' + b"9" * 4000 + b', "fy": 1, "cx": 1, "cy": 1}'}),
+        "json of a huge number": ("intrinsics", {"camera.json": number}),
         "json of many lists": ("landmarks", {"landmarks.json": b"[" + b"[]," * 12_000_000 + b"[]]"}),
         "gltf, nested": ("gltf", {"ball.gltf": deep}),
         "track, nested": ("track scores.json", {"scores.json": deep}),
@@ -327,7 +356,7 @@ def bombs() -> dict[str, tuple[str, dict[str, bytes]]]:
         "pickle, one array under 1,000 keys": ("pickle", {"flame.pkl": several}),
         "pickle, a shape of 60,000 numbers": ("pickle", {"flame.pkl": sizes}),
         "pickle of 30 million operations": ("pickle", {"flame.pkl": b"\x80\x02" + b"N0" * 15_000_000 + b"}."}),
-        "ply of rows without properties": ("ply ascii", {"a.ply": b"ply\nformat ascii 1.0\nelement none 99999999999\nelement vertex 1\nproperty float x\nend_header\n1\n"}),
+        "ply of rows without properties": ("ply ascii", {"a.ply": none}),
         "ply of one list of 65,000 corners": ("ply ascii", {"a.ply": _star_ply(65_000)}),
         "table of one cell": ("table", {"people.csv": b"id,age\n" + b"x" * 3_000_000 + b",1\n"}),
         "npz of many names": ("npz", {"ball.npz": npz(**{f"a{i}": np.zeros(1) for i in range(3000)})}),

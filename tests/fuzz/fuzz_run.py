@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import signal
 import sys
 import tempfile
@@ -24,9 +23,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import numpy as np  # noqa: E402
-from fuzz_mutations import bombs, mutate  # noqa: E402
-from fuzz_seeds import MAY_FAIL, Seed, all_seeds  # noqa: E402
+import numpy as np
+from fuzz_mutations import bombs, mutate
+from fuzz_seeds import MAY_FAIL, Seed, all_seeds
 
 MEMORY, SECONDS = 1000, 20
 """Most memory, MB, beyond what the process had before it read (all libraries loaded), and most time."""

@@ -210,7 +210,18 @@ def record_seeds() -> list[Seed]:
         "scan.ply", Similarity(), "mm", 0.0, expression, points, rng.random(40), on_head, points, None, None, True
     )
     verdict = Verdict.of({"level": "good", "reasons": [], "advice": []})
-    fit = Fit(DEFAULT, np.zeros(256), (scan,), {"total": 1.0}, {"cost": 0.5}, ("a note",), "bald", None, verdict, load(DEFAULT).fingerprint)
+    fit = Fit(
+        DEFAULT,
+        np.zeros(256),
+        (scan,),
+        {"total": 1.0},
+        {"cost": 0.5},
+        ("a note",),
+        "bald",
+        None,
+        verdict,
+        load(DEFAULT).fingerprint,
+    )
     with tempfile.TemporaryDirectory() as folder:
         fit.save(Path(folder) / "fit.npz")
         saved = SavedHead.load(Path(folder) / "fit.npz").apply({"do": "symmetrise"})
@@ -251,7 +262,12 @@ def track_seeds() -> list[Seed]:
     flame = rng.normal(size=(6, 13)).round(3)
     columns = "time," + ",".join(f"expr_{i}" for i in range(10)) + ",jaw_0,jaw_1,jaw_2\n"
     table = columns + "".join(f"{i / 30:.3f}," + ",".join(map(str, row)) + "\n" for i, row in enumerate(flame))
-    places = {"nose_tip": [0.0, 0, 100], "eye_outer_left": [40.0, 40, 60], "eye_outer_right": [-40, 40, 60], "57": [0, -40, 80]}
+    places = {
+        "nose_tip": [0.0, 0, 100],
+        "eye_outer_left": [40.0, 40, 60],
+        "eye_outer_right": [-40, 40, 60],
+        "57": [0, -40, 80],
+    }
 
     def track(name: str):
         def read(folder: Path):
@@ -321,7 +337,13 @@ def model_seeds() -> list[Seed]:
     embedding = npz(lmk_face_idx=np.arange(68), lmk_b_coords=np.full((68, 3), 1 / 3))
     from headfield.parametric.gnm import _WANTED
 
-    sizes = {"template_joint_positions": (4, 3), "skinning_weights": (4, count), "vertex_identity_basis": (2, count, 3), "joint_identity_basis": (2, 4, 3), "expression_basis": (2, count, 3)}
+    sizes = {
+        "template_joint_positions": (4, 3),
+        "skinning_weights": (4, count),
+        "vertex_identity_basis": (2, count, 3),
+        "joint_identity_basis": (2, 4, 3),
+        "expression_basis": (2, count, 3),
+    }
     arrays = {name: rng.normal(size=sizes.get(name, (3,) * want.axes)) for name, want in _WANTED.items()}
     arrays["template_vertex_positions"] = np.array(ball.vertices)
     arrays["triangles"] = np.array(ball.faces)

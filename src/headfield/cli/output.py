@@ -98,9 +98,7 @@ def _refuse_special(place: Path) -> None:
     if (kind := special(place)) is not None:
         raise OutputError(f"{place}: {kind} stands there; give the name of a file or a folder.")
     if os.path.lexists(place) and not place.exists():
-        raise OutputError(
-            f"{place}: a link that leads nowhere, or round to itself; remove it, or choose another --out."
-        )
+        raise OutputError(f"{place}: a link that leads round to itself; remove it, or choose another --out.")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def npz(path: str | Path, error: type[HeadfieldError] = ScanError) -> Iterator[A
     """The arrays of an ``.npz`` archive, each unpacked when it is asked for.
 
     Raises:
-        HeadfieldError: `error`: it cannot be opened, no archive, or of very many arrays; of an array see :class:`Arrays`.
+        HeadfieldError: `error`: it cannot be opened, is no archive, or one of very many arrays.
     """
     with guard.opened(path, error) as file:
         size = file.seek(0, 2)
@@ -95,10 +96,9 @@ class Arrays(Mapping):
             self.taken += _check(self.path, what, shape, dtype, self.size, self.error, self.taken)
             data = file.read(size)
             if len(data) < size or file.read(1):  # also checks the sum, at the end of the file
-                raise ValueError(
-                    f"{guard.shown(name, 40)} holds {'less' if len(data) < size else 'more'} than it states"
-                )
-        return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+                said = "less" if len(data) < size else "more"
+                raise ValueError(f"{guard.shown(name, 40)} holds {said} than it states")
+        return np.frombuffer(bytearray(data), dtype=dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def head(file, name, error: type[HeadfieldError] = ScanError) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -117,12 +117,15 @@ def head(file, name, error: type[HeadfieldError] = ScanError) -> tuple[tuple[int
     if version not in readers:
         raise ValueError(f"array format {version}")
     try:
-        shape, fortran, dtype = readers[version](file, max_header_size=HEAD)
-    except MemoryError as cause:  # how Python's parser calls what is nested deeply
-        raise ValueError("its head is nested too deeply") from cause
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of Python 2, whose heads are read, too
+            shape, fortran, dtype = readers[version](file, max_header_size=HEAD)
+    except Exception as cause:  # of NumPy and of Python's parser, some with the whole head in them
+        raise ValueError(f"the head of the array is damaged ({guard.shown(cause, 60)})") from cause
     if dtype.hasobject:
         raise error(
-            f"{name}: holds pickled objects, which are never opened because they can run code. Save plain arrays of numbers."
+            f"{name}: holds pickled objects, which are never opened because they can run code. Save plain arrays of "
+            "numbers."
         )
     if len(shape) > 32 or min(shape, default=0) < 0:
         raise ValueError(f"an array of shape {guard.shown(shape, 60)}")

@@ -211,8 +211,8 @@ def _read_intrinsics(intrinsics, shape: tuple[int, int], path: Path) -> tuple[fl
         stated = (content.get("height", shape[0]), content.get("width", shape[1]))
         if tuple(stated) != tuple(shape):
             raise ScanError(
-                f"{source} is for an image of {guard.shown(stated[1], 20)} x {guard.shown(stated[0], 20)} pixels, but {path.name} has "
-                f"{shape[1]} x {shape[0]}. Scale fx, fy, cx, cy accordingly."
+                f"{source} is for an image of {guard.shown(stated[1], 20)} x {guard.shown(stated[0], 20)} pixels, but "
+                f"{path.name} has {shape[1]} x {shape[0]}. Scale fx, fy, cx, cy accordingly."
             )
     else:
         source, values = "intrinsics", tuple(intrinsics)

@@ -234,7 +234,9 @@ def _read_npz(path: Path) -> RawGeometry:
                 "hold no points."
             )
         if points is None:
-            raise ScanError(f"{path}: no array 'points' or 'vertices' in it (it holds {', '.join(archive.files)}).")
+            raise ScanError(
+                f"{path}: no array 'points' or 'vertices' in it (it holds {guard.shown(', '.join(archive.files))})."
+            )
         units = pick("units", "unit")
         raw = _from_columns(points, path)
         normals, triangles = pick("normals", "vertex_normals"), pick("triangles", "faces", "f")

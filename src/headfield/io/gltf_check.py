@@ -76,8 +76,8 @@ def _chunks(path: Path, content: bytes) -> tuple[bytes, bytes]:
         length = int.from_bytes(content[place : place + 4], "little")
         if length > len(content) - place - 8:
             raise ScanError(
-                f"{path}: a part of it states {length:,} bytes, and {len(content) - place - 8:,} follow: it is damaged, "
-                "or cut short. Export it again."
+                f"{path}: a part of it states {length:,} bytes, and {len(content) - place - 8:,} follow: it is "
+                "damaged, or cut short. Export it again."
             )
         found.append(content[place + 8 : place + 8 + length])
         place += 8 + length
@@ -128,9 +128,7 @@ def _check_accessors(path: Path, document: dict, size: int) -> None:
         count = _whole(path, accessor.get("count"), "count")
         kind, parts = accessor.get("componentType"), accessor.get("type")
         if kind not in _BYTES or parts not in _PARTS:
-            raise ScanError(
-                f"{path}: an accessor of type {guard.shown(parts, 20)}, {guard.shown(kind, 20)}, which glTF does not have."
-            )
+            raise ScanError(f"{path}: an accessor of type {_said(parts)}, {_said(kind)}, which glTF does not have.")
         width = _BYTES[kind] * _PARTS[parts]
         need += count * width
         if "bufferView" not in accessor:
@@ -180,10 +178,15 @@ def _whole(path: Path, value, name: str) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
-        raise ScanError(
-            f"{path}: '{name}' is {guard.shown(repr(value), 40)}, expected a whole number. Export it again."
-        )
+        raise ScanError(f"{path}: '{name}' is {_said(value)}, expected a whole number. Export it again.")
     return value
+
+
+def _said(value) -> str:
+    """A value of JSON for a message."""
+    if isinstance(value, (list, dict)):
+        return f"a {'list' if isinstance(value, list) else 'object'} of {len(value):,}"
+    return guard.shown(repr(value)[:200], 40)
 
 
 def _index(path: Path, value, entries: list, name: str) -> int:

@@ -67,7 +67,7 @@ def megabytes(text: str) -> int:
         number = float("nan")
     if not 1 <= number <= 1e7:
         raise ConfigError(
-            f"--read-limit {text[:40]}: expected a number of MB, such as 4000 (unless given, {LIMIT // 10**6})."
+            f"--read-limit {text[:40]}: expected a number of MB, such as 4000 ({LIMIT // 10**6} unless given)."
         )
     return int(number * 1e6)
 
@@ -140,8 +140,8 @@ def opened(path: str | Path, error: type[HeadfieldError] = ScanError) -> BinaryI
     if not stat.S_ISREG(os.fstat(handle).st_mode) or size > LARGEST * limit():
         file.close()
         raise error(
-            f"{path}: {size / 1e6:,.0f} MB; files of up to {LARGEST * limit() / 1e6:,.0f} MB are read. Subsample it, or "
-            f"raise the limit: --read-limit {size / LARGEST / 1e6 + 1:.0f}."
+            f"{path}: {size / 1e6:,.0f} MB; files of up to {LARGEST * limit() / 1e6:,.0f} MB are read. Subsample it, "
+            f"or raise the limit: --read-limit {size / LARGEST / 1e6 + 1:.0f}."
         )
     return file
 
@@ -220,7 +220,8 @@ def decoded(raw: bytes, path: str | Path, error: type[HeadfieldError] = ScanErro
         return raw.decode(kind)
     except UnicodeDecodeError as cause:
         raise error(
-            f"{path}: byte {cause.start:,} ({raw[cause.start]:#04x}) is not {kind.removesuffix('-sig').upper()}. Save it as UTF-8."
+            f"{path}: byte {cause.start:,} ({raw[cause.start]:#04x}) is not {kind.removesuffix('-sig').upper()}. "
+            "Save it as UTF-8."
         ) from cause
 
 

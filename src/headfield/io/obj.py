@@ -107,9 +107,7 @@ def read_obj(path: str | Path) -> ObjFile:
     if b"\0" in content[:4096]:
         raise ScanError(f"{path}: named .obj but its content is binary, not the text of an OBJ file.")
     if _COMMAS.search(content):
-        raise ScanError(
-            f"{path}: its numbers have decimal commas ('1,5'), which OBJ does not know. Export it with points."
-        )
+        raise ScanError(f"{path}: its numbers have decimal commas ('1,5'), which OBJ has not. Export it with points.")
     with guard.reading(path, "OBJ"):
         return _parsed(path.name, content)
 
@@ -121,9 +119,7 @@ def _parsed(name: str, content: bytes) -> ObjFile:
     pending, start = b"", 0
     for number, line in enumerate(lines):
         if len(pending) > _LONGEST:
-            raise ScanError(
-                f"{name}: line {start + 1} goes on over more than {_LONGEST:,} characters. Export it again."
-            )
+            raise ScanError(f"{name}: line {start + 1} goes on over more than {_LONGEST:,} characters.")
         if not pending and line.lstrip().startswith(b"#"):  # also one that ends in a backslash
             continue
         start = number if not pending else start
@@ -213,6 +209,10 @@ _COMMAS = re.compile(rb"^[ \t]*v[ \t]+[-+]?\d+,\d+[ \t]+[-+]?\d+,\d+[ \t]+[-+]?\
 """A vertex as programs write it whose system has decimal commas."""
 
 
+_NUMBERS = re.compile(rb"^[ \t]*v[nt]?[ \t][^\n]*", re.MULTILINE)
+"""A line of numbers."""
+
+
 def plain_text(content: bytes) -> bytes:
     """An OBJ file as UTF-8 with line ends of Unix and decimal points.
 
@@ -228,9 +228,7 @@ def plain_text(content: bytes) -> bytes:
     if b"\r" in content:
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if _COMMAS.search(content):
-        content = re.sub(
-            rb"^[ \t]*v[nt]?[ \t][^\n]*", lambda line: line[0].replace(b",", b"."), content, flags=re.MULTILINE
-        )
+        content = _NUMBERS.sub(lambda line: line[0].replace(b",", b"."), content)
     return content
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-MOST_WORK = 10**8
-"""Corners of polygons times the ways that are tried to cut them; about ten seconds."""
+MOST_WORK = 3 * 10**7
+"""Corners of polygons times the ways that are tried to cut them; about five seconds."""
 
 RESTART = -1
 """An index that ends one strip and begins the next."""

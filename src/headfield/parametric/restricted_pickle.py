@@ -81,7 +81,7 @@ def loads(content: bytes, name: str = "pickle") -> dict:
 
 
 class _Made:
-    """What entries become: each object once, however many names it has, and no more bytes in all than a file may take."""
+    """What entries become: each object once, however many names it has, and no more bytes than a file may take."""
 
     def __init__(self, name: str, size: int) -> None:
         self.name, self.size, self.taken, self.known = name, size, 0, {}
@@ -103,11 +103,9 @@ def _places(matrix) -> tuple:
 
 def _word(value) -> str:
     """A value for a message; of what may hold others, only its kind, for they may hold one another."""
-    return (
-        guard.shown(repr(value), 60)
-        if isinstance(value, (str, bytes, int, float))
-        else f"a {type(value).__name__.strip('_')}"
-    )
+    if isinstance(value, (str, bytes, int, float)):
+        return guard.shown(repr(value[:60] if isinstance(value, (str, bytes)) else value), 60)
+    return f"a {type(value).__name__.strip('_')}"
 
 
 class _NothingInside(Exception):
@@ -314,26 +312,24 @@ class _Counted(dict):
         return super().__getitem__(key)
 
 
-def _with_plain_keys(keys):
+def _with_plain_keys(keys, operation):
     """The unpickler's operation, done if what becomes a key is a text, bytes or a number.
 
-    To hash a tuple is to hash all that is in it, and of tuples that hold one another twice, level upon level, that takes
-    for ever.
+    To hash a tuple is to hash all that is in it, and of tuples that hold one another twice, level upon level, that
+    takes for ever.
 
     Args:
         keys: From the unpickler, what the operation takes as keys.
+        operation: The unpickler's own.
     """
 
-    def wrap(operation):
-        def checked(unpickler) -> None:
-            for key in keys(unpickler):
-                if not isinstance(key, (str, bytes, int, float, type(None))):
-                    raise DataError("refused: a key or a member of a set that is no text and no number")
-            operation(unpickler)
+    def checked(unpickler) -> None:
+        for key in keys(unpickler):
+            if not isinstance(key, (str, bytes, int, float, type(None))):
+                raise DataError("refused: a key or a member of a set that is no text and no number")
+        operation(unpickler)
 
-        return checked
-
-    return wrap
+    return checked
 
 
 _KEYS = {
@@ -361,7 +357,9 @@ class _Unpickler(pickle._Unpickler):  # the one in Python: its operations are a 
         self.append(bytearray(self.read(size)))
 
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
-    dispatch |= {code[0]: _with_plain_keys(keys)(dispatch[code[0]]) for code, keys in _KEYS.items()}
+    for code, keys in _KEYS.items():
+        dispatch[code[0]] = _with_plain_keys(keys, dispatch[code[0]])
+    del code, keys
 
     def find_class(self, module: str, name: str) -> type:
         if module.split(".")[0] == "chumpy" and module.replace(".", "").isidentifier():
