@@ -43,8 +43,7 @@ def mutate(content: bytes, name: str, rng: np.random.Generator) -> bytes:
         damage = choices[rng.integers(len(choices))]
         try:
             content = damage(content, rng)
-        except (ValueError, KeyError, IndexError, zipfile.BadZipFile, EOFError, zlib.error, struct.error, TypeError,
-                RecursionError, OverflowError, OSError, NotImplementedError):  # fmt: skip
+        except Exception:
             content = _blind(content, rng)  # too damaged already to know its parts
     return content
 
@@ -247,8 +246,8 @@ def _png(content: bytes, rng: np.random.Generator) -> bytes:
             ],
         )
     else:
-        size = [4000, 12_000, 30_000][int(rng.integers(3))]
-        return png16(size, size, bytes(2 * size + 1), size // 8)
+        size = [3000, 12_000, 30_000][int(rng.integers(3))]
+        return png16(size, size, bytes(2 * size + 1), min(size, 3000))
     packed = b"".join(struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in chunks)
     return content[:8] + packed
 
@@ -284,14 +283,14 @@ def bombs() -> dict[str, tuple[str, dict[str, bytes]]]:
     """Files made to hurt, by name: the kind of seed that they stand in for, and the files that they replace."""
     zeros = io.BytesIO()
     with (
-        zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("points.npy", "w", force_zip64=True) as out,
     ):
         head = npy(np.zeros((0, 3), "<f4")).replace(
-            b"'shape': (0, 3), }" + b" " * 9, b"'shape': (100000000, 3), }"[:27].ljust(27)
+            b"'shape': (0, 3), }" + b" " * 9, b"'shape': (25000000, 3), }"[:27].ljust(27)
         )
         out.write(head)
-        for _ in range(120):
+        for _ in range(30):
             out.write(bytes(10**7))
     ball = np.zeros((100, 3), "<f4")
     document = {
@@ -333,9 +332,9 @@ def bombs() -> dict[str, tuple[str, dict[str, bytes]]]:
     number = b'{"fx": ' + b"9" * 4000 + b', "fy": 1, "cx": 1, "cy": 1}'
     none = b"ply\nformat ascii 1.0\nelement none 99999999999\nelement vertex 1\nproperty float x\nend_header\n1\n"
     return {
-        "npz that unpacks to 1.2 GB": ("npz", {"ball.npz": zeros.getvalue()}),
+        "npz that unpacks to 300 MB": ("npz", {"ball.npz": zeros.getvalue()}),
         "png of 30,000 x 30,000": ("depth png", {"depth.png": png16(30_000, 30_000, bytes(60_001), 100)}),
-        "png of 9,400 x 9,400, whole": ("depth png", {"depth.png": png16(9_400, 9_400, bytes(18_801), 9_400)}),
+        "png of 5,000 x 5,000, whole": ("depth png", {"depth.png": png16(5_000, 5_000, bytes(10_001), 5_000)}),
         "png of 1 x 80,000,000": ("depth png", {"depth.png": png16(80_000_000, 1, bytes(1000), 1)}),
         "npy header, nested": ("depth npy", {"depth.npy": nested}),
         "glb without a buffer": ("glb", {"ball.glb": glb(document, b"")}),

@@ -72,7 +72,7 @@ def png16(width: int, height: int, row: bytes, rows: int) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
-    squeezed, packer = b"", zlib.compressobj(9)
+    squeezed, packer = b"", zlib.compressobj(1)
     for _ in range(rows):
         squeezed += packer.compress(row)
     squeezed += packer.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -117,9 +116,7 @@ def head(file, name, error: type[HeadfieldError] = ScanError) -> tuple[tuple[int
     if version not in readers:
         raise ValueError(f"array format {version}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of Python 2, whose heads are read, too
-            shape, fortran, dtype = readers[version](file, max_header_size=HEAD)
+        shape, fortran, dtype = readers[version](file, max_header_size=HEAD)
     except Exception as cause:  # of NumPy and of Python's parser, some with the whole head in them
         raise ValueError(f"the head of the array is damaged ({guard.shown(cause, 60)})") from cause
     if dtype.hasobject:

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import stat
+import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -96,7 +97,8 @@ def reading(path: str | Path, what: str, error: type[HeadfieldError] = ScanError
     """
     advice = advice or "The file is damaged, cut short, or not of this format; export it again."
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of decoders: what matters of a file is said by its error, or its notes
             yield
     except HeadfieldError:
         raise
