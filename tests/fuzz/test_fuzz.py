@@ -1,4 +1,4 @@
-"""Two hundred damaged files, the seeds and the bombs: headfield's own errors only, within bounds (`make fuzz`: 2,000)."""
+"""Two hundred damaged files, the seeds and the bombs: headfield's own errors only (`make fuzz`: 2,000 files)."""
 
 from __future__ import annotations
 

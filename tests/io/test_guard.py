@@ -1,4 +1,4 @@
-"""The one way in: regular files only, sizes before decoding, names that stay in their folder, texts of other systems."""
+"""The one way in: regular files, sizes before decoding, names that stay in their folder, texts of other systems."""
 
 from __future__ import annotations
 

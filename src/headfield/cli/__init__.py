@@ -91,8 +91,8 @@ def parse(args: list[str] | None = None):
         verbs,
         args=_beside_their_options(sys.argv[1:] if args is None else args),
         prog="headfield",
-        description="Implicit morphable head models: any head scan in, a complete, editable head out.\n\nEvery verb also "
-        "takes --read-limit MB: the memory that reading any one file may take (512 unless given).",
+        description="Implicit morphable head models: any head scan in, a complete, editable head out.\n\nEvery verb "
+        "also takes --read-limit MB: the memory that reading any one file may take (512 unless given).",
         config=(tyro.conf.FlagCreatePairsOff,),
     )
 

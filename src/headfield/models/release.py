@@ -27,6 +27,8 @@ PACKAGED = Path(__file__).parent / "weights"
 """Released weights that come with the package, one folder each."""
 DEFAULT = "imhead-open-small"
 
+_LONGEST_NAME = 1000
+
 V1 = Fingerprint("43f544e86d8a", "75933dcbbac2")
 """The first weights of `imhead-open-small`, with which fits and heads from before there were fingerprints were made."""
 
@@ -150,6 +152,8 @@ def find(name: str) -> Path:
     Raises:
         WeightsError: Not found, or a file that is no folder of weights.
     """
+    if not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+        raise WeightsError(f"{guard.shown(repr(name), 80)} is no name of a model; give a released name or a folder.")
     if name.endswith((".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")):
         raise WeightsError(f"{name} looks like a pickle, which is never opened: give a folder with {WEIGHTS}.")
     places = searched_places(name)
