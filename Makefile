@@ -9,7 +9,7 @@ MEDIAPIPE := mediapipe==0.10.14
 # threads that spin while they wait starve each other on a shared machine
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test lint clean
+.PHONY: demo test fuzz lint clean
 
 demo: $(VENV)/.core-installed
 	$(BIN)/headfield fit examples/data/scan.ply --out out/demo --force
@@ -18,6 +18,12 @@ test: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+# damaged files of every format: nothing but our own errors, 1 GB and 20 s at most (docs/security.md)
+FUZZ_FILES ?= 2000
+FUZZ_SEED ?= 0
+fuzz: $(VENV)/.dev-installed
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_run.py --files $(FUZZ_FILES) --seed $(FUZZ_SEED)
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .

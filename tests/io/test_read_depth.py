@@ -119,7 +119,7 @@ def test_refusals(tmp_path, depth):
         "photo.png": "expected one channel",
         "grey.png": "8-bit picture",
         "none.npy": "only 0 pixels",
-        "text.png": "cannot be read",
+        "text.png": "its content is not PNG",
         "empty.png": "empty",
         "nowhere.png": "no such",
         "depth.tiff": "no such",

@@ -177,7 +177,7 @@ def test_damaged_files_say_so(tmp_path):
             loads(content)
     with pytest.raises(DataError, match="list, expected a dictionary"):
         loads(pickle.dumps([1]))
-    with pytest.raises(DataError, match="nowhere.pkl cannot be read"):
+    with pytest.raises(DataError, match="nowhere.pkl: cannot be opened"):
         read_pickle(tmp_path / "nowhere.pkl")
 
 

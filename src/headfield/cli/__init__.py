@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 
@@ -28,10 +30,12 @@ def main(args: list[str] | None = None) -> int:
     outlive_readers()
     raise_when_terminated()
     try:
-        command = parse(args)
+        words, limit = _read_limit(sys.argv[1:] if args is None else args)
+        command = parse(words)
         # before torch is loaded: on a machine that others use too, threads that spin while they wait cost tenfold
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        return command.run() or 0
+        with _limited(limit):
+            return command.run() or 0
     except HeadfieldError as error:
         return _say(str(error), 2)
     except KeyboardInterrupt as stop:
@@ -86,9 +90,50 @@ def parse(args: list[str] | None = None):
         verbs,
         args=_beside_their_options(sys.argv[1:] if args is None else args),
         prog="headfield",
-        description="Implicit morphable head models: any head scan in, a complete, editable head out.",
+        description="Implicit morphable head models: any head scan in, a complete, editable head out.\n\nEvery verb "
+        "also takes --read-limit MB: the memory that reading any one file may take (512 unless given).",
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+
+
+def _read_limit(words: list[str]) -> tuple[list[str], str | None]:
+    """The words without ``--read-limit`` and its value, and that value; it is the same for all verbs."""
+    left, limit, option = [], None, "--read-limit"
+    for number, word in enumerate(words):
+        if word == "--":
+            return [*left, *words[number:]], limit
+        if limit == "" and words[number - 1] == option:
+            limit = word
+        elif word == option:
+            limit = ""
+        elif word.startswith(f"{option}="):
+            limit = word.partition("=")[2]
+        else:
+            left.append(word)
+    return left, limit
+
+
+@contextmanager
+def _limited(limit: str | None) -> Iterator[None]:
+    """The limit within the block, for processes that it starts, too.
+
+    Raises:
+        ConfigError: It is no number of MB.
+    """
+    if limit is None:
+        yield
+        return
+    from headfield.io.guard import VARIABLE, megabytes
+
+    megabytes(limit)
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = limit
+    try:
+        yield
+    finally:
+        os.environ.pop(VARIABLE)
+        if before is not None:
+            os.environ[VARIABLE] = before
 
 
 def _beside_their_options(words: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from headfield.cli.claims import claimed, claimed_beside, sweep
 from headfield.errors import ConfigError, OutputError
+from headfield.io.guard import special
 
 
 def check_resolution(resolution: int) -> None:
@@ -57,6 +58,7 @@ def output_file(path: Path, *, force: bool = False) -> Iterator[Path]:
             Raised before the block runs.
     """
     path = Path(os.path.realpath(path))
+    _refuse_special(path)
     if path.is_dir():
         raise OutputError(f"{path}: a folder; give the name of a file.")
     if path.exists() and not force:
@@ -75,6 +77,7 @@ def check_folder(out: Path, *, force: bool = False) -> None:
     Raises:
         OutputError: It exists and may not be touched, or is a file.
     """
+    _refuse_special(out)
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: a file of this name exists; choose another --out.")
     try:
@@ -87,6 +90,18 @@ def check_folder(out: Path, *, force: bool = False) -> None:
         )
     if out.is_dir() and not os.access(out, os.W_OK | os.X_OK):
         raise OutputError(f"{out}: cannot be written (permission denied); choose another --out.")
+
+
+def _refuse_special(place: Path) -> None:
+    """Refuse what can hold no output before any work is done for it.
+
+    Raises:
+        OutputError: A pipe, a socket or a device stands there, or links that lead to one another.
+    """
+    if (kind := special(place)) is not None:
+        raise OutputError(f"{place}: {kind} stands there; give the name of a file or a folder.")
+    if os.path.lexists(place) and not place.exists():
+        raise OutputError(f"{place}: a link that leads round to itself; remove it, or choose another --out.")
 
 
 @contextmanager
@@ -103,6 +118,7 @@ def resumable_folder(out: Path, *, began: str, alone: bool = True) -> Iterator[P
     Raises:
         OutputError: It cannot be written, or another command is at work there.
     """
+    _refuse_special(Path(os.path.realpath(out)))
     new = not out.exists()
     made = [parent for parent in (out, *out.parents) if not parent.exists()]
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from headfield.curate.subjects import RawScan, Subject, checked_id, same_person
 from headfield.errors import DataError
 from headfield.frames import UNITS_IN_METRES
+from headfield.io import guard
 
 ID_COLUMNS = ("id", "subject")
 SCAN_COLUMNS = ("scan", "file", "path")
@@ -172,26 +172,14 @@ def _header(path: Path):
 
 def _text(path: Path) -> str:
     """The decoded file."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be opened ({error.strerror}).") from error
-    if raw.startswith(codecs.BOM_UTF8):
-        encoding = "utf-8-sig"
-    elif raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    elif raw[1:40:2].count(0) > 15:
-        encoding = "utf-16-le"
-    elif raw[:40:2].count(0) > 15:
-        encoding = "utf-16-be"
-    else:
-        encoding = "utf-8"
+    raw = guard.content(path, DataError)
+    encoding = guard.encoding_of(raw)
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise DataError(
-            f"{path}, line {line}: byte {raw[error.start]:#04x} is not {encoding.upper()}. "
+            f"{path}, line {line}: byte {raw[error.start]:#04x} is not {encoding.removesuffix('-sig').upper()}. "
             "Save the table as 'CSV UTF-8' (in a spreadsheet: Save as, then choose the encoding)."
         ) from error
     if "\0" in text:

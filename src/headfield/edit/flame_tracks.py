@@ -8,8 +8,6 @@ the times are read.
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +16,8 @@ import numpy as np
 from headfield.edit.tracks import MAX_FRAMES, Track
 from headfield.errors import ConfigError, TrackError
 from headfield.expressions import ExpressionSpace
+from headfield.io import guard
+from headfield.io.arrays import npy, npz
 
 JAW = 3
 """Numbers of the jaw at the end of a frame, radians about x, y and z."""
@@ -50,20 +50,15 @@ def read_flame_arrays(path: Path, fps: float | None) -> Track:
         TrackError: Not such a file, 0 frames, wrong sizes, numbers that are not finite or not FLAME's.
     """
     times = None
-    try:
+    with guard.reading(path, "a track", TrackError, f"Give {WANTED}."):
         if path.suffix.lower() == ".npy":
-            values = np.load(path, allow_pickle=False)
-            if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[1] <= JAW:
-                raise TrackError(f"{path}: an array of {np.shape(values)}; give {WANTED}.")
+            values = npy(path, TrackError)
+            if values.ndim != 2 or values.shape[1] <= JAW or values.dtype.kind not in "fiu":
+                raise TrackError(f"{path}: an array of {values.shape} and type {values.dtype}; give {WANTED}.")
         else:
-            if not zipfile.is_zipfile(path):
-                raise TrackError(f"{path}: no NPZ archive, or a damaged one; give {WANTED}.")
-            with np.load(path, allow_pickle=False) as file:
+            with npz(path, TrackError) as file:
                 values, times, fps = _from_archive(path, file, fps)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise TrackError(f"{path}: cannot be read ({reason}); give {WANTED}.") from error
-    return _track(path, values, times, fps)
+        return _track(path, values, times, fps)
 
 
 def flame_table(path: Path, names: list[str], values: np.ndarray, times, fps: float | None) -> Track:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +17,8 @@ from headfield.errors import ConfigError, ScanError
 from headfield.fit.made_with import check_weights, made_with, weights_notes
 from headfield.fit.saved_file import saved_file
 from headfield.frames import METRES_PER_UNIT, MM_PER_UNIT, N_ANCHORS
+from headfield.io import guard
+from headfield.io.arrays import npz
 from headfield.models.fingerprint import Fingerprint
 from headfield.models.protocol import Local, require
 from headfield.models.release import lasting_name, load
@@ -180,16 +180,12 @@ class SavedHead:
         """
         path, _, number = str(path).partition("#")
         path = saved_file(path, "a head", _WANTED)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                header = json.loads(str(file["header"])) if "header" in file else {}
-                if header.get("format") == FORMAT:
-                    return _read(path, file, header, model)
-                if "header" not in file and "identity" in file and "model" in file:
-                    return _drawn(path, file, number, model)
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError) as error:
-            reason = error.args[0] if error.args else type(error).__name__
-            raise ScanError(f"{path}: not a head, or a damaged one ({reason}); {_WANTED}.") from error
+        with guard.reading(path, "a head", ScanError, f"{_WANTED[0].upper()}{_WANTED[1:]}."), npz(path) as file:
+            header = guard.json_of(path, raw=str(file["header"]).encode()) if "header" in file else {}
+            if header.get("format") == FORMAT:
+                return _read(path, file, header, model)
+            if "header" not in file and "identity" in file and "model" in file:
+                return _drawn(path, file, number, model)
         return _of_fit(path, model)
 
 
@@ -199,9 +195,9 @@ _PLACEMENT = ("rotation", "translation", "scale")
 def is_saved_head(path: str | Path) -> bool:
     """Whether a file is a head written by :meth:`SavedHead.save` (and not a fit, or something else)."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with guard.reading(path, "a head"), npz(path) as file:
             return "header" in file and json.loads(str(file["header"])).get("format") == FORMAT
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, AttributeError):
+    except ScanError:
         return False
 
 

@@ -18,6 +18,7 @@ from headfield.edit.flame_tracks import flame_columns, flame_names, flame_table,
 from headfield.edit.track_json import json_table
 from headfield.edit.tracks import MAX_FRAMES, Track, head_angles, head_rotation
 from headfield.errors import ConfigError, TrackError
+from headfield.io import guard
 from headfield.io.mesh import write_bytes
 from headfield.types import ARKIT
 
@@ -25,7 +26,6 @@ TRACK_SUFFIXES = (".csv", ".json", ".npz", ".npy")
 HEAD = ("HeadYaw", "HeadPitch", "HeadRoll")
 """Columns of the head's rotation, radians; see :func:`headfield.edit.tracks.head_rotation`."""
 
-MAX_BYTES = 500_000_000
 _WANTED = (
     "a CSV of Live Link Face, MediaPipe blendshape scores (CSV or JSON), or a CSV with a time column and ARKit names"
 )
@@ -69,17 +69,13 @@ def read_track(path: str | Path, fps: float | None = None) -> Track:
         raise TrackError(
             f"{path}: tracks are .csv or .json files (FLAME's also .npz or .npy), got '{path.suffix}'; give {_WANTED}."
         )
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise TrackError(f"{path}: {size / 1e6:,.0f} MB; a track has {MAX_BYTES / 1e6:,.0f} MB at most. Cut it.")
+    with guard.reading(path, "a track", TrackError, f"Give {_WANTED}."):
         if path.suffix.lower() in (".npz", ".npy"):
             return read_flame_arrays(path, fps)
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise TrackError(f"{path}: cannot be read ({error.strerror}); give {_WANTED}.") from error
-    except UnicodeDecodeError as error:
-        raise TrackError(f"{path}: no text file (byte {error.start} is not UTF-8); give {_WANTED}.") from error
+        return _text_track(path, guard.text(path, TrackError), fps)
+
+
+def _text_track(path: Path, text: str, fps: float | None) -> Track:
     if not text.strip():
         raise TrackError(f"{path}: the file is empty: 0 frames. Give {_WANTED}.")
     notes: list[str] = []

@@ -7,12 +7,12 @@ There is no one layout, so frames are recognised by what they hold: a mapping of
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import TrackError
+from headfield.io import guard
 
 _LISTS = ("frames", "results", "data", "track")
 _SCORES = ("faceBlendshapes", "face_blendshapes", "blendshapes", "blendShapes", "weights", "scores", "categories")
@@ -34,10 +34,7 @@ def json_table(path: Path, text: str):
     Raises:
         TrackError: Not JSON, or not frames of scores.
     """
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise TrackError(f"{path}: not JSON ({error}); was the recording cut off? Export it again.") from error
+    content = guard.json_of(path, TrackError, text.encode())
     rate = None
     if isinstance(content, dict):
         rate = content.get("fps")

@@ -11,6 +11,7 @@ import numpy as np
 from headfield.errors import ConfigError
 from headfield.fit.placement import Placement, size_log_of, unit_of
 from headfield.frames import ANCHOR_NAMES, reference_anchors
+from headfield.io import guard
 from headfield.types import Similarity
 
 
@@ -33,14 +34,9 @@ def read_landmarks(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         ConfigError: Missing or unreadable, an unknown name, not three numbers, or fewer than three landmarks.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise ConfigError(f"landmarks file {path} does not exist.") from error
-    except OSError as error:
-        raise ConfigError(f"landmarks file {path} cannot be opened ({error.strerror}).") from error
-    except ValueError as error:
-        raise ConfigError(f"landmarks file {path} is not JSON ({error}).") from error
+    if not path.exists():
+        raise ConfigError(f"landmarks file {path} does not exist.")
+    content = guard.json_of(path, ConfigError)
     if isinstance(content, list):
         content = {str(index): point for index, point in enumerate(content) if point is not None}
     if not isinstance(content, dict):
@@ -53,17 +49,18 @@ def read_landmarks(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     for key, point in content.items():
         if key in anchors:
             head.append(anchors[key])
-        elif key.isdigit() and int(key) < 68:
+        elif key.isascii() and key.isdigit() and len(key) < 4 and int(key) < 68:
             head.append(landmarks[int(key)])
         else:
             raise ConfigError(
-                f"landmarks file {path}: unknown landmark {key!r}; use anchor names such as "
+                f"landmarks file {path}: unknown landmark {guard.shown(repr(key), 40)}; use anchor names such as "
                 f"{', '.join(ANCHOR_NAMES[-7:])} or an index 0 to 67 of the 68 face landmarks."
             )
         try:
             position = np.asarray(point, dtype=float).reshape(3)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"landmarks file {path}: {key} is not a point [x, y, z]: {point!r}.") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            said = guard.shown(repr(point), 60)
+            raise ConfigError(f"landmarks file {path}: {key} is not a point [x, y, z]: {said}.") from error
         if not np.isfinite(position).all():
             raise ConfigError(f"landmarks file {path}: {key} is not finite.")
         scan.append(position)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import time
-import zipfile
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ from headfield.fit.made_with import check_weights, made_with, weights_notes
 from headfield.fit.saved_file import saved_file
 from headfield.fit.scan_fit import HEAD_REACH_MM, ScanFit
 from headfield.fit.verdict import Verdict
+from headfield.io import guard
+from headfield.io.arrays import npz
 from headfield.io.names import named_neutral
 from headfield.models.fingerprint import Fingerprint
 from headfield.models.release import lasting_name
@@ -270,58 +270,52 @@ class Fit:
         """
         wanted = "give the fit.npz that `headfield fit` wrote"
         path = saved_file(path, "a fit", wanted)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                if "header" not in file:
-                    held = ", ".join(file.files[:4]) + (", ..." if len(file.files) > 4 else "")
-                    raise ScanError(f"{path}: not a fit: an NPZ archive of other things ({held or 'empty'}); {wanted}.")
-                header = json.loads(str(file["header"]))
-                if "scans" not in header and "history" in header:
-                    raise ScanError(
-                        f"{path}: not a fit but a head that was edited; headfield.edit.record.SavedHead.load opens it."
-                    )
-                if header["version"] > _VERSION:
-                    raise ScanError(
-                        f"{path}: written by a newer headfield (version {header['version']}); update first."
-                    )
-                scans, several = [], len(header["scans"]) > 1
-                for index, facts in enumerate(header["scans"]):
-                    get = {key: file[f"scan{index}_{key}"] for key in _ARRAYS}
-                    placement = Similarity(get["rotation"], get["translation"], float(get["scale"]))
-                    scans.append(
-                        ScanFit(
-                            facts["name"],
-                            placement,
-                            facts["units"],
-                            float(facts["size_log"]),
-                            get["expression"],
-                            get["points"],
-                            get["residual_mm"].astype(float),  # older files hold float32
-                            get["on_head"],
-                            get["all_points"],
-                            file[f"scan{index}_colours"] if f"scan{index}_colours" in file else None,
-                            EyesSeen(facts["lids_seen"], facts["gaze_seen"]) if "gaze_seen" in facts else None,
-                            # files that do not say it are of a time when only names did
-                            bool(facts.get("said_neutral", several and named_neutral(facts["name"]))),
-                        )
-                    )
-                named = isinstance(model, (str, Path))
-                fit = Fit(
-                    lasting_name(model) if named else header["model"],
-                    file["identity"],
-                    tuple(scans),
-                    dict(header["seconds"]),
-                    dict(header["evidence"]),
-                    tuple(header["notes"]),
-                    header["component"],
-                    None,
-                    Verdict.of(header.get("verdict")),
-                    made_with(header.get("weights"), header["model"]),
-                    str(path),
+        with guard.reading(path, "a fit", ScanError, f"{wanted[0].upper()}{wanted[1:]}."), npz(path) as file:
+            if "header" not in file:
+                held = ", ".join(file.files[:4]) + (", ..." if len(file.files) > 4 else "")
+                raise ScanError(f"{path}: not a fit: an NPZ archive of other things ({held or 'empty'}); {wanted}.")
+            header = guard.json_of(path, raw=str(file["header"]).encode())
+            if "scans" not in header and "history" in header:
+                raise ScanError(
+                    f"{path}: not a fit but a head that was edited; headfield.edit.record.SavedHead.load opens it."
                 )
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError) as error:
-            reason = error.args[0] if error.args else type(error).__name__
-            raise ScanError(f"{path}: not a fit, or a damaged one ({reason}); {wanted}.") from error
+            if header["version"] > _VERSION:
+                raise ScanError(f"{path}: written by a newer headfield (version {header['version']}); update first.")
+            scans, several = [], len(header["scans"]) > 1
+            for index, facts in enumerate(header["scans"]):
+                get = {key: file[f"scan{index}_{key}"] for key in _ARRAYS}
+                placement = Similarity(get["rotation"], get["translation"], float(get["scale"]))
+                scans.append(
+                    ScanFit(
+                        facts["name"],
+                        placement,
+                        facts["units"],
+                        float(facts["size_log"]),
+                        get["expression"],
+                        get["points"],
+                        get["residual_mm"].astype(float),  # older files hold float32
+                        get["on_head"],
+                        get["all_points"],
+                        file[f"scan{index}_colours"] if f"scan{index}_colours" in file else None,
+                        EyesSeen(facts["lids_seen"], facts["gaze_seen"]) if "gaze_seen" in facts else None,
+                        # files that do not say it are of a time when only names did
+                        bool(facts.get("said_neutral", several and named_neutral(facts["name"]))),
+                    )
+                )
+            named = isinstance(model, (str, Path))
+            fit = Fit(
+                lasting_name(model) if named else header["model"],
+                file["identity"],
+                tuple(scans),
+                dict(header["seconds"]),
+                dict(header["evidence"]),
+                tuple(header["notes"]),
+                header["component"],
+                None,
+                Verdict.of(header.get("verdict")),
+                made_with(header.get("weights"), header["model"]),
+                str(path),
+            )
         if model is not None and not named:
             fit._open_with(model)
         return fit

@@ -7,17 +7,22 @@ the camera looks along +z.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import ConfigError, ScanError, need
 from headfield.frames import UNITS_IN_METRES, length_text
+from headfield.io import arrays, guard
 from headfield.io.formats import read_json
 from headfield.types import Scan
 
 DEPTH_SUFFIXES = (".png", ".exr", ".npy")
 """Suffixes that :func:`read_depth` understands; ``.npy`` is a depth map only if intrinsics are given."""
+
+_MOST_CHANNELS = 8
+"""Channels of four bytes that an EXR is counted with."""
 
 JUMP = 0.015
 """Relative depth step between neighbouring pixels that counts as an edge: 9 mm at 600 mm."""
@@ -49,6 +54,11 @@ def read_depth(
     """
     path = Path(path)
     check_depth_unit(depth_unit)
+    with guard.reading(path, "a depth map"):
+        return _depth_scan(path, intrinsics, depth_unit, max_points)
+
+
+def _depth_scan(path: Path, intrinsics, depth_unit: str | float, max_points: int) -> Scan:
     depth = _read_image(path)
     as_read = f"in {depth_unit}"
     if not isinstance(depth_unit, str):
@@ -78,11 +88,12 @@ def read_depth(
         if dropped := int(valid.sum() - smooth.sum()):
             notes.append(f"{dropped:,} pixels beside depth edges were dropped.")
         valid = smooth
-    rows, columns = np.nonzero(valid)
-    if len(rows) > max_points:
-        chosen = np.sort(np.random.default_rng(0).choice(len(rows), max_points, replace=False, shuffle=False))
-        notes.append(f"{len(rows):,} pixels: a random {max_points:,} of them were used.")
-        rows, columns = rows[chosen], columns[chosen]
+    places = np.flatnonzero(valid)
+    if len(places) > max_points:
+        chosen = np.sort(np.random.default_rng(0).choice(len(places), max_points, replace=False, shuffle=False))
+        notes.append(f"{len(places):,} pixels: a random {max_points:,} of them were used.")
+        places = places[chosen]
+    rows, columns = np.divmod(places, depth.shape[1])
     z = depth[rows, columns]
     points = np.stack([(columns - cx) / fx * z, -(rows - cy) / fy * z, -z], axis=1)
     normals = _normals(depth, valid, rows, columns, (fx, fy, cx, cy))
@@ -112,16 +123,14 @@ def check_depth_unit(unit: str | float) -> None:
 def _read_image(path: Path) -> np.ndarray:
     """Depth values (H, W) float64."""
     suffix = path.suffix.lower()
-    if not path.is_file():
+    if not path.exists():
         raise ScanError(f"{path}: no such depth map.")
-    if path.stat().st_size == 0:
-        raise ScanError(f"{path}: the file is empty (0 bytes).")
     if suffix not in DEPTH_SUFFIXES:
         raise ScanError(f"{path}: depth maps are read from {', '.join(DEPTH_SUFFIXES)}.")
-    try:
-        image = {".png": _read_png, ".exr": _read_exr, ".npy": _read_npy}[suffix](path)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:  # PIL raises SyntaxError on broken PNGs
-        raise ScanError(f"{path}: cannot be read as a depth map ({error}).") from error
+    with guard.opened(path) as file:
+        if not file.read(1):
+            raise ScanError(f"{path}: the file is empty (0 bytes).")
+    image = {".png": _read_png, ".exr": _read_exr, ".npy": _read_npy}[suffix](path)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
     if image.ndim != 2 or image.dtype.kind not in "fiu":
@@ -131,20 +140,43 @@ def _read_image(path: Path) -> np.ndarray:
     return image.astype(np.float64)
 
 
+_PER_PIXEL = 40
+"""Bytes that reading a depth map takes for each of its pixels."""
+
+
+def _check_size(path: Path, width: int, height: int, more: int = 0) -> None:
+    """Refuse a picture that is too large, before it is unpacked; `more` bytes a pixel come on top."""
+    what = f"a picture of {width:,} x {height:,} pixels"
+    guard.check_need(path, width * height * (_PER_PIXEL + more), path.stat().st_size, what)
+
+
 def _read_png(path: Path) -> np.ndarray:
     from PIL import Image
 
-    with Image.open(path) as image:
-        return np.array(image)
+    with guard.opened(path) as file:
+        begin = file.read(24)  # signature, length and name of the first chunk, width, height
+        if not begin.startswith(b"\x89PNG\r\n\x1a\n") or len(begin) < 24:
+            raise ScanError(f"{path}: named .png but its content is not PNG. Export the depth map again.")
+        _check_size(path, *struct.unpack(">II", begin[16:24]))
+        file.seek(0)
+        with Image.open(file, formats=["PNG"]) as image:
+            return np.array(image)
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
+    image = arrays.npy(path)
+    if image.ndim >= 2:
+        _check_size(path, *image.shape[1::-1])
+    return image
 
 
 def _read_exr(path: Path) -> np.ndarray:
     exr = need("OpenEXR", "depth", "Reading an EXR depth map")
     try:
+        with exr.File(str(path), header_only=True) as file:
+            low, high = file.header()["dataWindow"]
+            width, height = (int(size) for size in np.asarray(high, np.int64) - low + 1)
+        _check_size(path, width, height, more=4 * _MOST_CHANNELS)
         with exr.File(str(path), separate_channels=True) as file:
             channels = {name: channel.pixels for name, channel in file.channels().items()}
     except RuntimeError as error:
@@ -163,7 +195,10 @@ def _read_intrinsics(intrinsics, shape: tuple[int, int], path: Path) -> tuple[fl
         source = str(intrinsics)
         content = read_json(Path(intrinsics), "The camera's intrinsics")
         if "K" in content:
-            matrix = np.asarray(content["K"], dtype=float)
+            try:
+                matrix = np.asarray(content["K"], dtype=float)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ScanError(f"{source}: K is no matrix of numbers; expected 3 x 3.") from error
             if matrix.size != 9:
                 raise ScanError(f"{source}: K has {matrix.size} numbers, expected 3 x 3.")
             matrix = matrix.reshape(3, 3)
@@ -176,15 +211,15 @@ def _read_intrinsics(intrinsics, shape: tuple[int, int], path: Path) -> tuple[fl
         stated = (content.get("height", shape[0]), content.get("width", shape[1]))
         if tuple(stated) != tuple(shape):
             raise ScanError(
-                f"{source} is for an image of {stated[1]} x {stated[0]} pixels, but {path.name} has "
-                f"{shape[1]} x {shape[0]}. Scale fx, fy, cx, cy accordingly."
+                f"{source} is for an image of {guard.shown(stated[1], 20)} x {guard.shown(stated[0], 20)} pixels, but "
+                f"{path.name} has {shape[1]} x {shape[0]}. Scale fx, fy, cx, cy accordingly."
             )
     else:
         source, values = "intrinsics", tuple(intrinsics)
     try:
         fx, fy, cx, cy = (float(value) for value in values)
-    except (TypeError, ValueError) as error:
-        raise ScanError(f"{source}: fx, fy, cx, cy must be four numbers, not {values}.") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ScanError(f"{source}: fx, fy, cx, cy must be four numbers, not {guard.shown(values, 80)}.") from error
     if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):
         raise ScanError(f"{source}: fx and fy must be positive pixels, seen fx = {fx}, fy = {fy}.")
     return fx, fy, cx, cy
@@ -193,6 +228,16 @@ def _read_intrinsics(intrinsics, shape: tuple[int, int], path: Path) -> tuple[fl
 def _beside_edge(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Pixels (H, W) whose right, left, upper or lower neighbour is valid and more than JUMP away in depth."""
     beside = np.zeros_like(valid)
+    for row in range(0, len(depth), _BAND):
+        _mark_beside_edge(*(image[row : row + _BAND + 1] for image in (depth, valid, beside)))
+    return beside
+
+
+_BAND = 256
+"""Rows that are looked at together, and one more: large pictures take less memory so."""
+
+
+def _mark_beside_edge(depth: np.ndarray, valid: np.ndarray, beside: np.ndarray) -> None:
     for axis in (0, 1):
         near, far = [slice(None)] * 2, [slice(None)] * 2
         near[axis], far[axis] = slice(None, -1), slice(1, None)
@@ -202,7 +247,6 @@ def _beside_edge(depth: np.ndarray, valid: np.ndarray) -> np.ndarray:
         jump = both & (np.abs(first - second) > JUMP * np.minimum(first, second))
         beside[near] |= jump
         beside[far] |= jump
-    return beside
 
 
 def _normals(depth, valid, rows, columns, camera, radius: int = 3) -> np.ndarray:

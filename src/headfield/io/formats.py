@@ -6,17 +6,17 @@ a sentence. Polygons and strips become triangles. Nothing here ever unpickles.
 
 from __future__ import annotations
 
-import importlib.util
 import io
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import ScanError
+from headfield.io import arrays, guard
 from headfield.io.gltf import srgb_colours
-from headfield.io.obj import plain_triangles
+from headfield.io.gltf_check import checked_gltf
+from headfield.io.obj import plain_text, plain_triangles
 from headfield.io.ply import Element, Lists, read_elements
 from headfield.io.polygons import RESTART, triangulate, unstrip
 
@@ -58,25 +58,15 @@ def read_raw(path: Path) -> RawGeometry:
             f"{path}: scans are read from {' '.join(s[1:].upper() for s in SCAN_SUFFIXES)}, not from "
             f"'{suffix or 'a file without suffix'}'."
         )
-    with open(path, "rb") as file:
+    with guard.opened(path) as file:
         head = file.read(512)
     found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
     if found is not None and found != suffix:
         raise ScanError(f"{path}: named {suffix} but its content is {found}. Rename it to {path.stem}{found}.")
     readers = {".ply": _read_ply, ".npy": _read_npy, ".npz": _read_npz, ".xyz": _read_xyz}
     reader = readers.get(suffix, _read_with_trimesh)
-    try:
+    with guard.reading(path, suffix[1:].upper()):
         return reader(path)
-    except ScanError:
-        raise
-    except MemoryError as error:
-        raise ScanError(f"{path}: too large for this machine's memory. Subsample it first.") from error
-    except Exception as error:  # parsers raise nearly anything on damaged files
-        reason = " ".join(str(error).split())[:160].rstrip(".!") or type(error).__name__
-        raise ScanError(
-            f"{path}: cannot be read as {suffix[1:].upper()}: {reason}. "
-            "The file is damaged, cut short, or not of this format; export it again."
-        ) from error
 
 
 _INDICES = ("vertex_indices", "vertex_index")
@@ -129,20 +119,19 @@ def _read_with_trimesh(path: Path) -> RawGeometry:
     import trimesh
 
     suffix = path.suffix.lower()
-    if suffix in (".glb", ".gltf"):
-        _refuse_unread_gltf(path)
     options = {"process": False}
     if suffix in (".obj", ".glb", ".gltf"):
         options["skip_materials"] = True  # of no use to a fit; in OBJ their uv seams would split vertices
     if suffix == ".obj":
         options["maintain_order"] = True
-    if suffix == ".gltf":
-        loaded = trimesh.load(str(path), **options)  # needs its neighbours: .bin and images
+    if suffix in (".glb", ".gltf"):
+        content = checked_gltf(path).content
+        options["resolver"] = _Beside(path)
     else:
-        content = path.read_bytes()
-        if suffix == ".obj":
-            content = plain_triangles(content)
-        loaded = trimesh.load(io.BytesIO(content), file_type=suffix[1:], **options)
+        content = guard.content(path)
+    if suffix == ".obj":
+        content = plain_triangles(plain_text(content))
+    loaded = trimesh.load(io.BytesIO(content), file_type=suffix[1:], **options)
     if isinstance(loaded, trimesh.Scene):
         placed = [loaded.graph[node] for node in loaded.graph.nodes_geometry]
         parts = [_from_trimesh(loaded.geometry[name], transform) for transform, name in placed]
@@ -159,31 +148,16 @@ def _read_with_trimesh(path: Path) -> RawGeometry:
     return replace(raw, units="m", colours=None if raw.colours is None else srgb_colours(raw.colours))
 
 
-_FAN = 6
-_COMPRESSED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression")
+class _Beside:
+    """For the parser of glTF: files that lie beside one, by the names that it gives them."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-def _refuse_unread_gltf(path: Path) -> None:
-    """Refuse by name what trimesh would pass over in silence, or read as zeros.
+    def __getitem__(self, name: str) -> bytes:
+        return guard.content(guard.neighbour(self.path, name))
 
-    Raises:
-        ScanError: A part is a fan of triangles (glTF 2.0, 3.7.2.1), or there is nothing without decompressing it.
-    """
-    with open(path, "rb") as file:
-        begin = file.read(20)
-        if begin.startswith(b"glTF"):
-            document = json.loads(file.read(int.from_bytes(begin[12:16], "little")))  # the first chunk is JSON (4.4.3)
-        else:
-            document = json.loads(begin + file.read())
-    modes = {part.get("mode") for mesh in document.get("meshes", ()) for part in mesh.get("primitives", ())}
-    if _FAN in modes:
-        raise ScanError(
-            f"{path}: a part of it is a triangle fan (glTF mode {_FAN}), which is not read: triangles and triangle "
-            "strips are. Export it as triangles."
-        )
-    known = ("KHR_draco_mesh_compression",) if importlib.util.find_spec("DracoPy") else ()
-    for name in (name for name in document.get("extensionsRequired", ()) if name in _COMPRESSED and name not in known):
-        raise ScanError(f"{path}: its geometry is compressed ({name}), which is not read. Export it uncompressed.")
+    get = __getitem__
 
 
 def _from_trimesh(geometry, transform: np.ndarray | None = None) -> RawGeometry | None:
@@ -235,7 +209,7 @@ def _merge_corners(raw: RawGeometry) -> RawGeometry:
 
 
 def _read_npy(path: Path) -> RawGeometry:
-    array = _load_numpy(path)
+    array = arrays.npy(path)
     if array.ndim == 2 and min(array.shape) > 9:
         raise ScanError(
             f"{path}: a {array.shape[0]} x {array.shape[1]} array, which looks like a depth map. "
@@ -245,8 +219,7 @@ def _read_npy(path: Path) -> RawGeometry:
 
 
 def _read_npz(path: Path) -> RawGeometry:
-    archive = _load_numpy(path)
-    with archive:
+    with arrays.npz(path) as archive:
         names = {name.lower(): name for name in archive.files}
 
         def pick(*options):
@@ -261,35 +234,30 @@ def _read_npz(path: Path) -> RawGeometry:
                 "hold no points."
             )
         if points is None:
-            raise ScanError(f"{path}: no array 'points' or 'vertices' in it (it holds {', '.join(archive.files)}).")
+            raise ScanError(
+                f"{path}: no array 'points' or 'vertices' in it (it holds {guard.shown(', '.join(archive.files))})."
+            )
         units = pick("units", "unit")
         raw = _from_columns(points, path)
         normals, triangles = pick("normals", "vertex_normals"), pick("triangles", "faces", "f")
         colours = pick("colours", "colors", "vertex_colors")
+    rows = (len(raw.points), 3)
+    if normals is not None and (normals.shape != rows or normals.dtype.kind not in "fiu"):
+        raise ScanError(f"{path}: normals of shape {normals.shape} and type {normals.dtype}, expected {rows} numbers.")
+    if colours is not None and (colours.dtype != np.uint8 or colours.shape not in (rows, (rows[0], 4))):
+        colours = None  # as one of a cloud's other properties, of no use here
     return RawGeometry(
         raw.points,
         raw.normals if normals is None else normals,
         triangles,
-        None if colours is None or colours.dtype != np.uint8 else colours,
-        None if units is None else str(units),
+        colours,
+        None if units is None or units.size != 1 else str(units.reshape(())[()]),
     )
-
-
-def _load_numpy(path: Path):
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        if any(word in str(error).lower() for word in ("pickle", "python objects")):
-            raise ScanError(
-                f"{path}: holds pickled objects, which are never opened because they can run code. "
-                "Save plain arrays of numbers."
-            ) from error
-        raise
 
 
 def _read_xyz(path: Path) -> RawGeometry:
     """Text with x y z [nx ny nz | r g b] per line; separators are spaces, tabs, commas or semicolons."""
-    with open(path, encoding="utf-8", errors="strict") as file:
+    with io.StringIO(guard.text(path)) as file:
         lines = [file.readline() for _ in range(3)]
         separator = next((c for c in ",;" if any(c in line for line in lines)), None)
         skip = 0
@@ -330,11 +298,9 @@ def read_json(path: Path, purpose: str) -> dict:
         ScanError: The file is missing or holds no JSON object; `purpose` says what it was needed for.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScanError(f"{purpose}: {path} cannot be opened ({error.strerror}).") from error
-    except ValueError as error:
-        raise ScanError(f"{purpose}: {path} is not JSON ({error}).") from error
+        content = guard.json_of(path)
+    except ScanError as error:
+        raise ScanError(f"{purpose}: {error}") from error
     if not isinstance(content, dict):
         raise ScanError(f"{purpose}: {path} holds a {type(content).__name__}, expected an object {{...}}.")
     return content

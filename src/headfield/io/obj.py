@@ -13,10 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import ScanError
+from headfield.io import guard
 from headfield.io.polygons import triangulate
 from headfield.types import Mesh
 
 _SHOWN = 60
+
+_LONGEST = 100_000
+"""Characters of a line that goes on in the next ones."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +99,17 @@ def read_obj(path: str | Path) -> ObjFile:
             f"{path}: a template is an OBJ file, whose texture coordinates, groups and vertex order can be kept, not "
             f"'{path.suffix or 'a file without suffix'}'. Export it as OBJ."
         )
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ScanError(f"{path}: cannot be opened ({error.strerror}).") from error
+    content = guard.content(path)
     if not content.strip():
         raise ScanError(f"{path}: the file is empty.")
+    if (encoding := guard.encoding_of(content)) != "utf-8-sig":
+        raise ScanError(f"{path}: a text of {encoding.upper()}; OBJ is plain text. Save it as UTF-8.")
     if b"\0" in content[:4096]:
         raise ScanError(f"{path}: named .obj but its content is binary, not the text of an OBJ file.")
-    return _parsed(path.name, content)
+    if _COMMAS.search(content):
+        raise ScanError(f"{path}: its numbers have decimal commas ('1,5'), which OBJ has not. Export it with points.")
+    with guard.reading(path, "OBJ"):
+        return _parsed(path.name, content)
 
 
 def _parsed(name: str, content: bytes) -> ObjFile:
@@ -112,6 +118,8 @@ def _parsed(name: str, content: bytes) -> ObjFile:
     corners, corner_normals, counts, textured, materials = [], [], [], False, []
     pending, start = b"", 0
     for number, line in enumerate(lines):
+        if len(pending) > _LONGEST:
+            raise ScanError(f"{name}: line {start + 1} goes on over more than {_LONGEST:,} characters.")
         if not pending and line.lstrip().startswith(b"#"):  # also one that ends in a backslash
             continue
         start = number if not pending else start
@@ -195,6 +203,33 @@ _FACE = re.compile(rb"^[ \t]*f(?=[^\n]*-|(?:[ \t]+\S+){4})((?:[ \t]+\S+){3,})[ \
 """A face with more than three corners, or with indices that count back."""
 
 _PLACES = {name: re.compile(rb"^[ \t]*" + name + rb"[ \t]+(\S+)[ \t]+(\S+)[ \t]+(\S+)", re.M) for name in (b"v", b"vn")}
+
+
+_COMMAS = re.compile(rb"^[ \t]*v[ \t]+[-+]?\d+,\d+[ \t]+[-+]?\d+,\d+[ \t]+[-+]?\d+,\d+(?:[ \t]|\r|$)", re.MULTILINE)
+"""A vertex as programs write it whose system has decimal commas."""
+
+
+_NUMBERS = re.compile(rb"^[ \t]*v[nt]?[ \t][^\n]*", re.MULTILINE)
+"""A line of numbers."""
+
+
+def plain_text(content: bytes) -> bytes:
+    """An OBJ file as UTF-8 with line ends of Unix and decimal points.
+
+    UTF-16, the line ends of old Macs, and decimal commas in `v`, `vn` and `vt` lines are what exporters on some systems
+    write.
+
+    Raises:
+        UnicodeDecodeError: It is marked as UTF-16 and is not.
+    """
+    if (encoding := guard.encoding_of(content)) != "utf-8-sig":
+        content = content.decode(encoding).encode()
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if _COMMAS.search(content):
+        content = _NUMBERS.sub(lambda line: line[0].replace(b",", b"."), content)
+    return content
 
 
 def plain_triangles(content: bytes) -> bytes:

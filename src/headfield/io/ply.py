@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from headfield.io import guard
+
 _TYPES = {
     "char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4",
     "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
@@ -53,7 +55,7 @@ def read_elements(path: Path) -> dict[str, Element]:
     Raises:
         ValueError: It is not PLY, or is cut short.
     """
-    content = path.read_bytes()
+    content = guard.content(path)
     end = re.search(rb"end_header[ \t]*(\r\n|\n|\r)", content[:_LONGEST_HEADER])
     if not content.startswith(b"ply") or end is None:
         raise ValueError("its header does not begin with 'ply' and end with 'end_header'")

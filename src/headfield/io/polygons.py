@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+MOST_WORK = 3 * 10**7
+"""Corners of polygons times the ways that are tried to cut them; about five seconds."""
+
 RESTART = -1
 """An index that ends one strip and begins the next."""
 
@@ -18,10 +21,13 @@ def triangulate(points: np.ndarray, corners: np.ndarray, counts: np.ndarray) -> 
     Returns:
         (F, 3) positions in `corners`, so that whatever a corner has (normal, texture) can follow; in the order of the
         polygons. A triangle is turned the way its polygon is.
+    Raises:
+        ValueError: Polygons of so many corners that cutting them would take minutes (:data:`MOST_WORK`).
     """
     counts = np.asarray(counts, dtype=np.int64)
     begins = np.cumsum(counts) - counts
     inside = (corners >= 0) & (corners < len(points))
+    work = _Work()
     made, owner = [np.zeros((0, 3), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for count in np.unique(counts[counts >= 3]):
         which = np.flatnonzero(counts == count)
@@ -31,11 +37,11 @@ def triangulate(points: np.ndarray, corners: np.ndarray, counts: np.ndarray) -> 
             known = inside[place][..., None]
             loops = np.where(known, np.asarray(points)[np.where(inside, corners, 0)[place]], 0.0)
             loops = np.nan_to_num(loops.astype(float), posinf=0.0, neginf=0.0)
-            turns = _best_turns(loops)
+            turns = _best_turns(loops, work)
         fans = (turns[:, None, None] + _fan(count)) % count
         if count > 4:
             for row in np.flatnonzero(turns < 0):
-                fans[row] = _ears(loops[row])
+                fans[row] = _ears(loops[row], work)
         made.append((begins[which][:, None, None] + fans).reshape(-1, 3))
         owner.append(np.repeat(which, count - 2))
     return np.concatenate(made)[np.argsort(np.concatenate(owner), kind="stable")]
@@ -63,6 +69,18 @@ def repeated(triangles: np.ndarray) -> np.ndarray:
     return (triangles == np.roll(triangles, 1, axis=1)).any(1)
 
 
+class _Work:
+    """Counts work until it is too much."""
+
+    def __init__(self) -> None:
+        self.left = MOST_WORK
+
+    def take(self, amount: int) -> None:
+        self.left -= amount
+        if self.left < 0:
+            raise ValueError("its polygons have too many corners to be cut into triangles; export it as triangles")
+
+
 def _fan(count: int) -> np.ndarray:
     """(count - 2, 3) corners of the fan around corner 0."""
     second = np.arange(1, count - 1)
@@ -75,12 +93,13 @@ def _normals(loops: np.ndarray) -> np.ndarray:
     return np.cross(around, np.roll(around, -1, axis=1)).sum(1)
 
 
-def _best_turns(loops: np.ndarray) -> np.ndarray:
+def _best_turns(loops: np.ndarray, work: _Work) -> np.ndarray:
     """For loops (M, n, 3) the corner around which a fan has no triangle turned over: 0 if that will do, -1 if none."""
     normals, count = _normals(loops), loops.shape[1]
     best, turns = np.zeros(len(loops)), np.full(len(loops), -1)
     left = np.arange(len(loops))
     for turn in range(count):
+        work.take(len(left) * count)
         corners = loops[left][:, (turn + _fan(count)) % count]
         areas = np.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])
         least = np.einsum("mtc,mc->mt", areas, normals[left]).min(1)
@@ -93,7 +112,7 @@ def _best_turns(loops: np.ndarray) -> np.ndarray:
     return turns
 
 
-def _ears(loop: np.ndarray) -> np.ndarray:
+def _ears(loop: np.ndarray, work: _Work) -> np.ndarray:
     """(n - 2, 3) corners of triangles of one loop (n, 3), by cutting off ears in its plane (Meisters 1975)."""
     normal = _normals(loop[None])[0]
     u = np.cross(normal, np.eye(3)[np.abs(normal).argmin()])
@@ -105,6 +124,7 @@ def _ears(loop: np.ndarray) -> np.ndarray:
     left, made = list(range(len(loop))), []
     while len(left) > 3:
         for place in range(len(left)):
+            work.take(200 + 5 * len(left))  # in Python, and so dearer
             ear = left[place - 1], left[place], left[(place + 1) % len(left)]
             a, b, c = flat[list(ear)]
             if turn(a, b, c) <= 0:

@@ -10,6 +10,7 @@ import numpy as np
 
 from headfield.errors import ConfigError, ScanError
 from headfield.frames import UNITS_IN_METRES, length_text
+from headfield.io import guard
 from headfield.io.crop import as_box, inside
 from headfield.io.formats import RawGeometry, read_raw
 from headfield.io.polygons import repeated, triangulate
@@ -52,11 +53,13 @@ def read_scan(
         raise ScanError(f"{path}: a folder, expected a scan file.")
     try:
         size = path.stat().st_size
-    except OSError as error:
-        raise ScanError(f"{path}: cannot be opened ({error.strerror}).") from error
-    if size == 0:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ScanError(f"{path}: cannot be opened ({reason}).") from error
+    if size == 0 and guard.special(path) is None:
         raise ScanError(f"{path}: the file is empty (0 bytes).")
-    return clean(read_raw(path), path.name, units=units, max_points=max_points, box=box)
+    with guard.reading(path, "a scan"):
+        return clean(read_raw(path), path.name, units=units, max_points=max_points, box=box)
 
 
 def cropped(scan: Scan, crop: Sequence[float]) -> Scan:

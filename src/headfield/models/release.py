@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from headfield.errors import OutputError, WeightsError
+from headfield.io import guard
 from headfield.models import DEFAULT
 from headfield.models.config import ImHeadConfig
 from headfield.models.fingerprint import Fingerprint
@@ -25,6 +26,8 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
 PACKAGED = Path(__file__).parent / "weights"
 """Released weights that come with the package, one folder each."""
+
+_LONGEST_NAME = 1000
 
 V1 = Fingerprint("43f544e86d8a", "75933dcbbac2")
 """The first weights of `imhead-open-small`, with which fits and heads from before there were fingerprints were made."""
@@ -80,12 +83,8 @@ def load(name: str | Path = DEFAULT) -> ImHead:
 @functools.lru_cache(maxsize=2)
 def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file is read again
     config_file, weights_file = folder / CONFIG, folder / WEIGHTS
-    try:
-        stored = json.loads(config_file.read_text())
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"{config_file} cannot be read ({error}); a model folder holds {CONFIG} and {WEIGHTS}."
-        ) from error
+    with guard.reading(config_file, "config.json", WeightsError):
+        stored = guard.json_of(config_file, WeightsError)
     if not isinstance(stored, dict) or stored.get("architecture") != "imhead" or stored.get("format") != FORMAT:
         seen = stored.get("architecture") if isinstance(stored, dict) else type(stored).__name__
         raise WeightsError(
@@ -96,7 +95,7 @@ def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file
     tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     try:
         model = _empty_model(stored, tensors)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:  # sizes of anything
         raise WeightsError(
             f"{config_file} is not the config.json of a released imHead ({type(error).__name__}: {error}): "
             "download it again; if a newer headfield made it, update."
@@ -149,9 +148,11 @@ def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
         hint = f" It holds {others[0]}, a pickle, which is never opened: convert it to safetensors." if others else ""
         raise WeightsError(f"{file.parent} holds no {WEIGHTS}.{hint}")
     try:
+        with guard.opened(file, WeightsError):
+            pass
         with safe_open(file, framework="pt") as archive:
             return {key: archive.get_tensor(key) for key in archive.keys()}
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # whatever the reader in Rust makes of a damaged head
         raise WeightsError(
             f"{file} is not a readable safetensors file ({error}): download it again. Pickles are never opened."
         ) from error
@@ -163,6 +164,8 @@ def find(name: str) -> Path:
     Raises:
         WeightsError: Not found, or a file that is no folder of weights.
     """
+    if not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+        raise WeightsError(f"{guard.shown(repr(name), 80)} is no name of a model; give a released name or a folder.")
     if name.endswith((".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")):
         raise WeightsError(f"{name} looks like a pickle, which is never opened: give a folder with {WEIGHTS}.")
     places = searched_places(name)

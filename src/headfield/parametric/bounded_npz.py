@@ -6,9 +6,7 @@ will be; the reader asks for certain arrays of certain kinds and sizes, and gets
 
 from __future__ import annotations
 
-import lzma
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import DataError
-
-HEAD = 4096
-"""Bytes of an array's head at most."""
+from headfield.io import guard
+from headfield.io.arrays import HEAD, head, npz
 
 
 @dataclass(frozen=True)
@@ -49,25 +46,19 @@ def read_npz(path: Path | str, wanted: Mapping[str, Wanted]) -> dict[str, np.nda
     """
     path = Path(path)
     found = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            missing = [name for name, want in wanted.items() if want.needed and name not in entries]
-            if missing:
-                known = ", ".join(sorted(entries)[:8]) or "nothing"
-                raise DataError(f"{path} has no {', '.join(missing[:5])}; it holds {known}.")
-            for name in wanted.keys() & entries.keys():
-                found[name] = _read(archive, entries[name], wanted[name], f"{path}: {name}")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, EOFError, RuntimeError) as error:
-        raise DataError(f"{path} is no readable npz ({error}).") from error
+    with guard.reading(path, "npz", DataError), npz(path, DataError) as held:
+        missing = [name for name, want in wanted.items() if want.needed and name not in held]
+        if missing:
+            known = ", ".join(sorted(held)[:8]) or "nothing"
+            raise DataError(f"{path} has no {', '.join(missing[:5])}; it holds {guard.shown(known)}.")
+        for name in wanted.keys() & held.members.keys():
+            found[name] = _read(held.archive, held.members[name], wanted[name], f"{path}: {name}")
     return found
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, want: Wanted, name: str) -> np.ndarray:
     with archive.open(info) as file:
-        shape, order, dtype = _head(file)
+        shape, order, dtype = head(file, name, DataError)
         count = 1
         for size in shape:
             count *= size
@@ -86,13 +77,3 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, want: Wanted, name: s
     if len(data) != size:
         raise DataError(f"{name} ends after {len(data):,} of {size:,} bytes.")
     return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if order else "C").astype(dtype.newbyteorder("="))
-
-
-def _head(file) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, Fortran order and type from the head of an npy."""
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file, max_header_size=HEAD)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(file, max_header_size=HEAD)
-    raise ValueError(f"array format {version}")

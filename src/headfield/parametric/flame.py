@@ -36,6 +36,9 @@ without the jaw line."""
 DEVIATION = np.radians([4.0] * 3 + [8.0, 1.5, 1.0] + [6.0] * 6)
 """Standard deviations of the rotations of neck, jaw (mostly about x) and eyes."""
 
+_MOST_DENSE = 20_000_000
+"""Numbers of a matrix that is stored without its zeros."""
+
 LICENCE = "as of the file: 2023 Open CC-BY-4.0, others by registration at flame.is.tue.mpg.de, not for commercial use"
 
 HOW_TO_GET = (
@@ -83,7 +86,9 @@ def _model(content: dict, path: Path) -> tuple[SkinnedModel, np.ndarray]:
     if missing:
         raise DataError(f"{path} has no {', '.join(missing)}; it holds {', '.join(map(str, content))}. {HOW_TO_GET}.")
     held = {name: content[name] for name in needed}
-    arrays = {name: value.toarray() if issparse(value) else np.asarray(value) for name, value in held.items()}
+    arrays = {name: _dense(value, f"{path}: {name}") for name, value in held.items()}
+    if min(array.ndim for array in arrays.values()) == 0:
+        raise DataError(f"{path} is no FLAME model: it holds single numbers in place of arrays. {HOW_TO_GET}.")
     count = len(arrays["v_template"])
     shapes = {
         "v_template": (count, 3),
@@ -129,6 +134,18 @@ def _model(content: dict, path: Path) -> tuple[SkinnedModel, np.ndarray]:
         weights=weights / np.maximum(weights.sum(1, keepdims=True), 1e-12),
         correctives=np.ascontiguousarray(arrays["posedirs"].astype(np.float32).reshape(3 * count, -1).T),
     ), triangles
+
+
+def _dense(value, name: str) -> np.ndarray:
+    """A matrix of numbers with its zeros, if that is of a size that a head has."""
+    if issparse(value):
+        if value.shape[0] * value.shape[1] > _MOST_DENSE:
+            raise DataError(f"{name} is a sparse matrix {value.shape}, which is too large for a head. {HOW_TO_GET}.")
+        return value.toarray()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{name} holds {array.dtype}, expected numbers. {HOW_TO_GET}.")
+    return array
 
 
 def _landmarks(

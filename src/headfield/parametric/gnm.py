@@ -7,12 +7,14 @@ root and stays: where a head stands and looks is its placement. Teeth and tongue
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import DataError, need
 from headfield.frames import METRES_PER_UNIT, UNITS_IN_METRES
+from headfield.io import guard
 from headfield.parametric.bounded_npz import Wanted, read_npz
 from headfield.parametric.places import reference_landmarks68
 from headfield.parametric.rigged_head import RiggedHead
@@ -176,10 +178,8 @@ def _landmarks(
         landmarks = next((path.parent / name for name in LANDMARKS if (path.parent / name).is_file()), None)
         if landmarks is None:
             return None, None
-    try:
-        table = np.loadtxt(landmarks, dtype=float, ndmin=2)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{landmarks} is no file of landmarks ({error}).") from error
+    with guard.reading(landmarks, "a file of landmarks", DataError):
+        table = np.loadtxt(io.StringIO(guard.text(landmarks, DataError)), dtype=float, ndmin=2)
     if table.shape != (68, 6):
         raise DataError(f"{landmarks} holds a table {table.shape}, expected 68 lines of three (index, weight).")
     corners, weights = table[:, ::2].astype(int), table[:, 1::2]

@@ -11,15 +11,23 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_matrix, csc_matrix, csr_matrix, spmatrix
+from scipy.sparse import coo_matrix, csc_matrix, csr_matrix, issparse, spmatrix
 
 from headfield.errors import DataError
+from headfield.io import guard
 
-LARGEST = 2 * 1024**3
-"""Bytes of the largest file that is read."""
+MOST_OPERATIONS = 3_000_000
+"""Operations of a pickle; a file of arrays has some hundreds, and every number of a list is one."""
+
+DEEPEST = 30
+"""Objects inside of one another that an entry may have around its array."""
+
+_LONGEST_LIST = 1_000_000
+"""Entries of a list that is kept."""
 
 _TYPES = {"b1", "f2", "f4", "f8", *(kind + size for kind in "iu" for size in "1248")}
 
@@ -38,13 +46,7 @@ def read_pickle(path: Path | str) -> dict:
         DataError: Missing, too large, damaged, no dictionary, or it asks for something else than arrays.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"{path}: {path.stat().st_size / 1e9:.1f} GB, expected at most {LARGEST / 1e9:.1f} GB.")
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
-    return loads(content, str(path))
+    return loads(guard.content(path, DataError), str(path))
 
 
 def loads(content: bytes, name: str = "pickle") -> dict:
@@ -61,20 +63,49 @@ def loads(content: bytes, name: str = "pickle") -> dict:
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     except Exception as error:  # a damaged or hostile pickle may raise anything
-        raise DataError(f"{name} is no readable pickle of arrays ({type(error).__name__}: {error}).") from error
+        reason = f"{type(error).__name__}: {guard.shown(error)}"
+        raise DataError(f"{name} is no readable pickle of arrays ({reason}).") from error
     if not isinstance(found, dict):
         raise DataError(f"{name} holds a {type(found).__name__.strip('_').lower()}, expected a dictionary of arrays.")
-    values = {}
+    values, made = {}, _Made(name, len(content))
     for key, value in found.items():
         if isinstance(key, bytes):
             key = key.decode("latin1")
         try:
-            values[key] = _plain(value)
+            values[key] = made.plain(value)
         except _NothingInside:
             continue
         except Exception as error:  # as above
-            raise DataError(f"{name}: entry {key!r} is damaged ({error}).") from error
+            raise DataError(f"{name}: entry {_word(key)} is damaged ({guard.shown(error, 400)}).") from error
     return values
+
+
+class _Made:
+    """What entries become: each object once, however many names it has, and no more bytes than a file may take."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name, self.size, self.taken, self.known = name, size, 0, {}
+
+    def plain(self, value):
+        """As :func:`_plain`."""
+        if id(value) not in self.known:
+            made = _plain(value, DEEPEST)
+            parts = (made.data, *_places(made)) if issparse(made) else (made,)
+            self.taken += sum(part.nbytes if isinstance(part, np.ndarray) else sys.getsizeof(part) for part in parts)
+            guard.check_need(self.name, 2 * self.taken, self.size, "arrays of very many numbers", DataError)
+            self.known[id(value)] = made
+        return self.known[id(value)]
+
+
+def _places(matrix) -> tuple:
+    return (matrix.row, matrix.col) if matrix.format == "coo" else (matrix.indices, matrix.indptr)
+
+
+def _word(value) -> str:
+    """A value for a message; of what may hold others, only its kind, for they may hold one another."""
+    if isinstance(value, (str, bytes, int, float)):
+        return guard.shown(repr(value[:60] if isinstance(value, (str, bytes)) else value), 60)
+    return f"a {type(value).__name__.strip('_')}"
 
 
 class _NothingInside(Exception):
@@ -109,8 +140,8 @@ class _Type(_Kept):
             order, code = code[0], code[1:]
         if isinstance(self.state, tuple) and len(self.state) > 1 and self.state[1] in ("<", ">", "|", "=", b"<", b">"):
             order = self.state[1] if isinstance(self.state[1], str) else self.state[1].decode("latin1")
-        if code not in _TYPES:
-            raise DataError(f"numbers of type {code!r}; expected floats, integers or truth values")
+        if not isinstance(code, str) or code not in _TYPES:
+            raise DataError(f"numbers of type {_word(code)}; expected floats, integers or truth values")
         return np.dtype(("" if order in "|=" else order) + code)
 
 
@@ -167,7 +198,7 @@ class _Text(_Kept):
         if not self.arguments:
             return b""
         if len(self.arguments) != 2 or self.arguments[1] != "latin1" or not isinstance(self.arguments[0], str):
-            raise DataError(f"bytes encoded by {self.arguments[1:]}, expected latin1")
+            raise DataError("bytes encoded otherwise than by latin1")
         return self.arguments[0].encode("latin1")
 
 
@@ -179,14 +210,18 @@ class _Sparse(_Kept):
 
     def numpy(self) -> spmatrix:
         """The matrix, its indices checked."""
-        state = {str(key): value for key, value in dict(self.state or {}).items()}
-        shape = tuple(int(size) for size in state.get("_shape", state.get("shape", ())))
-        if len(shape) != 2:
-            raise DataError(f"a sparse matrix of shape {shape}")
+        state = self.state if isinstance(self.state, dict) else {}
+        state = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in state.items()}
+        shape = state.get("_shape", state.get("shape", ()))
+        if not isinstance(shape, tuple) or len(shape) != 2 or not all(isinstance(size, int) for size in shape):
+            raise DataError("a sparse matrix without two sizes")
         if self.make is coo_matrix:
             places = state["coords"] if "coords" in state else (state["row"], state["col"])
-            return coo_matrix((_plain(state["data"]), tuple(map(_plain, places))), shape=shape)
-        matrix = self.make(tuple(_plain(state[key]) for key in ("data", "indices", "indptr")), shape=shape)
+            if not isinstance(places, tuple) or len(places) != 2:
+                raise DataError("a sparse matrix without places")
+            rows, columns = (_plain(place, 1) for place in places)
+            return coo_matrix((_plain(state["data"], 1), (rows, columns)), shape=shape)
+        matrix = self.make(tuple(_plain(state[key], 1) for key in ("data", "indices", "indptr")), shape=shape)
         matrix.check_format(full_check=True)
         return matrix
 
@@ -206,12 +241,12 @@ class _Chumpy(_Kept):
 
     __slots__ = ()
 
-    def numpy(self):
-        """The array."""
+    def inside(self):
+        """What it holds."""
         state = self.state if isinstance(self.state, dict) else {}
         if "x" not in state:
             raise DataError("a chumpy object without an array x inside")
-        return _plain(state["x"])
+        return state["x"]
 
 
 class _Rebuilt(_Kept):
@@ -265,8 +300,54 @@ def _refuse(operation: str):
     return refuse
 
 
+class _Counted(dict):
+    """The table of operations, which counts how often it is looked into."""
+
+    left = MOST_OPERATIONS
+
+    def __getitem__(self, key):
+        self.left -= 1
+        if self.left < 0:
+            raise DataError(f"it has more than {MOST_OPERATIONS:,} operations, which no file of arrays needs")
+        return super().__getitem__(key)
+
+
+def _with_plain_keys(keys, operation):
+    """The unpickler's operation, done if what becomes a key is a text, bytes or a number.
+
+    To hash a tuple is to hash all that is in it, and of tuples that hold one another twice, level upon level, that
+    takes for ever.
+
+    Args:
+        keys: From the unpickler, what the operation takes as keys.
+        operation: The unpickler's own.
+    """
+
+    def checked(unpickler) -> None:
+        for key in keys(unpickler):
+            if not isinstance(key, (str, bytes, int, float, type(None))):
+                raise DataError("refused: a key or a member of a set that is no text and no number")
+        operation(unpickler)
+
+    return checked
+
+
+_KEYS = {
+    pickle.SETITEM: lambda unpickler: unpickler.stack[-2:-1],
+    pickle.SETITEMS: lambda unpickler: unpickler.stack[::2],
+    pickle.DICT: lambda unpickler: unpickler.stack[::2],
+    pickle.ADDITEMS: lambda unpickler: unpickler.stack,
+    pickle.FROZENSET: lambda unpickler: unpickler.stack,
+}
+"""Since the last mark the stack holds what an operation takes."""
+
+
 class _Unpickler(pickle._Unpickler):  # the one in Python: its operations are a table, and its memo takes no bombs
     """Knows the names above, and no others."""
+
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        self.dispatch = _Counted(type(self).dispatch)
 
     dispatch = pickle._Unpickler.dispatch | {getattr(pickle, name)[0]: _refuse(name) for name in _REFUSED}
 
@@ -276,6 +357,9 @@ class _Unpickler(pickle._Unpickler):  # the one in Python: its operations are a 
         self.append(bytearray(self.read(size)))
 
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
+    for code, keys in _KEYS.items():
+        dispatch[code[0]] = _with_plain_keys(keys, dispatch[code[0]])
+    del code, keys
 
     def find_class(self, module: str, name: str) -> type:
         if module.split(".")[0] == "chumpy" and module.replace(".", "").isidentifier():
@@ -297,7 +381,9 @@ def _array(data, kind, shape, order) -> np.ndarray:
     data = data.encode("latin1") if isinstance(data, str) else data
     if not isinstance(data, (bytes, bytearray)):
         raise DataError("an array of objects; expected numbers")
-    shape = tuple(int(size) for size in shape) if isinstance(shape, tuple) else (int(shape),)
+    shape = shape if isinstance(shape, tuple) else (shape,)
+    if len(shape) > 32 or not all(isinstance(size, int) and abs(size) < 2**63 for size in shape):
+        raise DataError(f"an array of {len(shape)} sizes that cannot be")
     dtype, count = kind.numpy(), 1
     for size in shape:
         count *= size
@@ -307,18 +393,30 @@ def _array(data, kind, shape, order) -> np.ndarray:
     return values.astype(dtype.newbyteorder("="))
 
 
-def _plain(value):
+def _plain(value, deepest: int):
     """Arrays, sparse matrices, texts and numbers as such.
 
+    Args:
+        value: What was kept.
+        deepest: Objects inside of one another that are looked into.
     Raises:
         _NothingInside: It is something else.
+        DataError: It is not what it says, or nested deeper.
     """
+    if isinstance(value, _Chumpy):
+        if not deepest:
+            raise DataError("objects inside of one another without an end")
+        return _plain(value.inside(), deepest - 1)
     if hasattr(value, "numpy") and isinstance(value, _Kept):
         return value.numpy()
     if isinstance(value, _Text):
         return value.bytes().decode("latin1")
     if isinstance(value, (str, bytes, int, float, bool)):
         return value
-    if isinstance(value, (list, tuple)) and all(isinstance(item, (str, int, float, bool)) for item in value):
+    if (
+        isinstance(value, (list, tuple))
+        and len(value) <= _LONGEST_LIST
+        and all(isinstance(item, (str, int, float, bool)) for item in value)
+    ):
         return list(value)
     raise _NothingInside
