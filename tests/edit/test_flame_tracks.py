@@ -82,7 +82,7 @@ def test_bad_files_are_refused_in_words(tmp_path, numbers):
         "no expression coefficients.*holds shape": {"shape": np.zeros(3)},
         "standard deviations": {"expr": 100 * expression},
         "times": {"expr": expression, "times": np.zeros(20)},
-        "cannot be read": {"expr": np.array([Trap()], dtype=object)},
+        "pickled objects": {"expr": np.array([Trap()], dtype=object)},
     }
     for message, arrays in cases.items():
         np.savez(tmp_path / "bad.npz", **arrays)
@@ -95,7 +95,7 @@ def test_bad_files_are_refused_in_words(tmp_path, numbers):
     (tmp_path / "none.csv").write_text("expr_0,expr_1\n")
     (tmp_path / "jaw.csv").write_text("expr_0,jaw_0\n0,0\n")
     messages = {"flat.npy": r"array of \(20,\)", "text.npz": "no NPZ", "gap.csv": "do not count on",
-                "none.csv": "0 frames", "jaw.csv": "1 jaw columns", "gone.npy": "cannot be read"}  # fmt: skip
+                "none.csv": "0 frames", "jaw.csv": "1 jaw columns", "gone.npy": "cannot be opened"}  # fmt: skip
     for name, message in messages.items():
         with pytest.raises(TrackError, match=message):
             read_track(tmp_path / name)

@@ -190,8 +190,8 @@ def test_bad_files_are_refused_in_words(tmp_path, name):
 def test_more_bad_input(tmp_path):
     with pytest.raises(TrackError, match="No such file"):
         read_track(tmp_path / "none.csv")
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(TrackError, match="no text file"):
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfd\x00\x81")
+    with pytest.raises(TrackError, match="is not UTF-8"):
         read_track(tmp_path / "binary.csv")
     track = preset_loop(preset("smile"))
     for rate in (0, -1, 1e9, float("nan")):

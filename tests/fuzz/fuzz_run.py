@@ -171,15 +171,23 @@ def run(files: int, seed: int, only: str | None = None) -> list[Outcome]:
             if outcome.end != READ and not (one.kind in MAY_FAIL and outcome.end == REFUSED):
                 outcome = Outcome(one.kind, one.kind, HURT, f"not read although whole: {outcome.text}", 0, 0)
             outcomes.append(outcome)
-    for name, (kind, changed) in bombs().items():
-        if only is None or only == name:
-            outcomes.append(read_apart(name, by_kind[kind], by_kind[kind].files | changed))
-            if outcomes[-1].end == HURT:
-                print(outcomes[-1], flush=True)
     for name, one, held in cases(files, seed, seeds):
         if only is None or only == name:
-            outcomes.append(read_apart(name, one, held))
+            outcomes.append(_told(read_apart(name, one, held), len(outcomes)))
+    # last: a process that held such files forks slowly
+    for name, (kind, changed) in bombs().items():
+        if only is None or only == name:
+            outcomes.append(_told(read_apart(name, by_kind[kind], by_kind[kind].files | changed), len(outcomes)))
     return outcomes
+
+
+def _told(outcome: Outcome, number: int) -> Outcome:
+    """The outcome, said at once if it hurt; a line now and then tells how far it is."""
+    if outcome.end == HURT:
+        print(f"{outcome.name} ({outcome.kind}): {outcome.text}", flush=True)
+    if number % 200 == 199:
+        print(f"{number + 1} files", file=sys.stderr, flush=True)
+    return outcome
 
 
 def main() -> int:
