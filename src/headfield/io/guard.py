@@ -268,6 +268,16 @@ def json_of(path: str | Path, error: type[HeadfieldError] = ScanError, raw: byte
     return found
 
 
+def check_cells(path: str | Path, written: str, delimiter: str, error: type[HeadfieldError] = ScanError) -> None:
+    """Refuse a table of more cells than may be read, before it is cut into them.
+
+    Raises:
+        HeadfieldError: `error`.
+    """
+    cells = written.count(delimiter) + written.count("\n") + written.count("\r") + 1
+    check_need(path, 90 * cells + 4 * len(written), len(written), f"a table of {cells:,} cells", error)
+
+
 def _shallow(value) -> bool:
     """Whether lists and objects are nested at most `DEEPEST` levels deep."""
     level = [value]
