@@ -152,7 +152,7 @@ def content(path: str | Path, error: type[HeadfieldError] = ScanError) -> bytes:
     """All bytes of a regular file.
 
     Raises:
-        HeadfieldError: As :func:`opened`.
+        HeadfieldError: `error`, as :func:`opened`.
     """
     with opened(path, error) as file:
         try:
