@@ -36,7 +36,7 @@ def _ply(path, points, triangles=None):
         ("text.ply", b"Dear Sir or Madam,\n" * 30, "cannot be read as PLY"),
         ("header.ply", b"ply\nformat binary_little_endian 1.0\nelement vertex 9", "cannot be read as PLY"),
         ("scan.docx", b"x" * 99, "scans are read from PLY OBJ STL"),
-        ("noise.xyz", bytes(range(256)) * 9, "cannot be read as XYZ"),
+        ("noise.xyz", bytes(range(256)) * 9, "not UTF-8"),
     ],
 )
 def test_unreadable_files(refused, tmp_path, name, content, message):

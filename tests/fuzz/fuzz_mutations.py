@@ -26,6 +26,10 @@ _VALUES = [
 ]  # fmt: skip
 
 
+LARGEST = 20_000_000
+"""Bytes of a damaged file: what is large may take in proportion, and that is no harm."""
+
+
 def mutate(content: bytes, name: str, rng: np.random.Generator) -> bytes:
     """A damaged copy of a file.
 
@@ -45,6 +49,7 @@ def mutate(content: bytes, name: str, rng: np.random.Generator) -> bytes:
             content = damage(content, rng)
         except Exception:
             content = _blind(content, rng)  # too damaged already to know its parts
+        content = content[:LARGEST]
     return content
 
 

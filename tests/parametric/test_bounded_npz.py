@@ -99,7 +99,7 @@ def test_wrong_and_damaged_files_say_so(tmp_path):
     path.write_text("no zip")
     with pytest.raises(DataError, match="no NPZ archive"):
         read_npz(path, WANTED)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be opened"):
         read_npz(tmp_path / "none.npz", WANTED)
 
 

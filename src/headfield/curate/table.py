@@ -155,6 +155,7 @@ def _header(path: Path):
     text = _text(path)
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
+    guard.check_cells(path, text, delimiter, DataError)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         columns = [name.strip().casefold() for name in next(reader)]

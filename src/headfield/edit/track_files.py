@@ -82,7 +82,7 @@ def _text_track(path: Path, text: str, fps: float | None) -> Track:
     if path.suffix.lower() == ".json":
         names, times, values, rotation = json_table(path, text)
     else:
-        rows, known = _csv_rows(text)
+        rows, known = _csv_rows(path, text)
         columns = flame_columns(rows[0])
         if columns and not any(name in _CHANNEL for name in known):
             names, body = [rows[0][index] for index in columns], _csv_body(path, rows, notes)
@@ -132,10 +132,11 @@ def write_track(track: Track, path: str | Path) -> Path:
 # ---- CSV -----------------------------------------------------------------------------------------------------------
 
 
-def _csv_rows(text: str) -> tuple[list[list[str]], list[str]]:
+def _csv_rows(path: Path, text: str) -> tuple[list[list[str]], list[str]]:
     """Rows of cells, the heading first, and the heading's names in plain."""
     first = text.lstrip().splitlines()[0]
     delimiter = max(",;\t", key=first.count)
+    guard.check_cells(path, text, delimiter, TrackError)
     rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(cell.strip() for cell in row)]
     rows[0] = [name.strip() for name in rows[0]]
     return rows, [plain(name) for name in rows[0]]

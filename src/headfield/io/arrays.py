@@ -64,6 +64,9 @@ class Arrays(Mapping):
 
     Looking one up raises HeadfieldError (of the kind that the archive was opened with) where it would be too large or
     holds objects of Python's, KeyError where there is none, and anything where it is damaged.
+
+    Raises:
+        HeadfieldError: `error`: an archive of very many arrays.
     """
 
     def __init__(self, path: str | Path, archive: zipfile.ZipFile, size: int, error: type[HeadfieldError] = ScanError):

@@ -152,7 +152,7 @@ def content(path: str | Path, error: type[HeadfieldError] = ScanError) -> bytes:
     """All bytes of a regular file.
 
     Raises:
-        HeadfieldError: As :func:`opened`.
+        HeadfieldError: `error`, as :func:`opened`.
     """
     with opened(path, error) as file:
         try:
@@ -266,6 +266,16 @@ def json_of(path: str | Path, error: type[HeadfieldError] = ScanError, raw: byte
     if not _shallow(found):
         raise error(f"{path} is not JSON of ours: its lists are nested more than {DEEPEST} levels deep.")
     return found
+
+
+def check_cells(path: str | Path, written: str, delimiter: str, error: type[HeadfieldError] = ScanError) -> None:
+    """Refuse a table of more cells than may be read, before it is cut into them.
+
+    Raises:
+        HeadfieldError: `error`.
+    """
+    cells = written.count(delimiter) + written.count("\n") + written.count("\r") + 1
+    check_need(path, 90 * cells + 4 * len(written), len(written), f"a table of {cells:,} cells", error)
 
 
 def _shallow(value) -> bool:
