@@ -29,6 +29,9 @@ PACKAGED = Path(__file__).parent / "weights"
 
 _LONGEST_NAME = 1000
 
+_NARROW = 64
+"""Sizes of a model up to this need not be found among those of its tensors (they may be counts of layers, or sums)."""
+
 V1 = Fingerprint("43f544e86d8a", "75933dcbbac2")
 """The first weights of `imhead-open-small`, with which fits and heads from before there were fingerprints were made."""
 
@@ -130,6 +133,11 @@ def _empty_model(stored: dict, tensors: dict[str, torch.Tensor]) -> ImHead:
     known = {field.name for field in fields(ImHeadConfig)}
     if unknown := sorted(set(stored["config"]) - known):
         raise ValueError(f"unknown settings {', '.join(unknown)}")
+    # before anything of that size is made: what is wide is wide in the weights, too
+    sizes = {size for tensor in tensors.values() for size in tensor.shape}
+    for name, value in stored["config"].items():
+        if isinstance(value, int) and value > _NARROW and value not in sizes:
+            raise ValueError(f"{name} is {guard.shown(value, 20)}, a size that no tensor of {WEIGHTS} has")
     facts = stored["prior"]
     prior = Prior(
         tuple(facts["names"]),
