@@ -162,7 +162,7 @@ def test_exact_frames_come_from_the_field(headfield, saved):
 
 BAD = {
     ("--preset", "smlie"): "smile",
-    ("--track", "none.csv"): "none.csv: cannot be read",
+    ("--track", "none.csv"): "none.csv: cannot be opened",
     (): "Give either --track FILE or --preset",
     ("--preset", "smile", "--track", "take.csv"): "Give either",
     ("--preset", "smile", "-o", "a.avi"): "are written as .glb",

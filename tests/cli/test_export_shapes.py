@@ -37,8 +37,11 @@ def test_glb_with_shapes(headfield, saved, tmp_path):
 def test_a_folder_of_obj_files_of_one_topology(headfield, saved, baked, tmp_path):
     status, out, err = headfield("export", saved[0], "--shapes", "-o", "shapes", "--unit", "cm")
     assert status == 0, err
-    files = sorted(path.stem for path in (tmp_path / "shapes").iterdir())
+    files = sorted(path.stem for path in (tmp_path / "shapes").iterdir() if path.is_file())
     assert files == sorted(["neutral", *ARKIT])
+    folders = {path.name for path in (tmp_path / "shapes").iterdir() if path.is_dir()}
+    assert folders == {"teethUpper", "teethLower", "gumsUpper", "gumsLower", "tongue"}
+    assert (tmp_path / "shapes" / "tongue" / "tongueOut.obj").exists()
     rest, jaw = (trimesh.load(tmp_path / "shapes" / f"{n}.obj", process=False) for n in ("neutral", "jawOpen"))
     np.testing.assert_array_equal(rest.faces, jaw.faces)
     np.testing.assert_allclose(rest.vertices, baked.neutral * 25.0, atol=1e-3)  # cm

@@ -98,7 +98,7 @@ def test_calibration_recovers_a_known_map():
 
 
 def test_a_missing_detector_says_how_to_get_it(monkeypatch):
-    from headfield.curate import detect
+    from headfield.fit.pictures import detect
 
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     detect.mediapipe_detector.cache_clear()

@@ -16,15 +16,15 @@ class Settings:
     """Model: a released name, a folder, or a hub id."""
     split: str = "dev"
     """dev to tune on; test is public and runs last."""
-    truth: Literal["v1", "v2"] = "v1"
-    """Which people the frozen identities are: as the first weights' training data have them, or as the second's
-    (`headfield synth --help` says how they differ). Captures are of v1 always."""
     resolution: int = 192
     """Of the meshes that are measured, samples along the longest side of the box."""
     samples: int = 50_000
     """Surface samples per side and head."""
     pca_heads: int | None = None
     """Training heads of the PCA baseline; as many as the released model has when not given."""
+    truth: Literal["v1", "v2"] = "v1"
+    """Which people the frozen identities are: as the first weights' training data have them, or as the second's
+    (`headfield synth --help` says how they differ). Captures are of v1 always."""
 
 
 @dataclass(frozen=True)
