@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from headfield.cli import main
+from headfield.io.store import Record, StoreWriter
 
 MODEL = "imhead-open-small"
 
@@ -91,3 +92,22 @@ def refused(headfield, tmp_path):
         return err
 
     return run
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store of two toy people, in ``store`` of the test's folder."""
+    writer = StoreWriter(tmp_path / "store", {}, points=16, samples=16)
+    for name in ("anna", "ben"):
+        arrays = {
+            "anchors": np.zeros((39, 3), np.float32),
+            "expressions": np.zeros((1, 52), np.float32),
+            "points": np.zeros((1, 16, 3), np.uint16),
+            "normals": np.zeros((1, 16, 3), np.int8),
+            "canonical": np.zeros((1, 16, 3), np.uint16),
+            "canonical_valid": np.ones((1, 16), bool),
+            "samples": np.zeros((1, 16, 3), np.uint16),
+            "sdf": np.zeros((1, 16), np.float16),
+        }
+        writer.add(Record(name, "toy", "train", describe={"age": "33"}, folder=f"toy/{name}"), arrays)
+    return tmp_path / "store"

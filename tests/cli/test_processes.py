@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headfield.io.store import Record, Store, StoreWriter
+from headfield.io.store import Store
 from headfield.models.release import PACKAGED
 
 HEADFIELD = [sys.executable, "-m", "headfield.cli"]
@@ -108,25 +108,6 @@ def test_a_second_command_is_told_and_a_killed_one_is_tidied_up_after(fit_at_wor
 
 
 # ---- stores ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def store(tmp_path):
-    """A store of two toy people."""
-    writer = StoreWriter(tmp_path / "store", {}, points=16, samples=16)
-    for name in ("anna", "ben"):
-        arrays = {
-            "anchors": np.zeros((39, 3), np.float32),
-            "expressions": np.zeros((1, 52), np.float32),
-            "points": np.zeros((1, 16, 3), np.uint16),
-            "normals": np.zeros((1, 16, 3), np.int8),
-            "canonical": np.zeros((1, 16, 3), np.uint16),
-            "canonical_valid": np.ones((1, 16), bool),
-            "samples": np.zeros((1, 16, 3), np.uint16),
-            "sdf": np.zeros((1, 16), np.float16),
-        }
-        writer.add(Record(name, "toy", "train", folder=f"toy/{name}"), arrays)
-    return tmp_path / "store"
 
 
 def test_removing_somebody_unknown_is_an_error_unless_asked_for(store, tmp_path):

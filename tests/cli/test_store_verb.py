@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from headfield.cli import main
-from headfield.io.store import Record, Store, StoreWriter
+from headfield.io.store import Store
 
 
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    """A store of two people in ``store`` of the working folder."""
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    """Stores are named as in the working folder."""
     monkeypatch.chdir(tmp_path)
-    writer = StoreWriter(tmp_path / "store", {}, points=16, samples=16)
-    for name in ("anna", "ben"):
-        arrays = {
-            "anchors": np.zeros((39, 3), np.float32),
-            "expressions": np.zeros((1, 52), np.float32),
-            "points": np.zeros((1, 16, 3), np.uint16),
-            "normals": np.zeros((1, 16, 3), np.int8),
-            "canonical": np.zeros((1, 16, 3), np.uint16),
-            "canonical_valid": np.ones((1, 16), bool),
-            "samples": np.zeros((1, 16, 3), np.uint16),
-            "sdf": np.zeros((1, 16), np.float16),
-        }
-        writer.add(Record(name, "toy", "train", describe={"age": "33"}, folder=f"toy/{name}"), arrays)
-    return tmp_path / "store"
 
 
 def test_remove_asks_first(store, capsys):

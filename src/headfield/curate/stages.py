@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headfield.curate.records import Made
-from headfield.types import Mesh, Scan, Similarity
+from headfield.types import Similarity
 
 Arrays = dict[str, np.ndarray]
 
@@ -64,10 +64,3 @@ def placement_arrays(*similarities: Similarity) -> Arrays:
 def placement_of(arrays: Arrays, which: int = 0) -> Similarity:
     """One of the similarities back from their parts."""
     return Similarity(arrays["rotations"][which], arrays["translations"][which], float(arrays["scales"][which]))
-
-
-def in_model_frame(scan: Scan, placement: Similarity) -> Mesh:
-    """A scan's points and triangles, if any, placed."""
-    triangles = np.zeros((0, 3), dtype=np.int64) if scan.triangles is None else np.asarray(scan.triangles)
-    normals = None if scan.normals is None else placement.rotate(scan.normals)
-    return Mesh(placement.apply(scan.points), triangles, normals, scan.colours)

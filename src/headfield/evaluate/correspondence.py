@@ -23,6 +23,7 @@ from headfield.fit.normal_equations import model_anchors, model_points
 from headfield.fit.result import Fit
 from headfield.fit.run import fit
 from headfield.frames import reference_anchors
+from headfield.models.protocol import Warped, require
 from headfield.models.release import load
 from headfield.surface.inverse_warp import from_canonical
 from headfield.surface.mesh_head import mesh_of
@@ -48,6 +49,7 @@ def carry(points: np.ndarray, source: Fit, target: Fit) -> np.ndarray:
     model = source.model
     placed = source.placement.apply(points)
     if source.expression.any():
+        require(model, Warped, "Carrying points from one expression to another")
         with torch.no_grad():
             placed = model.to_canonical(model_points(model, placed)[None], source.codes())[0][0].double().cpu().numpy()
     ours, theirs = model_anchors(model, source.identity), model_anchors(model, target.identity)

@@ -328,6 +328,9 @@ def _canonical(model, points: np.ndarray, codes: Codes) -> np.ndarray:
     """Posed points (N, 3) taken back to the neutral head by the model's own warp."""
     import torch
 
+    from headfield.models.protocol import Warped, require
+
+    require(model, Warped, "Taking points back to the neutral head")
     with torch.no_grad():
         source = torch.as_tensor(points.astype(np.float32), device=codes.identity.device)
         chunks = [model.to_canonical(chunk[None], codes)[0][0] for chunk in source.split(65_536)]

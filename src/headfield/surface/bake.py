@@ -140,17 +140,21 @@ def bake(
         progress: Called with the share done (0 to 1) and what is being done.
         resolution: Of the extraction that the topology comes from.
     Raises:
-        ConfigError: The model's expression is not ARKit's.
+        ConfigError: The model's expression is not ARKit's, or it has no warp that can be followed.
         HeadfieldError: There is no surface, or the extra ``export`` is missing.
         ValueError: The codes are of more than one head.
     """
     import torch
+
+    from ..models.protocol import Warped, WarpLinearisable, require
 
     if not model.expression_space.speaks_arkit:
         raise ConfigError(
             f"Blendshapes are baked for models with the 52 ARKit channels; this one speaks "
             f"{model.expression_space.kind!r}."
         )
+    require(model, Warped, "Baking blendshapes")
+    require(model, WarpLinearisable, "Baking blendshapes")
     say = progress or (lambda share, what: None)
     begin = time.perf_counter()
     say(0.0, "topology")
