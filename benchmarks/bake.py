@@ -22,7 +22,7 @@ import torch
 from clock import timed
 
 from headfield.frames import MM_PER_UNIT
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.model import ImHead
 from headfield.models.release import load
 from headfield.surface.bake import Baked, bake
 from headfield.surface.mesh_head import mesh_of

@@ -209,11 +209,11 @@ def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str
     from headfield.train import loop
     from headfield.train.config import TrainConfig
     from headfield.train.release import release_run
+    from headfield.train.trainer import start
 
     release = run.with_name(run.name + "_release")
     if not release.exists():
-        trainer = loop.start(TrainConfig(store, run, preset=preset, steps=steps, heads=8))
-        loop.run(trainer)
+        loop.run(start(TrainConfig(store, run, preset=preset, steps=steps, heads=8)))
         release_run(run, store, release)
     model, found = load(release), []
     for number in range(heads):

@@ -22,8 +22,8 @@ import published
 import torch
 from clock import ZERO, Taken, timed
 
-from headfield.models.config import imhead
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.config import imhead
+from headfield.models.imhead.model import ImHead
 from headfield.models.release import load
 from headfield.surface import extract as extraction
 from headfield.surface.marching import grid_for, mesh_of_grid

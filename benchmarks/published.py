@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch.nn.functional import softplus
 
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.model import ImHead
 from headfield.nn.machine import denormals_flushed
 from headfield.types import Codes
 

@@ -22,7 +22,8 @@ import numpy as np
 
 from headfield.evaluate.captures import make_capture
 from headfield.evaluate.reading import read_weights
-from headfield.expressions import ExpressionPrior, plain_space
+from headfield.expression_prior import ExpressionPrior
+from headfield.expressions import plain_space
 from headfield.fit.clean import thin, without_strays
 from headfield.fit.normal_equations import Cloud
 from headfield.fit.placing import surface_points

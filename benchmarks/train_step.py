@@ -20,8 +20,8 @@ import torch
 from clock import best, timed
 
 from headfield.losses.field import eikonal_square, normal_alignment, surface_distance
-from headfield.models.config import PRESETS
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.config import PRESETS
+from headfield.models.imhead.model import ImHead
 from headfield.models.release import load
 from headfield.nn.machine import denormals_flushed
 from headfield.surface.mesh_head import mesh_of

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headfield.expressions import OPPOSED, arkit_space, plain_space
+from headfield.expressions import OPPOSED, arkit_space, plain_space, space_named
 from headfield.types import ARKIT
 
 
@@ -94,7 +94,7 @@ def test_a_mouth_closes_as_far_as_the_jaw_is_open(space):
 def test_draws_are_faces(space):
     """As many channels as faces play (recordings: 6, 10, 18 above 0.1), both sides alike, nothing against itself."""
     rng = np.random.default_rng(2)
-    drawn = np.array([space.prior.draw(rng, space) for _ in range(600)])
+    drawn = np.array([space.draw(rng) for _ in range(600)])
     count = (drawn > 0.1).sum(1)
     assert (drawn >= 0).all() and (drawn <= 1).all()
     assert 5 <= np.median(count) <= 15 and np.quantile(count, 0.9) <= 30
@@ -105,9 +105,7 @@ def test_draws_are_faces(space):
     apart = np.array([_side(e, "Left") - _side(e, "Right") for e in drawn])
     print(f"vergence of drawn eyes: p95 {np.quantile(np.abs(apart), 0.95):.2f}")
     assert np.quantile(np.abs(apart), 0.95) < 0.4
-    assert np.array_equal(
-        space.prior.draw(np.random.default_rng(3), space), space.prior.draw(np.random.default_rng(3), space)
-    )
+    assert np.array_equal(space.draw(np.random.default_rng(3)), space.draw(np.random.default_rng(3)))
 
 
 def _side(e, side):
@@ -126,3 +124,17 @@ def test_numbers_of_which_nothing_is_known():
     space = plain_space(3)
     assert len(space) == 3 and not space.speaks_arkit and arkit_space().speaks_arkit
     assert space.prior.cost(np.array([0.5, 0.0, 0.0])) > 0 and len(space.prior.units()) == 3
+
+
+def test_other_spaces_have_their_own_names_bounds_and_draws():
+    flame, learned = space_named("flame", 53), space_named("learned", 8)
+    assert flame.names[0] == "expr_0" and flame.names[-3:] == ("jaw_0", "jaw_1", "jaw_2") and len(flame) == 53
+    assert learned.kind == "learned" and len(learned) == 8 and not (flame.speaks_arkit or learned.speaks_arkit)
+    rng = np.random.default_rng(0)
+    for space in (flame, learned):
+        drawn = np.array([space.draw(rng, 1.0) for _ in range(400)])
+        assert (drawn >= space.lower).all() and (drawn <= space.upper).all()
+        assert (drawn.min(0) < 0).all() and (drawn.max(0) > 0).all()
+        assert (space.mirror[space.mirror] == np.arange(len(space))).all() and not space.mask("gaze").any()
+        assert space.prior.cost(np.zeros(len(space))) == 0.0 < space.prior.cost(drawn[0])
+    assert np.abs(np.array([flame.draw(rng, 1.0)[-2:] for _ in range(400)])).std() < 0.1  # jaws hardly go sideways

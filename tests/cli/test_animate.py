@@ -287,8 +287,8 @@ def flame_head(tmp_path_factory):
     import torch
 
     from headfield.edit.record import SavedHead
-    from headfield.models.config import imhead_tiny
-    from headfield.models.imhead import ImHead
+    from headfield.models.imhead.config import imhead_tiny
+    from headfield.models.imhead.model import ImHead
     from headfield.models.release import write
     from headfield.surface.head import Head
     from headfield.types import Codes

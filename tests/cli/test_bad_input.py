@@ -182,8 +182,8 @@ def test_bad_weights_are_refused_and_nothing_runs(refused, ball_file, tmp_path):
 def _config(tmp_path) -> str:
     """config.json of a real, tiny model."""
     release = pytest.importorskip("headfield.models.release")
-    from headfield.models.config import imhead_tiny
-    from headfield.models.imhead import ImHead
+    from headfield.models.imhead.config import imhead_tiny
+    from headfield.models.imhead.model import ImHead
 
     release.write(tmp_path / "tiny", ImHead(imhead_tiny()), "test")
     return (tmp_path / "tiny" / "config.json").read_text()

@@ -160,8 +160,8 @@ BAD = {
 @pytest.fixture(scope="session")
 def wrong_heads(saved, tmp_path_factory):
     """Files that are no donors: of a newer version, of another model, of several heads, of no head."""
-    from headfield.models.config import imhead_tiny
-    from headfield.models.imhead import ImHead
+    from headfield.models.imhead.config import imhead_tiny
+    from headfield.models.imhead.model import ImHead
     from headfield.models.release import write
     from headfield.surface.head import Head
     from headfield.types import Codes

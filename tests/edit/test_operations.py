@@ -21,8 +21,8 @@ from headfield.edit.operations import (
 from headfield.edit.regions import parts_of
 from headfield.errors import ConfigError
 from headfield.frames import MIRROR_PART, N_PAIRS, REGIONS, edit_reach
-from headfield.models.config import imhead_tiny
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.config import imhead_tiny
+from headfield.models.imhead.model import ImHead
 from headfield.surface.head import Head
 from headfield.types import ARKIT, ARKIT_MIRROR, Codes
 

@@ -13,8 +13,8 @@ from headfield.edit.operations import in_use
 from headfield.edit.operations import swap as swap_regions
 from headfield.edit.record import SavedHead, is_saved_head
 from headfield.errors import ConfigError, ScanError, WeightsError
-from headfield.models.config import imhead_tiny
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.config import imhead_tiny
+from headfield.models.imhead.model import ImHead
 from headfield.models.release import V1
 from headfield.surface.head import Head
 from headfield.types import Codes, Similarity

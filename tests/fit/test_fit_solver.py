@@ -44,8 +44,8 @@ def _nudge(angle=0.06, shift=0.02, scale=1.02):
 
 
 def test_pose_steps_and_the_jacobian_agree_on_the_neural_model():
-    from headfield.models.config import imhead_tiny
-    from headfield.models.imhead import ImHead
+    from headfield.models.imhead.config import imhead_tiny
+    from headfield.models.imhead.model import ImHead
 
     torch.manual_seed(0)
     model = ImHead(imhead_tiny())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from headfield.losses.field import correspondence, moving_correspondence
-from headfield.nn.deformer import ExpressionDeformer
-from headfield.train.recipe import LossWeights
+from headfield.nn.deformer import DeformerSize, ExpressionDeformer
+from headfield.train.recipes.imhead import LossWeights
 
 
 def left_over(moving: float, steps: int = 250) -> float:
@@ -18,7 +18,7 @@ def left_over(moving: float, steps: int = 250) -> float:
     posed = neutral - 0.03 * lid[..., None] * torch.tensor([0.0, 1.0, 0.0])
     valid = torch.ones_like(lid)
     assert 0.005 < lid.float().mean() < 0.03
-    warp = ExpressionDeformer(4, 3, 2, 32, 3, 5, 2, 4)
+    warp = ExpressionDeformer(DeformerSize(4, 3, 2, 32, 3, 5, 2, 4))
     optimiser = torch.optim.Adam([p for p in warp.parameters() if p.requires_grad], lr=3e-3)
     expressed_by = torch.zeros(1, 4), torch.tensor([[0.0, 1.0, 0.0]])
     weights = LossWeights()

@@ -9,9 +9,9 @@ import torch
 
 import headfield
 from headfield.models import release
-from headfield.models.config import imhead_tiny
 from headfield.models.fingerprint import digest
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.config import imhead_tiny
+from headfield.models.imhead.model import ImHead
 from headfield.types import Codes
 
 

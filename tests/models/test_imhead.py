@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from headfield import frames
-from headfield.models.config import imhead, imhead_small, imhead_tiny
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.config import imhead, imhead_small, imhead_tiny
+from headfield.models.imhead.model import ImHead
 from headfield.types import Codes
 
 

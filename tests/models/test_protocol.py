@@ -8,12 +8,13 @@ from stub_head import PlainHead, StubHead, surface_of
 
 from headfield.edit import operations
 from headfield.errors import ConfigError
+from headfield.expressions import learned_space
 from headfield.fit.derivatives import by_autograd, jacobians_of
 from headfield.fit.options import FitOptions
 from headfield.fit.placement import Placement
 from headfield.fit.run import fit_placed
-from headfield.models.config import imhead_tiny
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.config import imhead_tiny
+from headfield.models.imhead.model import ImHead
 from headfield.models.protocol import CAPABILITIES, HeadModel, Linearisable, Local, Warped, lacks, require
 from headfield.surface.head import Head
 from headfield.surface.mesh_head import mesh_of
@@ -74,6 +75,18 @@ def test_a_model_without_derivatives_is_fitted_by_autograd_and_ends_where_the_ot
     print(f"code off by {off:.2f} standard deviations on average, {truth.identity.abs().mean():.2f} at the mean head")
     assert off < 0.5 * float(truth.identity.abs().mean())
     np.testing.assert_allclose(second.identity, first.identity, atol=0.05)
+
+
+def test_an_expression_that_a_model_learned_for_itself_is_read_with_its_sign():
+    model = StubHead()
+    model.expression_space = learned_space(3)
+    truth = Codes(torch.linspace(-0.5, 0.5, model.config.identity)[None], torch.tensor([[0.9, -0.8, 0.0]]))
+    points, _ = surface_of(model, truth, 2000)
+    scan = Scan(points.astype(np.float32) * 250.0, units="mm", name="analytic")
+    placement = Placement(Similarity(np.eye(3), np.zeros(3), 1 / 250.0), "mm", 0.0, 0.0)
+    found = fit_placed([scan], [placement], model, FitOptions(expression="full", refuse=False, points=1500))
+    print("expression", found.scans[0].expression.round(2), "truth", truth.expression[0].numpy().round(2))
+    assert np.abs(found.scans[0].expression - truth.expression[0].numpy()).max() < 0.4
 
 
 @pytest.mark.parametrize("name", ["analytic", "plain"])  # a head with random weights has no surface to speak of

@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 import headfield
 from headfield.errors import ConfigError, OutputError, WeightsError
 from headfield.models import release
-from headfield.models.config import imhead_tiny
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.config import imhead_tiny
+from headfield.models.imhead.model import ImHead
 from headfield.models.prior import Prior
-from headfield.models.whiten import shrunk_covariance, whiten
 from headfield.surface.head import Head
+from headfield.train.whiten import shrunk_covariance, whiten
 from headfield.types import Codes
 
 
@@ -136,7 +136,7 @@ def test_refusals(tmp_path):
     for spoilt in ({"architecture": "imhead", "format": 1}, facts | {"box": None}, facts | {"config": {"new": 1}}):
         config.write_text(json.dumps(spoilt))
         weights.touch()
-        with pytest.raises(WeightsError, match="is not the config.json of a released imHead"):
+        with pytest.raises(WeightsError, match="is not the config.json of a released imhead"):
             headfield.load(tmp_path / "good")
     config.write_text(json.dumps(facts | {"config": facts["config"] | {"part_hidden": 24}}))
     weights.touch()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from headfield.nn.deformer import ExpressionDeformer
+from headfield.nn.deformer import DeformerSize, ExpressionDeformer
 
 IDENTITY, EXPRESSION, AMBIENT = 6, 5, 2
 
@@ -14,7 +14,7 @@ IDENTITY, EXPRESSION, AMBIENT = 6, 5, 2
 def deformer():
     """A small E with every weight drawn large enough to matter, the zero bias of its output left alone."""
     torch.manual_seed(2)
-    made = ExpressionDeformer(IDENTITY, EXPRESSION, AMBIENT, 16, 4, 3, 4, 4).double()
+    made = ExpressionDeformer(DeformerSize(IDENTITY, EXPRESSION, AMBIENT, 16, 4, 3, 4, 4)).double()
     torch.nn.init.normal_(made.mlp.last, std=0.3)
     return made
 

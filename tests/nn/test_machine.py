@@ -67,8 +67,8 @@ def test_memory_calls_answer_whatever_the_platform():
 
 
 def test_denormals_are_flushed_in_the_block_only_and_no_field_changes():
-    from headfield.models.config import imhead_small
-    from headfield.models.imhead import ImHead
+    from headfield.models.imhead.config import imhead_small
+    from headfield.models.imhead.model import ImHead
 
     tiny = torch.full((4,), 1e-39)
     assert (tiny * 0.5 > 0).all()

@@ -85,8 +85,8 @@ def test_refuses_batches_and_empty_space():
 
 
 def test_a_real_network_gives_a_closed_surface():
-    config = pytest.importorskip("headfield.models.config")
-    from headfield.models.imhead import ImHead
+    config = pytest.importorskip("headfield.models.imhead.config")
+    from headfield.models.imhead.model import ImHead
 
     torch.manual_seed(0)
     model = ImHead(config.imhead_tiny()).eval()

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from headfield import frames
-from headfield.models.config import imhead_tiny
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.config import imhead_tiny
+from headfield.models.imhead.model import ImHead
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.regrid import Remembered, parts_at, remesh
 

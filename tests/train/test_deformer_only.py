@@ -14,8 +14,9 @@ import headfield
 from headfield.errors import ConfigError, WeightsError
 from headfield.train.batches import Batches
 from headfield.train.deformer import shared_weights
-from headfield.train.loop import CHECKPOINT, one_step, run, save, start
+from headfield.train.loop import one_step, run, save
 from headfield.train.release import release_deformer, release_run
+from headfield.train.trainer import CHECKPOINT, start
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from test_loop import config, toy_store, weights_of  # noqa: F401  (toy_store is
 from headfield.errors import ConfigError, StoreError
 from headfield.io.store_plan import PLAN, add_to_plan, planned
 from headfield.train import checkpoint
-from headfield.train.log import living_landmark_units
-from headfield.train.loop import CHECKPOINT, run, start
+from headfield.train.loop import run
+from headfield.train.recipes import imhead
+from headfield.train.trainer import CHECKPOINT, start
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_all_weights_move_from_where_the_other_run_ended(toy_store, whole, tmp_p
     tensors, _ = checkpoint.read(whole)
     for name, value in weights_of(trainer).items():
         assert torch.equal(value, tensors["codes" if name == "codes" else f"model/{name}"]), name
-    assert 0.0 < living_landmark_units(trainer.model, trainer.codes.detach()) <= 1.0
+    assert 0.0 < imhead.watch(trainer.model, trainer.codes.detach())["landmark_units"] <= 1.0
     run(trainer)
     after = weights_of(trainer)
     moved = [name for name in after if name != "codes" and not torch.equal(after[name], tensors[f"model/{name}"])]

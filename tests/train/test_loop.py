@@ -19,8 +19,9 @@ from headfield.train import checkpoint
 from headfield.train.batches import Batches
 from headfield.train.code_start import starting_codes
 from headfield.train.config import TrainConfig
-from headfield.train.loop import one_step, run, save, start
+from headfield.train.loop import one_step, run, save
 from headfield.train.release import load_run, release_run
+from headfield.train.trainer import start
 from headfield.types import Codes
 
 POINTS, SAMPLES, ROWS = 512, 256, 3
@@ -120,7 +121,7 @@ def test_two_processes_match_one(toy_store, tmp_path):
     run(one)
     script = (
         "import sys, pathlib; sys.path.insert(0, sys.argv[1]);"
-        "from test_loop import config; from headfield.train.loop import start, run;"
+        "from test_loop import config; from headfield.train.loop import run; from headfield.train.trainer import start;"
         "run(start(config(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), steps=6)))"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

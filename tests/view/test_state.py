@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from headfield.edit import operations
 from headfield.edit.record import SavedHead
 from headfield.errors import ConfigError
-from headfield.models.config import imhead_tiny
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.config import imhead_tiny
+from headfield.models.imhead.model import ImHead
 from headfield.surface.head import Head
 from headfield.types import ARKIT, Codes
 from headfield.view.opening import mean_head

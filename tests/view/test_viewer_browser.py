@@ -21,8 +21,8 @@ pytest.importorskip("viser", reason="the extra `view` is not installed: pip inst
 from headfield.cli import main
 from headfield.edit.record import SavedHead
 from headfield.frames import REGIONS, anchor_indices
-from headfield.models.config import imhead_tiny
-from headfield.models.imhead import ImHead
+from headfield.models.imhead.config import imhead_tiny
+from headfield.models.imhead.model import ImHead
 from headfield.models.release import write
 from headfield.surface.head import Head
 from headfield.surface.mouth_parts import MATERIALS

@@ -10,6 +10,7 @@ import torch
 from headfield.cli.report import duration, summary
 from headfield.train import loop
 from headfield.train.config import TrainConfig
+from headfield.train.trainer import CHECKPOINT, Trainer, start
 from headfield.types import Codes
 
 
@@ -18,7 +19,7 @@ def run(config: TrainConfig) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    trainer = loop.start(config)
+    trainer = start(config)
     first = trainer.step
     lead = trainer.rank == 0
     columns = (TextColumn("step"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
@@ -42,7 +43,7 @@ def run(config: TrainConfig) -> int:
         rows = {
             "steps": f"{trainer.step:,} of {config.steps:,}" + (f" (from {first:,})" if first else ""),
             "trained": duration(trainer.seconds),
-            "files": f"{config.out}/{loop.CHECKPOINT}, metrics.jsonl, previews/",
+            "files": f"{config.out}/{CHECKPOINT}, metrics.jsonl, previews/",
         }
         stopped = trainer.step < config.steps
         notes = ("stopped early: run the same command again to go on.",) if stopped else ()
@@ -61,7 +62,7 @@ def release(command) -> None:
         print(f"release written: {command.release}")
 
 
-def preview(trainer: loop.Trainer) -> None:
+def preview(trainer: Trainer) -> None:
     """Write previews/step_*.png: the mean head and four training heads, neutral and, once trained, posed."""
     from headfield.errors import HeadfieldError
     from headfield.surface.mesh_head import mesh_of

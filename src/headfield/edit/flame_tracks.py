@@ -15,12 +15,9 @@ import numpy as np
 
 from headfield.edit.tracks import MAX_FRAMES, Track
 from headfield.errors import ConfigError, TrackError
-from headfield.expressions import ExpressionSpace
+from headfield.expressions import JAW, ExpressionSpace
 from headfield.io import guard
 from headfield.io.arrays import npy, npz
-
-JAW = 3
-"""Numbers of the jaw at the end of a frame, radians about x, y and z."""
 
 MOST = 20.0
 """Expression coefficients are standard deviations: what lies beyond is no FLAME sequence."""

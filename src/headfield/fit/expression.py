@@ -125,12 +125,12 @@ def prune(problem: Problem, identity: np.ndarray, states: Sequence[ViewState]) -
     reduced, pull = problem.expression_quadratic(held, factor)
     faces = np.concatenate([np.abs(line.residual[face]) for line, face in zip(lines, problem.faces)])
     keep = problem.options.expression_keep * doubt(float(np.median(faces)) if len(faces) else 0.0)
-    target = sparse_minimum(problem, reduced, pull - reduced @ start, start, free & (start > 0), keep)
+    target = sparse_minimum(problem, reduced, pull - reduced @ start, start, free & (start != 0), keep)
     step = -factor.solve(held["slope"][:smooth] + hessian[:smooth, smooth:] @ (target - start))
     found = []
     for state, weights in zip(states, target.reshape(len(states), -1)):
         if weights.any():
-            found.append(ViewState(state.similarity, weights, state.movable & (weights > 0)))
+            found.append(ViewState(state.similarity, weights, state.movable & (weights != 0)))
         else:
             found.append(ViewState(state.similarity, None, state.free))
     return identity + step[: len(identity)], found
@@ -166,7 +166,7 @@ def sparse_minimum(
     lower, upper = np.tile(space.lower, views), np.tile(space.upper, views)
     units = [unit + len(space) * view for view in range(views) for unit in space.prior.units()]
     prices = price * np.array([space.prior.presence[unit % len(space)].max() for unit in units])
-    e, free = np.where(free, start, np.where(start > 0, start, 0.0)), free.copy()
+    e, free = start.copy(), free.copy()
     held_at = e.copy()
     for _ in range(len(units)):
         for _ in range(REWEIGHTED):
@@ -184,10 +184,10 @@ def sparse_minimum(
 
 def _worth(hessian: np.ndarray, e: np.ndarray, unit: np.ndarray, free: np.ndarray) -> float:
     """What the absence of a unit would cost, the other channels that are present giving way; infinity for none."""
-    there = unit[free[unit] & (e[unit] > 1e-3)]
+    there = unit[free[unit] & (np.abs(e[unit]) > 1e-3)]
     if not len(there):
         return np.inf
-    others = np.flatnonzero(free & (e > 1e-3))
+    others = np.flatnonzero(free & (np.abs(e) > 1e-3))
     others = others[~np.isin(others, there)]
     block = hessian[np.ix_(there, there)]
     if len(others):
@@ -213,6 +213,6 @@ def _prior_cost(problem: Problem, expressions: np.ndarray) -> float:
     space = problem.space
     found = 0.0
     for e in expressions.reshape(-1, len(space)):
-        present = [space.prior.presence[unit].max() for unit in space.prior.units() if (e[unit] > 1e-3).any()]
+        present = [space.prior.presence[unit].max() for unit in space.prior.units() if (np.abs(e[unit]) > 1e-3).any()]
         found += space.prior.cost(e) + space.prior.price * sum(present)
     return problem.options.expression_prior * found

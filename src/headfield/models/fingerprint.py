@@ -2,7 +2,7 @@
 
 There are two, because new weights may leave all heads at rest as they are, bit for bit, and move faces differently: one
 of what a head without an expression depends on, and one of what matters only with an expression. A model says itself
-which of its tensors are which (:meth:`headfield.models.imhead.ImHead.weights_by_use`).
+which of its tensors are which (:meth:`headfield.models.imhead.model.ImHead.weights_by_use`).
 """
 
 from __future__ import annotations

@@ -141,11 +141,34 @@ class WarpLinearisable(Protocol):
         """Posed points (N, 3) of one head on the head at rest (N, 3), and d rest / d posed (N, 3, 3)."""
 
 
+@runtime_checkable
+class Releasable(Protocol):
+    """Weights that training can turn into a release, in place.
+
+    Attributes:
+        architecture: Its name in :data:`headfield.models.architectures.ARCHITECTURES`.
+        config: Its configuration, a dataclass.
+    """
+
+    architecture: str
+    config: Any
+
+    def recode(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
+        """Change the code space: z_old = mean (D,) + spread (D, D) z_new; every head stays what it is."""
+
+    def silence(self, channels: torch.Tensor) -> None:
+        """Make expression channels (E,) bool do nothing: what no training head played kept random weights."""
+
+    def weights_by_use(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """The weights that a head at rest depends on, and those that matter only with an expression, by name; views."""
+
+
 CAPABILITIES = {
     Linearisable: "derivatives in closed form",
     Local: "local parts",
     Warped: "a canonical space",
     WarpLinearisable: "a backward warp with its Jacobian",
+    Releasable: "weights that can be released",
 }
 """The optional protocols, in words."""
 

@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from headfield.errors import OutputError, WeightsError
 from headfield.io import guard
 from headfield.models import DEFAULT
-from headfield.models.config import ImHeadConfig
+from headfield.models.architectures import ARCHITECTURES
 from headfield.models.fingerprint import Fingerprint
-from headfield.models.imhead import ImHead
 from headfield.models.prior import Prior
+from headfield.models.protocol import HeadModel, Releasable, require
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
@@ -67,7 +67,7 @@ def lasting_name(name: str | Path) -> str:
     return f"{str(name).partition('@')[0]}@{find(str(name)).name}"  # the hub's cache names a folder by its commit
 
 
-def load(name: str | Path = DEFAULT) -> ImHead:
+def load(name: str | Path = DEFAULT) -> HeadModel:
     """A trained model in evaluation mode, on the CPU.
 
     Args:
@@ -84,15 +84,17 @@ def load(name: str | Path = DEFAULT) -> ImHead:
 
 
 @functools.lru_cache(maxsize=2)
-def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file is read again
+def _load_folder(folder: Path, stamp: int) -> HeadModel:  # stamp: a rewritten file is read again
     config_file, weights_file = folder / CONFIG, folder / WEIGHTS
     with guard.reading(config_file, "config.json", WeightsError):
         stored = guard.json_of(config_file, WeightsError)
-    if not isinstance(stored, dict) or stored.get("architecture") != "imhead" or stored.get("format") != FORMAT:
-        seen = stored.get("architecture") if isinstance(stored, dict) else type(stored).__name__
+    facts = stored if isinstance(stored, dict) else {}
+    kind = facts.get("architecture", type(stored).__name__)
+    if not isinstance(kind, str) or kind not in ARCHITECTURES or facts.get("format") != FORMAT:
         raise WeightsError(
-            f"{config_file} describes architecture {seen!r}, format "
-            f"{stored.get('format') if isinstance(stored, dict) else None!r}; this headfield reads 'imhead', {FORMAT}."
+            f"{config_file} describes architecture {guard.shown(repr(kind), 40)}, format "
+            f"{guard.shown(repr(facts.get('format')), 40)}; this headfield reads {', '.join(ARCHITECTURES)}, format "
+            f"{FORMAT}."
         )
     tensors = _read_tensors(weights_file)
     tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
@@ -100,7 +102,7 @@ def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file
         model = _empty_model(stored, tensors)
     except Exception as error:  # sizes of anything
         raise WeightsError(
-            f"{config_file} is not the config.json of a released imHead ({type(error).__name__}: {error}): "
+            f"{config_file} is not the config.json of a released {kind} ({type(error).__name__}: {error}): "
             "download it again; if a newer headfield made it, update."
         ) from error
     try:
@@ -109,7 +111,6 @@ def _load_folder(folder: Path, stamp: int) -> ImHead:  # stamp: a rewritten file
         raise WeightsError(
             f"{weights_file} does not fit {CONFIG}: {_mismatch(model.state_dict(), tensors)}."
         ) from error
-    model.centre.copy_(model.mean_anchors.mean(0))
     model.name = folder.name
     model.eval().requires_grad_(False)
     _ = model.fingerprint  # worked out here, and known from then on
@@ -128,9 +129,10 @@ def _mismatch(expected: dict[str, torch.Tensor], seen: dict[str, torch.Tensor]) 
     return f"{counts}, the first that is unknown is {unknown}"
 
 
-def _empty_model(stored: dict, tensors: dict[str, torch.Tensor]) -> ImHead:
+def _empty_model(stored: dict, tensors: dict[str, torch.Tensor]) -> HeadModel:
     """The model that config.json describes, with its prior (taken out of the tensors) but not yet its weights."""
-    known = {field.name for field in fields(ImHeadConfig)}
+    kind = ARCHITECTURES[stored["architecture"]]
+    known = {field.name for field in fields(kind.config)}
     if unknown := sorted(set(stored["config"]) - known):
         raise ValueError(f"unknown settings {', '.join(unknown)}")
     # before anything of that size is made: what is wide is wide in the weights, too
@@ -147,7 +149,8 @@ def _empty_model(stored: dict, tensors: dict[str, torch.Tensor]) -> ImHead:
         facts["size_sd"],
         tensors.pop("prior.spreads", None),
     )
-    return ImHead(ImHeadConfig(**stored["config"]), box=np.array(stored["box"], dtype=float).reshape(2, 3), prior=prior)
+    box = np.array(stored["box"], dtype=float).reshape(2, 3)
+    return kind.build(kind.config(**stored["config"]), box=box, prior=prior)
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
@@ -207,7 +210,7 @@ def _is_hub_id(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/"))
 
 
-def write(folder: Path, model: ImHead, card: str, extra: dict | None = None, half: bool = False) -> None:
+def write(folder: Path, model: HeadModel, card: str, extra: dict | None = None, half: bool = False) -> None:
     """Write a release folder.
 
     Args:
@@ -218,7 +221,9 @@ def write(folder: Path, model: ImHead, card: str, extra: dict | None = None, hal
         half: Store weights in float16.
     Raises:
         OutputError: The folder exists.
+        ConfigError: The model has no weights that can be released.
     """
+    require(model, Releasable, "Writing a release")
     if folder.exists():
         raise OutputError(f"{folder} exists; choose another folder or delete it.")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -231,17 +236,20 @@ def write(folder: Path, model: ImHead, card: str, extra: dict | None = None, hal
         raise
 
 
-def _write_files(folder: Path, model: ImHead, card: str, extra: dict, half: bool) -> None:
+def _write_files(folder: Path, model: HeadModel, card: str, extra: dict, half: bool) -> None:
     kind = torch.float16 if half else torch.float32
-    tensors = {name: value.to(kind).contiguous() for name, value in model.state_dict().items()}
+    exact = {name for name, _ in model.named_buffers()}  # places in space, a few numbers
+    tensors = {
+        name: value.to(torch.float32 if name in exact else kind).contiguous()
+        for name, value in model.state_dict().items()
+    }
     tensors["prior.means"] = model.prior.means.float().contiguous()
     if model.prior.spreads is not None:
         tensors["prior.spreads"] = model.prior.spreads.to(kind).contiguous()
-    tensors["mean_anchors"] = model.mean_anchors.float()
     save_file(tensors, folder / WEIGHTS)
     prior = model.prior
     facts = {
-        "architecture": "imhead",
+        "architecture": model.architecture,
         "format": FORMAT,
         "config": asdict(model.config),
         "box": model.box.tolist(),

@@ -32,31 +32,46 @@ class DeformerState:
     bounds: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class DeformerSize:
+    """Sizes of an :class:`ExpressionDeformer`.
+
+    Attributes:
+        identity: D, numbers of z_id.
+        expression: E, expression channels.
+        ambient: A, ambient coordinates.
+        hidden: H, width of the hidden layers.
+        layers: How many there are.
+        frequencies: Of the positional encoding of points; 0 for none.
+        identity_inner: Numbers that z_id is projected to.
+        expression_inner: Numbers that z_exp is embedded to.
+    """
+
+    identity: int
+    expression: int
+    ambient: int
+    hidden: int
+    layers: int
+    frequencies: int
+    identity_inner: int
+    expression_inner: int
+
+
 class ExpressionDeformer(nn.Module):
     """(x, z_id, z_exp) -> (Delta x, omega).
 
     Dimensions: B heads, N points, D identity, E expression channels, A ambient coordinates, H hidden width.
     """
 
-    def __init__(
-        self,
-        identity: int,
-        expression: int,
-        ambient: int,
-        hidden: int,
-        layers: int,
-        frequencies: int,
-        identity_inner: int,
-        expression_inner: int,
-    ):
-        """See :class:`headfield.models.config.ImHeadConfig` for the meaning of the sizes."""
+    def __init__(self, size: DeformerSize):
         super().__init__()
-        self.frequencies, self.ambient = frequencies, ambient
-        self.project_identity = nn.Linear(identity, identity_inner)
-        self.embed_expression = nn.Linear(expression, expression_inner)
-        self.gate = nn.Linear(expression, hidden, bias=False)
+        self.frequencies, self.ambient = size.frequencies, size.ambient
+        self.project_identity = nn.Linear(size.identity, size.identity_inner)
+        self.embed_expression = nn.Linear(size.expression, size.expression_inner)
+        self.gate = nn.Linear(size.expression, size.hidden, bias=False)
+        inner = size.identity_inner + size.expression_inner
         self.mlp = GroupedMLP(
-            1, encoded_size(frequencies), identity_inner + expression_inner, hidden, layers, 3 + ambient, skip=True
+            1, encoded_size(size.frequencies), inner, size.hidden, size.layers, 3 + size.ambient, skip=True
         )
         nn.init.zeros_(self.mlp.last_bias)  # must stay zero: a bias would move points at zero expression
         self.mlp.last_bias.requires_grad_(False)

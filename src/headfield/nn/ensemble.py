@@ -53,30 +53,46 @@ class EnsembleCotangents:
     skip: torch.Tensor | None
 
 
+@dataclass(frozen=True)
+class EnsembleSize:
+    """Sizes and choices of a :class:`PartEnsemble`.
+
+    Attributes:
+        code: d, numbers of one part code.
+        ambient: A, ambient coordinates.
+        hidden: Width of the hidden layers.
+        layers: How many there are.
+        features: F, numbers that a part returns.
+        frequencies: Of the positional encoding of x - k_j.
+        kernel: Blend kernel, ``gaussian`` or ``laplace``.
+        sigma: Width of the kernel, model units.
+        threshold: eps of the smooth threshold on blend weights.
+    """
+
+    code: int
+    ambient: int
+    hidden: int
+    layers: int
+    features: int
+    frequencies: int
+    kernel: str
+    sigma: float
+    threshold: float
+
+
 class PartEnsemble(nn.Module):
     """f_hat(x) = sum_j w(x, k_j) g_j(gamma(x - k_j), omega, z_j).
 
     Dimensions: B heads, N points, K = 39 parts, R = 23 networks, P rows, F features, A ambient coordinates.
     """
 
-    def __init__(
-        self,
-        code: int,
-        ambient: int,
-        hidden: int,
-        layers: int,
-        features: int,
-        frequencies: int,
-        kernel: str,
-        sigma: float,
-        threshold: float,
-    ):
-        """See :class:`headfield.models.config.ImHeadConfig` for the meaning of the sizes."""
+    def __init__(self, size: EnsembleSize):
         super().__init__()
-        self.frequencies, self.ambient, self.features = frequencies, ambient, features
-        self.kernel, self.sigma, self.threshold = kernel, sigma, threshold
+        self.frequencies, self.ambient, self.features = size.frequencies, size.ambient, size.features
+        self.kernel, self.sigma, self.threshold = size.kernel, size.sigma, size.threshold
+        inputs = encoded_size(size.frequencies) + size.ambient
         self.mlp = GroupedMLP(
-            frames.N_PART_NETWORKS, encoded_size(frequencies) + ambient, code, hidden, layers, features, skip=True
+            frames.N_PART_NETWORKS, inputs, size.code, size.hidden, size.layers, size.features, skip=True
         )
         self.register_buffer("network", torch.as_tensor(frames.PART_NETWORK), persistent=False)
         side = torch.ones(frames.N_ANCHORS, 3)

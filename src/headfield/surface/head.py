@@ -60,7 +60,7 @@ class Head:
 
     def with_expression(self, weights: np.ndarray | dict[str, float]) -> Head:
         """The same person with these expression weights: 52 in ARKit order, or a few by name."""
-        from headfield.models.expression import expression_vector
+        from headfield.models.head_codes import expression_vector
 
         space = self.model.expression_space
         vector = expression_vector(weights, space)

@@ -82,7 +82,7 @@ def possible(weights: np.ndarray) -> np.ndarray:
 def _face(rng: np.random.Generator, intensity: float) -> np.ndarray:
     """A draw (52,) of the prior whose eyes look straight ahead: where they look does not grow with the intensity."""
     space = arkit_space()
-    weights = space.prior.draw(rng, space, intensity)
+    weights = space.draw(rng, intensity)
     weights[_GAZE] = 0.0
     return weights
 

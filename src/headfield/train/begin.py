@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from headfield.errors import ConfigError
-from headfield.models.imhead import ImHead
+from headfield.models.protocol import HeadModel
 from headfield.train import checkpoint
 
 
 def begin_from(
-    file: Path, model: ImHead, identities: list[str], mirror: bool, descriptors: np.ndarray | None = None
+    file: Path, model: HeadModel, identities: list[str], mirror: bool, descriptors: np.ndarray | None = None
 ) -> torch.Tensor:
     """Load a complete run's weights into a model.
 
@@ -51,7 +51,6 @@ def begin_from(
         model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
     except RuntimeError as error:
         raise ConfigError(f"{file} belongs to a model of other sizes: give its --preset ({error}).") from error
-    model.centre.copy_(model.mean_anchors.mean(0))
     rows = np.array([known.get(name, -1) for name in identities])
     if mirror:
         rows = np.concatenate([rows, np.where(rows < 0, -1, rows + len(known))])

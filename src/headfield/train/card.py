@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from headfield.io.store import Record
+from headfield.models.protocol import HeadModel, Local, lacks
+from headfield.train.trainer import FIRST
 
 LICENCES = {
     "ict": "ICT-FaceKit light, (c) 2020 USC Institute for Creative Technologies, MIT licence",
@@ -13,8 +15,8 @@ LICENCES = {
 
 _TEXT = """# {name}
 
-An implicit morphable head model (imHead, preset `{preset}`): a signed-distance field of a whole head controlled by an
-identity code of {identity} numbers, by 39 parts, and by {expression} expression weights ({expression_names}).
+An implicit morphable head model (`{architecture}`, preset `{preset}`): a signed-distance field of a whole head
+controlled by an identity code of {identity} numbers{parts}{expressions}.
 Load it with `headfield.load("{name}")`. Weights: Apache-2.0.
 
 ## Data
@@ -48,14 +50,14 @@ eyeballs and lids are one surface, so gaze bends it instead of turning a ball. D
 """
 
 
-def model_card(name: str, meta: dict, records: list[Record], components: tuple[str, ...]) -> str:
+def model_card(name: str, meta: dict, records: list[Record], model: HeadModel) -> str:
     """The card as Markdown.
 
     Args:
         name: The release's name.
         meta: Meta data of the run's checkpoint.
         records: Its training identities.
-        components: Names of the prior's components.
+        model: The released model.
     """
     rows = []
     for family in sorted({record.family for record in records}):
@@ -65,7 +67,7 @@ def model_card(name: str, meta: dict, records: list[Record], components: tuple[s
             f"| {family} | {len(members)} | {len(posed)} | {max(posed, default=0)} "
             f"| {LICENCES.get(family, 'see the family')} |"
         )
-    config, train = meta["config"], meta["train"]
+    train, space = meta["train"], model.expression_space
     shown = (
         "preset",
         "store",
@@ -89,9 +91,10 @@ def model_card(name: str, meta: dict, records: list[Record], components: tuple[s
     return _TEXT.format(
         name=name,
         preset=train["preset"],
-        identity=config["identity"],
-        expression=config["expression"],
-        expression_names=config["expression_names"],
+        architecture=meta.get("architecture", FIRST),
+        identity=model.prior.means.shape[1],
+        parts="" if lacks(model, Local) else ", by parts that act near their anchors",
+        expressions=f", and by {len(space)} expression weights ({space.kind})" if len(space) else "",
         people=len(records),
         families="\n".join(rows),
         hair=_counts(record.hair for record in records),
@@ -105,7 +108,7 @@ def model_card(name: str, meta: dict, records: list[Record], components: tuple[s
         hours=processes * meta["seconds"] / 3600.0,
         processes=processes,
         threads=meta["threads"],
-        components=", ".join(components),
+        components=", ".join(model.prior.names),
     )
 
 

@@ -1,4 +1,4 @@
-"""How to train: the one dataclass behind `headfield train` and :func:`headfield.train.loop.start`.
+"""How to train: the one dataclass behind `headfield train` and :func:`headfield.train.trainer.start`.
 
 It imports no torch, so that the command line can show its help at once.
 """
@@ -18,6 +18,8 @@ class TrainConfig:
     """Folder of the training store (made by `headfield synth`)."""
     out: Path
     """Folder of the run: checkpoints, metrics.jsonl, previews. An existing run is resumed."""
+    model: Literal["imhead"] = "imhead"
+    """Which model; what it is trained for stands in its recipe."""
     preset: Literal["small", "paper", "tiny"] = "small"
     """Model sizes: small trains on a laptop, paper has the paper's, tiny is for tests."""
     steps: int = 40_000

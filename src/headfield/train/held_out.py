@@ -7,7 +7,7 @@ import torch
 
 from headfield.frames import MM_PER_UNIT
 from headfield.io.quantise import dequantise
-from headfield.models.imhead import ImHead
+from headfield.models.protocol import Warped
 from headfield.nn.machine import denormals_flushed
 from headfield.train.batches import Batches
 from headfield.types import Codes
@@ -21,7 +21,7 @@ MOVED = 1.0
 
 @torch.no_grad()
 @denormals_flushed()
-def held_out_errors(model: ImHead, codes: torch.Tensor, batches: Batches, most: int = 200) -> dict[str, float]:
+def held_out_errors(model: Warped, codes: torch.Tensor, batches: Batches, most: int = 200) -> dict[str, float]:
     """Millimetres on held-out rows.
 
     Args:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 
-import torch
-
-from headfield.models.imhead import ImHead
 from headfield.train.config import TrainConfig
 
 
@@ -14,30 +11,20 @@ def write_line(trainer, named: dict[str, float], rate: float, writer) -> None:
     """Append a line to a run's metrics.jsonl, and TensorBoard's events where they are wanted.
 
     Args:
-        trainer: The :class:`headfield.train.loop.Trainer`.
+        trainer: The :class:`headfield.train.trainer.Trainer`.
         named: The losses of the last step by name.
         rate: The learning rate of the last step.
         writer: From :func:`tensorboard`.
     """
     line = {"step": trainer.step, "seconds": round(trainer.seconds, 2), "rate": rate}
     line |= {name: round(value, 7) for name, value in named.items()}
-    line["landmark_units"] = round(living_landmark_units(trainer.model, trainer.codes.detach()[:256]), 3)
+    watched = trainer.recipe.watch(trainer.model, trainer.codes.detach()[:256])
+    line |= {name: round(value, 3) for name, value in watched.items()}
     with open(trainer.config.out / "metrics.jsonl", "a") as file:
         file.write(json.dumps(line) + "\n")
     if writer is not None:
         for name, value in named.items():
             writer.add_scalar(name, value, trainer.step)
-
-
-@torch.no_grad()
-def living_landmark_units(model: ImHead, codes: torch.Tensor) -> float:
-    """Share of LandmarkNet's hidden units that answer to any of the codes (N, D); once nearly all of them had died."""
-    values, living = model.part_codes(codes).flatten(1), []
-    for layer in model.landmarks:
-        values = layer(values)
-        if isinstance(layer, torch.nn.ReLU):
-            living.append((values > 0).any(0))
-    return float(torch.cat(living).float().mean())
 
 
 def tensorboard(config: TrainConfig):

@@ -8,37 +8,20 @@ are averaged; the same command works on one CPU, one GPU or many nodes.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
-from headfield.errors import ConfigError
-from headfield.io.store import Record, Store
-from headfield.io.store_plan import planned
-from headfield.models.config import PRESETS, ImHeadConfig
-from headfield.models.imhead import ImHead
 from headfield.nn.machine import denormals_flushed
 from headfield.train import checkpoint
-from headfield.train.batches import Batches
-from headfield.train.begin import begin_from
-from headfield.train.code_start import starting_codes
-from headfield.train.config import TrainConfig
-from headfield.train.deformer import hold_all_but_deformer, shared_weights
 from headfield.train.held_out import held_out_errors
 from headfield.train.log import tensorboard, write_line
-from headfield.train.recipe import LossWeights, literal_weights, total_loss, warp_loss
-
-CHECKPOINT = "last.safetensors"
-
-LANDMARK_SHARE = 0.1
-"""Of the learning rate, for LandmarkNet: its 1,248 inputs move together, and at the full rate a step throws its units
-so far that nearly all of them die (2 % were left, and anchors 2.5 mm off)."""
+from headfield.train.trainer import CHECKPOINT, Trainer
 
 
 @dataclass
@@ -51,142 +34,6 @@ class Progress:
     rate: float
     seconds_left: float
     points_per_second: float
-
-
-@dataclass
-class Trainer:
-    """State of a run between steps."""
-
-    config: TrainConfig
-    model: ImHead
-    codes: torch.nn.Parameter
-    batches: Batches
-    device: torch.device
-    optimiser: torch.optim.Optimizer
-    code_optimiser: torch.optim.Optimizer
-    names: list[str]
-    step: int = 0
-    seconds: float = 0.0
-    rank: int = 0
-    world: int = 1
-    weights: LossWeights = field(default_factory=LossWeights)
-
-
-def start(config: TrainConfig) -> Trainer:
-    """Build or resume a run.
-
-    Raises:
-        ConfigError: An unknown preset, or an existing run of other settings.
-        StoreError: The store is missing or has no training identities.
-    """
-    if config.preset not in PRESETS:
-        raise ConfigError(f"Unknown preset {config.preset!r}: choose one of {', '.join(PRESETS)}.")
-    if config.losses not in ("default", "paper"):
-        raise ConfigError(f"Unknown losses {config.losses!r}: choose default or paper.")
-    alone = config.only == "deformer"
-    if alone and config.start is None:
-        raise ConfigError("--only deformer needs --start CHECKPOINT, the complete run that it continues from.")
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = _device(config.device)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    store = Store(config.store)
-    records = store.select(split="train")
-    if not records:
-        raise ConfigError(
-            f"{config.store} holds no training identities (its splits: "
-            f"{sorted({record.split for record in store.records})})."
-        )
-    batches = Batches(
-        store,
-        records,
-        seed=config.seed,
-        heads=config.heads,
-        points=config.points,
-        samples=config.samples,
-        mirror=config.mirror,
-        warp_points=config.warp_points,
-        held_rows=config.held_rows,
-        waiting=_waiting(config, records),
-    )
-    torch.manual_seed(config.seed)
-    model_config: ImHeadConfig = PRESETS[config.preset]()
-    mean_anchors = sum(head["anchors"].astype("float64") for head in batches.arrays if head) / len(records)
-    model = ImHead(model_config, box=store.box, mean_anchors=mean_anchors).to(device)
-    file = config.out / CHECKPOINT
-    table = (
-        torch.zeros(batches.codes, model_config.identity)
-        if file.exists() and not alone
-        else _first_codes(config, model, batches)
-    )
-    if alone:
-        hold_all_but_deformer(model)
-    codes = torch.nn.Parameter(table.float().to(device), requires_grad=not alone)
-    named, groups = _parameter_groups(model, alone)
-    optimiser = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay, fused=True)
-    code_optimiser = torch.optim.SparseAdam([codes], lr=config.code_rate)
-    trainer = Trainer(
-        config,
-        model,
-        codes,
-        batches,
-        device,
-        optimiser,
-        code_optimiser,
-        [n for n, _ in named],
-        rank=rank,
-        world=world,
-        weights=literal_weights() if config.losses == "paper" else LossWeights(),
-    )
-    if file.exists():
-        _restore(trainer, file)
-    return trainer
-
-
-def _first_codes(config: TrainConfig, model: ImHead, batches: Batches) -> torch.Tensor:
-    """Codes (C, D) that a run begins with; the model takes over the weights of the run that this one begins from."""
-    if config.only == "deformer" or (config.start is not None and batches.missing):
-        return begin_from(config.start, model, batches.ids, config.mirror)
-    table = starting_codes(batches.arrays, batches.store.box, model.config.identity, config.mirror, config.seed)
-    if config.start is None:
-        return torch.as_tensor(table)
-    return begin_from(config.start, model, batches.ids, config.mirror, table)
-
-
-def _waiting(config: TrainConfig, records: list[Record]) -> list[str]:
-    """Ids of the training identities that the store does not hold yet, but is going to.
-
-    Raises:
-        ConfigError: There are some, and nobody knows where their codes would start.
-    """
-    here = {record.id for record in records}
-    waiting = [name for name, split in planned(config.store).items() if split == "train" and name not in here]
-    if waiting and config.start is None and not (config.out / CHECKPOINT).exists():
-        raise ConfigError(
-            f"{config.store} holds {len(here)} of {len(here) + len(waiting)} training identities: run the same "
-            "`headfield synth` again to complete it, or begin with --start CHECKPOINT from a run that knows them all."
-        )
-    return waiting
-
-
-def _parameter_groups(model: ImHead, alone: bool) -> tuple[list[tuple[str, torch.nn.Parameter]], list[dict]]:
-    """Named parameters in the optimiser's order, and its groups: what has a share or a weight decay of its own is last.
-
-    Of the deformer `alone` these are the part networks' first weights: decay would move the columns that are held.
-    """
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    shared = shared_weights(model) if alone else {}
-    own = (lambda name: name in shared) if alone else (lambda name: name.startswith("landmarks."))
-    named.sort(key=lambda pair: own(pair[0]))
-    groups = [
-        {"params": [p for name, p in named if not own(name)], "share": 1.0},
-        {"params": [p for name, p in named if own(name)], "share": 1.0 if alone else LANDMARK_SHARE},
-    ]
-    if alone:
-        groups[1]["weight_decay"] = 0.0
-    return named, groups
 
 
 def run(
@@ -253,7 +100,8 @@ def one_step(trainer: Trainer) -> dict[str, float]:
     posed = config.posed_share if trainer.step >= config.expressions_from * config.steps else 0.0
     drawn = trainer.batches.draw(trainer.step, posed, config.micro)[trainer.rank :: trainer.world]
     heads = sum(len(batch) for batch in drawn)
-    loss_of = warp_loss if config.only == "deformer" and trainer.step < config.warp_share * config.steps else total_loss
+    only_warp = config.only == "deformer" and trainer.step < config.warp_share * config.steps
+    loss_of = trainer.recipe.warp_loss if only_warp else trainer.recipe.total_loss
     for parameter in model.parameters():  # never None: processes must agree on what they average
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     rows, row_gradients, named = [], [], {}
@@ -299,32 +147,13 @@ def save(trainer: Trainer) -> None:
         "seconds": trainer.seconds,
         "threads": torch.get_num_threads(),
         "processes": trainer.world,
+        "architecture": trainer.config.model,
         "config": asdict(trainer.model.config),
         "train": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(trainer.config).items()},
         "box": trainer.model.box.tolist(),
         "identities": trainer.batches.ids,
     }
     checkpoint.save(trainer.config.out / CHECKPOINT, tensors, meta)
-
-
-def _restore(trainer: Trainer, file: Path) -> None:
-    tensors, meta = checkpoint.read(file)
-    if meta["config"] != asdict(trainer.model.config):
-        raise ConfigError(
-            f"{file} belongs to a model of other sizes than preset {trainer.config.preset!r}: "
-            "give another --out, or the preset it was started with."
-        )
-    if meta["identities"] != trainer.batches.ids:
-        raise ConfigError(
-            f"{file} was trained on {len(meta['identities'])} identities, the store now has "
-            f"{len(trainer.batches.ids)} or others: use the same store, or another --out."
-        )
-    trainer.model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
-    with torch.no_grad():
-        trainer.codes.copy_(tensors["codes"])
-    checkpoint.restore_optimiser(trainer.optimiser, trainer.names, tensors, "adam/")
-    checkpoint.restore_optimiser(trainer.code_optimiser, ["codes"], tensors, "code_adam/")
-    trainer.step, trainer.seconds = int(meta["step"]), float(meta["seconds"])
 
 
 def _rate(trainer: Trainer, peak: float) -> float:
@@ -361,18 +190,6 @@ def _any(asked_to_stop: list, trainer: Trainer) -> bool:
     flag = torch.tensor([float(bool(asked_to_stop))], device=trainer.device)
     dist.all_reduce(flag, op=dist.ReduceOp.MAX)
     return bool(flag.item())
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        if not torch.cuda.is_available():
-            raise ConfigError("--device cuda was asked for, but torch sees no CUDA device: use --device cpu.")
-        local = int(os.environ.get("LOCAL_RANK", 0))
-        torch.cuda.set_device(local)
-        return torch.device("cuda", local)
-    return torch.device(name)
 
 
 def _to(batch, device: torch.device):

@@ -1,120 +1,48 @@
-"""The training recipe: which losses, with which weights, summed in one readable place."""
+"""What the training loop asks of a model's recipe, and which recipe a model has."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 
-from headfield import frames
-from headfield.io.quantise import SDF_LIMIT
-from headfield.losses import field as losses
-from headfield.models.imhead import ImHead
+from headfield.errors import ConfigError
 from headfield.train.batches import Batch
-from headfield.types import Codes
+from headfield.train.recipes import imhead
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the losses. Defaults: the stabilised recipe; :func:`literal_weights` are the paper's Eqs. 9-12."""
+class Recipe(Protocol):
+    """A module of :mod:`headfield.train.recipes`: how a model of one architecture is trained.
 
-    surface: float = 20.0
-    """|f| on the surface (Eq. 9)."""
-    normal: float = 0.3
-    """||grad f - n|| on the surface (Eq. 9)."""
-    eikonal: float = 0.1
-    """Unit gradient (Eq. 10), absolute as NPHM; squared in the literal mode."""
-    landmark: float = 10.0
-    """Anchors (Eq. 11). NPHM squares the error, with weight 7.5: then millimetres no longer count."""
-    symmetry: float = 0.002
-    """Mirrored part codes alike (Eq. 12)."""
-    code: float = 0.002
-    """||z_id||^2 (Eq. 12)."""
-    signed: float = 5.0
-    """Known signed distances in free space and inside."""
-    off_surface: float = 0.01
-    """exp(-10 |f|) at the signed samples away from the surface."""
-    correspondence: float = 20.0
-    """Warped surface points to their neutral places."""
-    moving: float = 20.0
-    """The same, every point counted by how far it has to go: lids and brows move few points by millimetres, and would
-    never start to move for the mean over all."""
-    ambient: float = 0.02
-    """|omega|."""
-    displacement: float = 0.05
-    """||Delta x||^2 off the surface."""
-    literal: bool = False
-    """Use Eq. 10 squared, as printed."""
-
-
-def literal_weights() -> LossWeights:
-    """Eqs. 9-12 as printed: L_rec + L_eik + lambda_kpt L_kpt + lambda_sym L_sym + lambda_reg L_reg, nothing else."""
-    return replace(
-        LossWeights(),
-        surface=1.0,
-        normal=1.0,
-        eikonal=1.0,
-        signed=0.0,
-        off_surface=0.0,
-        correspondence=0.0,
-        moving=0.0,
-        ambient=0.0,
-        displacement=0.0,
-        literal=True,
-    )
-
-
-def warp_loss(
-    model: ImHead, batch: Batch, identity: torch.Tensor, weights: LossWeights
-) -> tuple[torch.Tensor, dict[str, float]]:
-    """The part of :func:`total_loss` that speaks of correspondences, for posed heads; nothing else is evaluated."""
-    warped, _ = model.to_canonical(batch.posed, model.condition(Codes(identity, batch.expression)))
-    terms = _correspondences(warped, batch)
-    total = sum(getattr(weights, name) * term for name, term in terms.items())
-    return total, {name: float(term.detach()) for name, term in terms.items()}
-
-
-def _correspondences(warped: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
-    return {
-        "correspondence": losses.correspondence(warped, batch.neutral, batch.neutral_valid),
-        "moving": losses.moving_correspondence(warped, batch.posed, batch.neutral, batch.neutral_valid),
-    }
-
-
-def total_loss(
-    model: ImHead, batch: Batch, identity: torch.Tensor, weights: LossWeights
-) -> tuple[torch.Tensor, dict[str, float]]:
-    """The weighted sum over one (micro-)batch, and each named loss as a number.
-
-    Args:
-        model: The model in training.
-        batch: Heads of one kind: all neutral (expression None) or all posed.
-        identity: (B, D) their codes.
-        weights: See :class:`LossWeights`.
+    `model` is of that architecture, B heads of a batch have the codes `identity` (B, D), and losses are numbers by
+    name beside their weighted sum.
     """
-    parts = model.part_codes(identity)
-    condition = model.condition(Codes(identity, batch.expression))
-    count = batch.surface.shape[1]
-    points = torch.cat([batch.surface, batch.samples], dim=1)
-    value, gradient, (canonical, ambient) = model.trace(points, condition)
-    eikonal = losses.eikonal_square if weights.literal else losses.eikonal_absolute
-    away = batch.sdf.abs() > 0.02
-    mirror = torch.as_tensor(frames.MIRROR_PART, device=identity.device)
-    terms = {
-        "surface": losses.surface_distance(value[:, :count]),
-        "normal": losses.normal_alignment(gradient[:, :count], batch.normals),
-        "eikonal": eikonal(gradient),
-        "landmark": losses.landmark_norm(condition.blend_anchors, batch.anchors),
-        "symmetry": losses.code_symmetry(parts, mirror),
-        "code": losses.code_size(identity),
-        "signed": losses.signed_samples(value[:, count:], batch.sdf, SDF_LIMIT),
-        "off_surface": losses.off_surface(value[:, count:][away]) if bool(away.any()) else value.sum() * 0.0,
-    }
-    if ambient is not None:
-        if weights.correspondence or weights.moving:
-            warped, _ = model.to_canonical(batch.posed, condition)
-            terms |= _correspondences(warped, batch)
-        terms["ambient"] = losses.ambient_size(ambient)
-        terms["displacement"] = losses.displacement_size(canonical[:, count:], batch.samples)
-    total = sum(getattr(weights, name) * term for name, term in terms.items())
-    return total, {name: float(term.detach()) for name, term in terms.items()}
+
+    def loss_weights(self, name: str) -> Any:
+        """The weights of the losses that a configuration's `losses` names; ConfigError for an unknown name."""
+
+    def total_loss(self, model: Any, batch: Batch, identity: torch.Tensor, weights: Any) -> tuple[torch.Tensor, dict]:
+        """The loss of one micro-batch of heads of one kind, all at rest or all posed."""
+
+    def warp_loss(self, model: Any, batch: Batch, identity: torch.Tensor, weights: Any) -> tuple[torch.Tensor, dict]:
+        """The part of it that speaks of correspondences, for posed heads; asked for only of a deformer alone."""
+
+    def rate_share(self, parameter: str) -> float:
+        """Share of the learning rate that a parameter of this name takes."""
+
+    def watch(self, model: Any, codes: torch.Tensor) -> dict[str, float]:
+        """Numbers that a run's metrics hold beside the losses, from some of the codes (N, D)."""
+
+
+RECIPES: dict[str, Recipe] = {"imhead": imhead}
+
+
+def recipe_of(architecture: str) -> Recipe:
+    """How models of an architecture are trained.
+
+    Raises:
+        ConfigError: There is no recipe for it.
+    """
+    if architecture not in RECIPES:
+        raise ConfigError(f"No recipe trains {architecture!r}: there are those of {', '.join(RECIPES)}.")
+    return RECIPES[architecture]

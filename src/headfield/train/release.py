@@ -13,13 +13,13 @@ import torch
 from headfield.errors import StoreError, WeightsError
 from headfield.io.store import Record, Store
 from headfield.models import release
-from headfield.models.config import ImHeadConfig
-from headfield.models.imhead import ImHead
+from headfield.models.architectures import architecture
 from headfield.models.prior import BARE, BEARD
-from headfield.models.whiten import whiten
+from headfield.models.protocol import HeadModel
 from headfield.train import checkpoint
 from headfield.train.card import model_card
-from headfield.train.loop import CHECKPOINT
+from headfield.train.trainer import CHECKPOINT, FIRST
+from headfield.train.whiten import whiten
 
 _DEFORMER = """
 ## The expression deformer, trained again
@@ -68,25 +68,17 @@ def hair_class(hair: str, beard: str) -> str | None:
     return BEARD if beard == "full" else COMPONENTS[hair]
 
 
-def load_run(run: Path) -> tuple[ImHead, torch.Tensor, dict]:
+def load_run(run: Path) -> tuple[HeadModel, torch.Tensor, dict]:
     """Model, code table (n, D) and meta data of a run's last checkpoint, code space as trained.
 
     Raises:
         WeightsError: No readable checkpoint there.
     """
     tensors, meta = checkpoint.read(run / CHECKPOINT)
-    model = ImHead(ImHeadConfig(**meta["config"]), box=np.array(meta["box"]))
+    kind = architecture(meta.get("architecture", FIRST))
+    model = kind.build(kind.config(**meta["config"]), box=np.array(meta["box"]))
     model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
-    model.centre.copy_(model.mean_anchors.mean(0))
     return model.eval().requires_grad_(False), tensors["codes"], meta
-
-
-@torch.no_grad()
-def silence(model: ImHead, channels: np.ndarray) -> None:
-    """Make expression channels (E,) bool do nothing: what no training head played (a tongue) kept random weights."""
-    where = torch.as_tensor(channels)
-    model.deformer.gate.weight[:, where] = 0.0
-    model.deformer.embed_expression.weight[:, where] = 0.0
 
 
 def _played(store: Store, identities: list[str]) -> tuple[list[Record], np.ndarray]:
@@ -96,7 +88,7 @@ def _played(store: Store, identities: list[str]) -> tuple[list[Record], np.ndarr
     return chosen, np.max([np.max(store.open(record)["expressions"], axis=0) for record in chosen], axis=0) > 0
 
 
-def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool = False) -> ImHead:
+def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool = False) -> HeadModel:
     """Write the release folder of a run; the training codes stay behind.
 
     Args:
@@ -108,7 +100,7 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
     """
     model, codes, meta = load_run(run)
     chosen, played = _played(Store(store), meta["identities"])
-    silence(model, ~played)
+    model.silence(torch.as_tensor(~played))
     copies = len(codes) // len(chosen)
     classes = [hair_class(record.hair, record.beard) for record in chosen] * copies
     sizes = np.array([record.log_size for record in chosen] * copies)
@@ -119,11 +111,11 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
     facts = {
         "training": settings | {"step": meta["step"], "seconds": round(meta["seconds"]), "identities": len(chosen)}
     }
-    release.write(out, model, card or model_card(out.name, meta, chosen, model.prior.names), facts, half=half)
+    release.write(out, model, card or model_card(out.name, meta, chosen, model), facts, half=half)
     return model
 
 
-def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, card: str = "") -> ImHead:
+def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, card: str = "") -> HeadModel:
     """Write released weights anew with the deformer of a run of the deformer alone; heads at rest stay bit for bit.
 
     Args:
@@ -137,7 +129,7 @@ def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, car
     """
     model, _, meta = load_run(run)
     _, played = _played(Store(store), meta["identities"])
-    silence(model, ~played)
+    model.silence(torch.as_tensor(~played))
     began = Path(meta["train"]["start"])
     codes = checkpoint.read(began)[0]["codes"]
     whiten(model, codes, [""] * len(codes), np.zeros(len(codes)))
@@ -154,7 +146,7 @@ def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, car
 
 
 @torch.no_grad()
-def _replace_deformer(released: ImHead, model: ImHead, which: str) -> None:
+def _replace_deformer(released: HeadModel, model: HeadModel, which: str) -> None:
     """Take what only expressions depend on from a model whose code space is the released one's, in place.
 
     Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from headfield.models.imhead import ImHead
 from headfield.models.prior import Prior
+from headfield.models.protocol import HeadModel, Releasable, require
 
 LEAST = 8
 """Heads that make a class of their own."""
@@ -39,30 +39,29 @@ def class_covariances(codes: np.ndarray, labels: np.ndarray, names: list[str]) -
 
 
 @torch.no_grad()
-def whiten(model: ImHead, codes: torch.Tensor, classes: list[str | None], log_sizes: np.ndarray) -> torch.Tensor:
+def whiten(model: HeadModel, codes: torch.Tensor, classes: list[str | None], log_sizes: np.ndarray) -> torch.Tensor:
     """Change the model's code space in place: z_old = mean + L z_new, with L L^T the shrunk covariance.
 
     The columns of L are principal directions by falling variance, so the first numbers of a new code matter most.
 
     Args:
-        model: The trained model; DecNet and the deformer's projection of z_id absorb mean and L, exactly.
+        model: The trained model, which absorbs mean and L exactly (:meth:`Releasable.recode`).
         codes: (n, D) training codes.
         classes: (n) a class of each head, e.g. its hair; every class with 8 or more heads becomes a component
             with its own mean and covariance. None is in no class.
         log_sizes: (n,) log head sizes.
     Returns:
         The training codes in the new space (n, D): mean zero, covariance near the identity.
+    Raises:
+        ConfigError: The model cannot change its code space.
     """
+    require(model, Releasable, "Whitening the codes")
     table = codes.detach().double().cpu().numpy()
     mean = table.mean(0)
     variance, direction = np.linalg.eigh(shrunk_covariance(table))
     order = np.argsort(variance)[::-1]
     spread = direction[:, order] * np.sqrt(variance[order])
-    for layer in (model.decompose, model.deformer.project_identity):
-        weight = layer.weight.double().cpu().numpy()
-        bias = layer.bias.double().cpu().numpy()
-        layer.weight.copy_(torch.as_tensor(weight @ spread))
-        layer.bias.copy_(torch.as_tensor(bias + weight @ mean))
+    model.recode(torch.as_tensor(mean), torch.as_tensor(spread))
     whitening = direction[:, order] / np.sqrt(variance[order])
     new = (table - mean) @ whitening
     labels = np.array(classes, dtype=object)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ImHeadConfig:
-    """Configuration of :class:`headfield.models.imhead.ImHead`.
+    """Configuration of :class:`headfield.models.imhead.model.ImHead`.
 
     Where the paper is silent the value follows the NPHM and MonoNPHM releases; such fields say "silent".
     """

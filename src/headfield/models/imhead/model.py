@@ -16,15 +16,16 @@ from torch import nn
 
 from headfield import frames
 from headfield.expressions import space_named
-from headfield.models.config import ImHeadConfig
 from headfield.models.fingerprint import Fingerprint, fingerprint_of
+from headfield.models.imhead.config import ImHeadConfig
+from headfield.models.imhead.networks import deformer_size, ensemble_size, fusion_net, landmark_net
 from headfield.models.prior import Prior
 from headfield.models.protocol import Jacobians
 from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleState, PartEnsemble
 from headfield.nn.grouped import RowGroups
 from headfield.nn.machine import denormals_flushed, keep_freed_memory, use_fast_products
-from headfield.nn.mlp import Folded, GroupedMLP, MlpState
+from headfield.nn.mlp import Folded, MlpState
 from headfield.nn.window import Window, window_of
 from headfield.types import Codes
 
@@ -60,6 +61,7 @@ class ImHead(nn.Module):
     of :mod:`headfield.models.protocol`; its warp is backward.
     """
 
+    architecture = "imhead"
     closed_form = "backward"
 
     def __init__(
@@ -88,44 +90,14 @@ class ImHead(nn.Module):
         mean = frames.reference_anchors() if mean_anchors is None else mean_anchors
         self.register_buffer("mean_anchors", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer("centre", self.mean_anchors.mean(0), persistent=False)
-        codes = frames.N_ANCHORS * config.part_code
-        self.decompose = nn.Linear(config.identity, codes)  # DecNet
-        self.landmarks = nn.Sequential(  # LandmarkNet
-            nn.Linear(codes, config.landmark_hidden),
-            nn.ReLU(),
-            nn.Linear(config.landmark_hidden, config.landmark_hidden),
-            nn.ReLU(),
-            nn.Linear(config.landmark_hidden, 3 * frames.N_ANCHORS),
-        )
-        nn.init.zeros_(self.landmarks[-1].weight)
-        nn.init.zeros_(self.landmarks[-1].bias)
-        self.ensemble = PartEnsemble(
-            config.part_code,
-            config.ambient,
-            config.part_hidden,
-            config.part_layers,
-            config.part_features,
-            config.part_frequencies,
-            config.kernel,
-            config.sigma,
-            config.threshold,
-        )
-        self.fusion = GroupedMLP(
-            1, 3 + config.part_features, 0, config.fusion_hidden, config.fusion_layers, 1, skip=False
-        )
-        _geometric(self.fusion, radius=0.4)
-        self.deformer = ExpressionDeformer(
-            config.identity,
-            config.expression,
-            config.ambient,
-            config.deformer_hidden,
-            config.deformer_layers,
-            config.deformer_frequencies,
-            config.deformer_identity,
-            config.deformer_expression,
-        )
+        self.decompose = nn.Linear(config.identity, frames.N_ANCHORS * config.part_code)  # DecNet
+        self.landmarks = landmark_net(config)
+        self.ensemble = PartEnsemble(ensemble_size(config))
+        self.fusion = fusion_net(config)
+        self.deformer = ExpressionDeformer(deformer_size(config))
         self.regions = frames.REGIONS
         self.expression_space = space_named(config.expression_names, config.expression)
+        self.register_load_state_dict_post_hook(_find_centre)
 
     # ---- weights -----------------------------------------------------------------------------------------------
 
@@ -152,6 +124,23 @@ class ImHead(nn.Module):
             else:
                 at_rest[name] = tensor
         return at_rest, expressive
+
+    @torch.no_grad()
+    def recode(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
+        """Change the code space in place: z_old = mean (D,) + spread (D, D) z_new.
+
+        DecNet and the deformer's projection of z_id, all that sees z_id, absorb it exactly.
+        """
+        for layer in (self.decompose, self.deformer.project_identity):
+            weight, bias = layer.weight.double(), layer.bias.double()
+            layer.weight.copy_(weight @ spread.to(weight))
+            layer.bias.copy_(bias + weight @ mean.to(weight))
+
+    @torch.no_grad()
+    def silence(self, channels: torch.Tensor) -> None:
+        """Make expression channels (E,) bool do nothing, in place."""
+        self.deformer.gate.weight[:, channels] = 0.0
+        self.deformer.embed_expression.weight[:, channels] = 0.0
 
     # ---- codes -------------------------------------------------------------------------------------------------
 
@@ -357,21 +346,11 @@ class ImHead(nn.Module):
                 by_identity.index_add_(0, rows.point[own], on_rows[own] @ block)
 
 
+def _find_centre(model: ImHead, _) -> None:
+    """After loading, the middle of the anchors that were loaded."""
+    model.centre.copy_(model.mean_anchors.mean(0))
+
+
 def _warping(codes: Codes) -> torch.Tensor:
     """The identity (B, D) that the deformer sees."""
     return codes.identity if codes.warp_identity is None else codes.warp_identity
-
-
-def _geometric(mlp: GroupedMLP, radius: float) -> None:
-    """Start as the distance to a sphere (Atzmon and Lipman 2020), blind to the features at first."""
-    with torch.no_grad():
-        hidden = mlp.hidden
-        std = (2.0 / hidden) ** 0.5
-        nn.init.normal_(mlp.first, std=std)
-        mlp.first[:, :, 3:] = 0.0
-        for weight in mlp.deeper:
-            nn.init.normal_(weight, std=std)
-        for bias in mlp.biases:
-            nn.init.zeros_(bias)
-        nn.init.normal_(mlp.last, mean=(torch.pi / hidden) ** 0.5, std=1e-4)
-        nn.init.constant_(mlp.last_bias, -radius)

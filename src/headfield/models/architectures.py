@@ -1,0 +1,51 @@
+"""The models that can be built, trained and loaded, by the name that files and command lines use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headfield.errors import ConfigError
+from headfield.models.imhead.config import PRESETS, ImHeadConfig
+from headfield.models.imhead.model import ImHead
+from headfield.models.protocol import HeadModel
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How a kind of model is built.
+
+    Attributes:
+        config: Its configuration, a dataclass of plain values.
+        build: ``build(config, box=, mean_anchors=, prior=)`` gives a model with random weights; all three may be None.
+        presets: Functions that return a configuration, by name.
+    """
+
+    config: type
+    build: Callable[..., HeadModel]
+    presets: Mapping[str, Callable[[], Any]]
+
+    def preset(self, name: str) -> Any:
+        """The configuration of a preset.
+
+        Raises:
+            ConfigError: There is none of this name.
+        """
+        if name not in self.presets:
+            raise ConfigError(f"Unknown preset {name!r}: choose one of {', '.join(self.presets)}.")
+        return self.presets[name]()
+
+
+ARCHITECTURES = {"imhead": Architecture(ImHeadConfig, ImHead, PRESETS)}
+
+
+def architecture(name: str) -> Architecture:
+    """The architecture of a name.
+
+    Raises:
+        ConfigError: Unknown.
+    """
+    if name not in ARCHITECTURES:
+        raise ConfigError(f"Unknown model {name!r}: this headfield knows {', '.join(ARCHITECTURES)}.")
+    return ARCHITECTURES[name]

@@ -1,0 +1,205 @@
+"""A training run between its steps: built from a configuration and a store, or put back from its checkpoint."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from headfield.errors import ConfigError
+from headfield.io.store import Record, Store
+from headfield.io.store_plan import planned
+from headfield.models.architectures import architecture
+from headfield.models.protocol import HeadModel, Releasable, Warped, require
+from headfield.train import checkpoint
+from headfield.train.batches import Batches
+from headfield.train.begin import begin_from
+from headfield.train.code_start import starting_codes
+from headfield.train.config import TrainConfig
+from headfield.train.deformer import hold_all_but_deformer, shared_weights
+from headfield.train.recipe import Recipe, recipe_of
+
+CHECKPOINT = "last.safetensors"
+
+FIRST = "imhead"
+"""The architecture of checkpoints from before they named one."""
+
+
+@dataclass
+class Trainer:
+    """State of a run between steps."""
+
+    config: TrainConfig
+    model: HeadModel
+    recipe: Recipe
+    codes: torch.nn.Parameter
+    batches: Batches
+    device: torch.device
+    optimiser: torch.optim.Optimizer
+    code_optimiser: torch.optim.Optimizer
+    names: list[str]
+    step: int = 0
+    seconds: float = 0.0
+    rank: int = 0
+    world: int = 1
+    weights: Any = None
+
+
+def start(config: TrainConfig) -> Trainer:
+    """Build or resume a run.
+
+    Raises:
+        ConfigError: An unknown model, preset or losses, or an existing run of other settings.
+        StoreError: The store is missing or has no training identities.
+    """
+    kind, recipe = architecture(config.model), recipe_of(config.model)
+    model_config, weights = kind.preset(config.preset), recipe.loss_weights(config.losses)
+    alone = config.only == "deformer"
+    if alone and config.start is None:
+        raise ConfigError("--only deformer needs --start CHECKPOINT, the complete run that it continues from.")
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = _device(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store = Store(config.store)
+    records = store.select(split="train")
+    if not records:
+        raise ConfigError(
+            f"{config.store} holds no training identities (its splits: "
+            f"{sorted({record.split for record in store.records})})."
+        )
+    batches = Batches(
+        store,
+        records,
+        seed=config.seed,
+        heads=config.heads,
+        points=config.points,
+        samples=config.samples,
+        mirror=config.mirror,
+        warp_points=config.warp_points,
+        held_rows=config.held_rows,
+        waiting=_waiting(config, records),
+    )
+    torch.manual_seed(config.seed)
+    mean_anchors = sum(head["anchors"].astype("float64") for head in batches.arrays if head) / len(records)
+    model = kind.build(model_config, box=store.box, mean_anchors=mean_anchors).to(device)
+    if config.held_rows or alone:
+        require(model, Warped, "Training the deformer alone" if alone else "Measuring held-out expressions")
+    file = config.out / CHECKPOINT
+    table = (
+        torch.zeros(batches.codes, model.prior.means.shape[1])
+        if file.exists() and not alone
+        else _first_codes(config, model, batches)
+    )
+    if alone:
+        require(model, Releasable, "Training the deformer alone")
+        hold_all_but_deformer(model)
+    codes = torch.nn.Parameter(table.float().to(device), requires_grad=not alone)
+    named, groups = _parameter_groups(model, recipe, alone)
+    optimiser = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay, fused=True)
+    code_optimiser = torch.optim.SparseAdam([codes], lr=config.code_rate)
+    trainer = Trainer(
+        config,
+        model,
+        recipe,
+        codes,
+        batches,
+        device,
+        optimiser,
+        code_optimiser,
+        [n for n, _ in named],
+        rank=rank,
+        world=world,
+        weights=weights,
+    )
+    if file.exists():
+        _restore(trainer, file)
+    return trainer
+
+
+def _first_codes(config: TrainConfig, model: HeadModel, batches: Batches) -> torch.Tensor:
+    """Codes (C, D) that a run begins with; the model takes over the weights of the run that this one begins from."""
+    if config.only == "deformer" or (config.start is not None and batches.missing):
+        return begin_from(config.start, model, batches.ids, config.mirror)
+    size = model.prior.means.shape[1]
+    table = starting_codes(batches.arrays, batches.store.box, size, config.mirror, config.seed)
+    if config.start is None:
+        return torch.as_tensor(table)
+    return begin_from(config.start, model, batches.ids, config.mirror, table)
+
+
+def _waiting(config: TrainConfig, records: list[Record]) -> list[str]:
+    """Ids of the training identities that the store does not hold yet, but is going to.
+
+    Raises:
+        ConfigError: There are some, and nobody knows where their codes would start.
+    """
+    here = {record.id for record in records}
+    waiting = [name for name, split in planned(config.store).items() if split == "train" and name not in here]
+    if waiting and config.start is None and not (config.out / CHECKPOINT).exists():
+        raise ConfigError(
+            f"{config.store} holds {len(here)} of {len(here) + len(waiting)} training identities: run the same "
+            "`headfield synth` again to complete it, or begin with --start CHECKPOINT from a run that knows them all."
+        )
+    return waiting
+
+
+def _parameter_groups(
+    model: HeadModel, recipe: Recipe, alone: bool
+) -> tuple[list[tuple[str, torch.nn.Parameter]], list[dict]]:
+    """Named parameters in the optimiser's order, and its groups: what has a share or a weight decay of its own is last.
+
+    Of the deformer `alone` these are the part networks' first weights: decay would move the columns that are held.
+    """
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    shared = shared_weights(model) if alone else {}
+    share = (lambda name: 0.0 if name in shared else 1.0) if alone else recipe.rate_share
+    named.sort(key=lambda pair: -share(pair[0]))
+    groups: dict[float, list] = {}
+    for name, parameter in named:
+        groups.setdefault(share(name), []).append(parameter)
+    if alone:
+        return named, [
+            {"params": groups[1.0], "share": 1.0},
+            {"params": groups[0.0], "share": 1.0, "weight_decay": 0.0},
+        ]
+    return named, [{"params": parameters, "share": part} for part, parameters in groups.items()]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError("--device cuda was asked for, but torch sees no CUDA device: use --device cpu.")
+        local = int(os.environ.get("LOCAL_RANK", 0))
+        torch.cuda.set_device(local)
+        return torch.device("cuda", local)
+    return torch.device(name)
+
+
+def _restore(trainer: Trainer, file: Path) -> None:
+    tensors, meta = checkpoint.read(file)
+    wanted = (trainer.config.model, asdict(trainer.model.config))
+    if (meta.get("architecture", FIRST), meta["config"]) != wanted:
+        raise ConfigError(
+            f"{file} belongs to another model or other sizes than {wanted[0]}, preset {trainer.config.preset!r}: "
+            "give another --out, or the preset it was started with."
+        )
+    if meta["identities"] != trainer.batches.ids:
+        raise ConfigError(
+            f"{file} was trained on {len(meta['identities'])} identities, the store now has "
+            f"{len(trainer.batches.ids)} or others: use the same store, or another --out."
+        )
+    trainer.model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
+    with torch.no_grad():
+        trainer.codes.copy_(tensors["codes"])
+    checkpoint.restore_optimiser(trainer.optimiser, trainer.names, tensors, "adam/")
+    checkpoint.restore_optimiser(trainer.code_optimiser, ["codes"], tensors, "code_adam/")
+    trainer.step, trainer.seconds = int(meta["step"]), float(meta["seconds"])
