@@ -73,12 +73,11 @@ def test_every_room_imports_from_earlier_rooms_only():
 
 def test_a_model_is_known_to_its_folder_its_recipe_and_the_table_of_architectures_alone():
     found = graph(SOURCE)
-    known = {name for name, others in found.items() if any(o.startswith("headfield.models.imhead.") for o in others)}
-    allowed = {"headfield.models.architectures", "headfield.train.recipes.imhead"}
-    assert (
-        known - allowed
-        and {name for name in known - allowed if not name.startswith("headfield.models.imhead")} == set()
-    )
+    for model in ("imhead", "nphm"):
+        own = f"headfield.models.{model}"
+        known = {name for name, others in found.items() if any(other.startswith(f"{own}.") for other in others)}
+        outside = {name for name in known if not name.startswith(own)}
+        assert outside == {"headfield.models.architectures", f"headfield.train.recipes.{model}"}
 
 
 def test_no_modules_import_each_other_in_a_circle():

@@ -15,6 +15,8 @@ from headfield.fit.placement import Placement
 from headfield.fit.run import fit_placed
 from headfield.models.imhead.config import imhead_tiny
 from headfield.models.imhead.model import ImHead
+from headfield.models.nphm.config import nphm_tiny
+from headfield.models.nphm.model import Nphm
 from headfield.models.protocol import CAPABILITIES, HeadModel, Linearisable, Local, Warped, lacks, require
 from headfield.surface.head import Head
 from headfield.surface.mesh_head import mesh_of
@@ -26,7 +28,12 @@ def small_imhead() -> ImHead:
     return ImHead(imhead_tiny())
 
 
-MODELS = {"imhead": small_imhead, "analytic": StubHead, "plain": PlainHead}
+def small_nphm() -> Nphm:
+    torch.manual_seed(0)
+    return Nphm(nphm_tiny())
+
+
+MODELS = {"imhead": small_imhead, "nphm": small_nphm, "analytic": StubHead, "plain": PlainHead}
 
 
 @pytest.fixture(params=MODELS)
@@ -51,7 +58,7 @@ def test_every_model_keeps_the_required_protocol(model):
 
 
 def test_derivatives_by_autograd_are_those_in_closed_form():
-    for model in (small_imhead(), StubHead()):
+    for model in (small_imhead(), small_nphm(), StubHead()):
         generator = torch.Generator().manual_seed(1)
         size, channels = model.prior.means.shape[1], len(model.expression_space)
         identity = 0.3 * torch.randn(1, size, generator=generator)
@@ -107,5 +114,5 @@ def test_what_a_model_lacks_is_said_by_name():
     with pytest.raises(ConfigError, match="'stub' has none"):
         operations.sample_region(Head(plain, plain.mean_codes()), ["nose"])
     require(plain, Warped, "Baking")
-    imhead = small_imhead()
-    assert [lacks(imhead, capability) for capability in CAPABILITIES] == [()] * len(CAPABILITIES)
+    for model in (small_imhead(), small_nphm()):
+        assert [lacks(model, capability) for capability in CAPABILITIES] == [()] * len(CAPABILITIES)

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from headfield.errors import ConfigError
-from headfield.models.imhead.config import PRESETS, ImHeadConfig
+from headfield.models.imhead.config import PRESETS as IMHEAD
+from headfield.models.imhead.config import ImHeadConfig
 from headfield.models.imhead.model import ImHead
+from headfield.models.nphm.config import PRESETS as NPHM
+from headfield.models.nphm.config import NphmConfig
+from headfield.models.nphm.model import Nphm
 from headfield.models.protocol import HeadModel
 
 
@@ -37,7 +41,10 @@ class Architecture:
         return self.presets[name]()
 
 
-ARCHITECTURES = {"imhead": Architecture(ImHeadConfig, ImHead, PRESETS)}
+ARCHITECTURES = {
+    "imhead": Architecture(ImHeadConfig, ImHead, IMHEAD),
+    "nphm": Architecture(NphmConfig, Nphm, NPHM),
+}
 
 
 def architecture(name: str) -> Architecture:

@@ -17,10 +17,10 @@ from headfield.nn.mlp import Folded, GroupedMLP, MlpState
 
 @dataclass(frozen=True)
 class Expressed:
-    """A head's expression, folded: biases of E and the gate (B, H) of its last hidden layer."""
+    """A head's expression, folded: biases of E and the gate (B, H) of its last hidden layer, None without one."""
 
     folded: Folded
-    gate: torch.Tensor
+    gate: torch.Tensor | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class DeformerSize:
         layers: How many there are.
         frequencies: Of the positional encoding of points; 0 for none.
         identity_inner: Numbers that z_id is projected to.
-        expression_inner: Numbers that z_exp is embedded to.
+        expression_inner: Numbers that z_exp is embedded to; 0 takes it as it is.
+        gated: The last hidden layer is multiplied by a linear image of z_exp, so that there is no displacement where
+            z_exp is zero. Without, what z_exp = 0 does is learned.
+        narrow: The skip of DeepSDF, see :class:`headfield.nn.mlp.GroupedMLP`.
     """
 
     identity: int
@@ -55,6 +58,8 @@ class DeformerSize:
     frequencies: int
     identity_inner: int
     expression_inner: int
+    gated: bool = True
+    narrow: bool = False
 
 
 class ExpressionDeformer(nn.Module):
@@ -67,22 +72,24 @@ class ExpressionDeformer(nn.Module):
         super().__init__()
         self.frequencies, self.ambient = size.frequencies, size.ambient
         self.project_identity = nn.Linear(size.identity, size.identity_inner)
-        self.embed_expression = nn.Linear(size.expression, size.expression_inner)
-        self.gate = nn.Linear(size.expression, size.hidden, bias=False)
-        inner = size.identity_inner + size.expression_inner
-        self.mlp = GroupedMLP(
-            1, encoded_size(size.frequencies), inner, size.hidden, size.layers, 3 + size.ambient, skip=True
-        )
-        nn.init.zeros_(self.mlp.last_bias)  # must stay zero: a bias would move points at zero expression
-        self.mlp.last_bias.requires_grad_(False)
+        self.embed_expression = nn.Linear(size.expression, size.expression_inner) if size.expression_inner else None
+        self.gate = nn.Linear(size.expression, size.hidden, bias=False) if size.gated else None
+        inputs, outputs = encoded_size(size.frequencies), 3 + size.ambient
+        inner = size.identity_inner + (size.expression_inner or size.expression)
+        self.mlp = GroupedMLP(1, inputs, inner, size.hidden, size.layers, outputs, skip=True, narrow=size.narrow)
+        nn.init.zeros_(self.mlp.last_bias)
         nn.init.normal_(self.mlp.last, std=1e-3)
-        nn.init.normal_(self.gate.weight, std=1.0)
+        if self.gate is not None:
+            self.mlp.last_bias.requires_grad_(False)  # a bias would move points at zero expression
+            nn.init.normal_(self.gate.weight, std=1.0)
 
     def fold(self, identity: torch.Tensor, expression: torch.Tensor) -> Expressed:
         """Fold codes z_id (B, D) and z_exp (B, E) into biases and gate."""
-        condition = torch.cat([self.project_identity(identity), self.embed_expression(expression)], dim=1)
+        embedded = expression if self.embed_expression is None else self.embed_expression(expression)
+        condition = torch.cat([self.project_identity(identity), embedded], dim=1)
         network = torch.zeros(1, dtype=torch.long, device=identity.device)
-        return Expressed(self.mlp.fold(condition[:, None], network), self.gate(expression))
+        gate = None if self.gate is None else self.gate(expression)
+        return Expressed(self.mlp.fold(condition[:, None], network), gate)
 
     def forward(self, points: torch.Tensor, expressed: Expressed, keep: bool = True):
         """Displacement (B, N, 3), ambient coordinates (B, N, A), and the state, at posed points (B, N, 3)."""
@@ -90,7 +97,8 @@ class ExpressionDeformer(nn.Module):
         group = torch.arange(heads, device=points.device).repeat_interleave(count)
         encoded, slopes = encode(points.reshape(-1, 3), self.frequencies)
         bounds = (0, heads * count)
-        out, state = self.mlp(encoded, expressed.folded, group, bounds, gate=expressed.gate[group], keep=keep)
+        gate = None if expressed.gate is None else expressed.gate[group]
+        out, state = self.mlp(encoded, expressed.folded, group, bounds, gate=gate, keep=keep)
         out = out.view(heads, count, -1)
         return out[..., :3], out[..., 3:], DeformerState(state, slopes, bounds)
 
@@ -111,6 +119,22 @@ class ExpressionDeformer(nn.Module):
         on_condition = self.mlp.reverse_condition(first, skip, state.bounds)
         inner = self.project_identity.out_features
         on_identity = on_condition[:, :inner] @ self.project_identity.weight
-        on_gate = (cotangent @ self.mlp.last[0]) * state.mlp.ungated
-        on_expression = on_condition[:, inner:] @ self.embed_expression.weight + on_gate @ self.gate.weight
+        on_expression = on_condition[:, inner:]
+        if self.embed_expression is not None:
+            on_expression = on_expression @ self.embed_expression.weight
+        if self.gate is not None:
+            on_gate = (cotangent @ self.mlp.last[0]) * state.mlp.ungated
+            on_expression = on_expression + on_gate @ self.gate.weight
         return on_identity, on_expression
+
+    @torch.no_grad()
+    def silence(self, channels: torch.Tensor) -> None:
+        """Make expression channels (E,) bool do nothing, in place."""
+        if self.gate is not None:
+            self.gate.weight[:, channels] = 0.0
+        if self.embed_expression is not None:
+            self.embed_expression.weight[:, channels] = 0.0
+        else:
+            inner = self.project_identity.out_features
+            for weight in (self.mlp.first_condition, self.mlp.skip_condition):
+                weight[:, :, inner:][:, :, channels] = 0.0

@@ -41,7 +41,7 @@ class EnsembleCotangents:
         points: (B, N, 3) cotangent at the canonical points.
         ambient: (B, N, A) cotangent at the ambient coordinates, or None.
         local: (P, 3) per row, cotangent at x - k_j (its negative is the one at the local origin k_j).
-        blend: (B, N, K) q of :func:`blend_reverse`: cotangent at blend anchor j is q_j (x - k_j).
+        blend: (B, N, 39) q of :func:`blend_reverse`: cotangent at blend anchor j is q_j (x - k_j).
         first: (P, H) and skip (P, H): cotangents at the pre-activations that the part codes enter.
     """
 
@@ -67,6 +67,9 @@ class EnsembleSize:
         kernel: Blend kernel, ``gaussian`` or ``laplace``.
         sigma: Width of the kernel, model units.
         threshold: eps of the smooth threshold on blend weights.
+        narrow: The skip of DeepSDF, see :class:`headfield.nn.mlp.GroupedMLP`.
+        background: Log-weight of one more part, the last, which is everywhere and has the origin as its anchor (f_0 of
+            NPHM Eqs. 6-7); None for none.
     """
 
     code: int
@@ -78,25 +81,32 @@ class EnsembleSize:
     kernel: str
     sigma: float
     threshold: float
+    narrow: bool = False
+    background: float | None = None
 
 
 class PartEnsemble(nn.Module):
     """f_hat(x) = sum_j w(x, k_j) g_j(gamma(x - k_j), omega, z_j).
 
-    Dimensions: B heads, N points, K = 39 parts, R = 23 networks, P rows, F features, A ambient coordinates.
+    Dimensions: B heads, N points, K = 39 parts (40 with a background), R = 23 networks (24), P rows, F features,
+    A ambient coordinates.
     """
 
     def __init__(self, size: EnsembleSize):
         super().__init__()
         self.frequencies, self.ambient, self.features = size.frequencies, size.ambient, size.features
         self.kernel, self.sigma, self.threshold = size.kernel, size.sigma, size.threshold
-        inputs = encoded_size(size.frequencies) + size.ambient
+        self.background = size.background
+        everywhere = int(size.background is not None)
+        self.networks, inputs = frames.N_PART_NETWORKS + everywhere, encoded_size(size.frequencies) + size.ambient
         self.mlp = GroupedMLP(
-            frames.N_PART_NETWORKS, inputs, size.code, size.hidden, size.layers, size.features, skip=True
+            self.networks, inputs, size.code, size.hidden, size.layers, size.features, skip=True, narrow=size.narrow
         )
-        self.register_buffer("network", torch.as_tensor(frames.PART_NETWORK), persistent=False)
-        side = torch.ones(frames.N_ANCHORS, 3)
-        side[torch.as_tensor(frames.IS_MIRRORED), 0] = -1.0
+        network = torch.as_tensor(frames.PART_NETWORK)
+        network = torch.cat([network, network.new_full((everywhere,), frames.N_PART_NETWORKS)])
+        self.register_buffer("network", network, persistent=False)
+        side = torch.ones(frames.N_ANCHORS + everywhere, 3)
+        side[: frames.N_ANCHORS][torch.as_tensor(frames.IS_MIRRORED), 0] = -1.0
         self.register_buffer("side", side, persistent=False)
 
     def ambient_columns(self) -> dict[str, int]:
@@ -109,7 +119,11 @@ class PartEnsemble(nn.Module):
 
     def weights(self, points: torch.Tensor, anchors: torch.Tensor) -> Blend:
         """Blend weights (B, N, K) at points (B, N, 3)."""
-        return blend(points, anchors, self.kernel, self.sigma, self.threshold)
+        return blend(points, anchors, self.kernel, self.sigma, self.threshold, self.background)
+
+    def places(self, origins: torch.Tensor) -> torch.Tensor:
+        """Origins of all parts from those (B, 39, 3) of the anchored ones: a background's is the model's origin."""
+        return origins if self.background is None else torch.cat([origins, torch.zeros_like(origins[:, :1])], dim=1)
 
     def forward(
         self,
@@ -128,9 +142,9 @@ class PartEnsemble(nn.Module):
             points: (B, N, 3) canonical, model units.
             ambient: (B, N, A), or None where it is zero.
             folded: From :meth:`fold`.
-            blend_anchors: (B, K, 3) anchors of the blend weights.
-            origins: (B, K, 3) origins of the local frames; the same as `blend_anchors` unless parts were edited. With a
-                window (B, S, 3), by slot.
+            blend_anchors: (B, 39, 3) anchors of the blend weights.
+            origins: (B, K, 3) origins of the local frames, from :meth:`places`; those of `blend_anchors` unless parts
+                were edited. With a window (B, S, 3), by slot.
             window: Where edited parts act, if any are.
             dense: Evaluate all K parts everywhere (the oracle of the sparse path).
             keep: Keep what :meth:`reverse` needs.
@@ -146,7 +160,7 @@ class PartEnsemble(nn.Module):
             weights = slot_weights(weights, found, window)
         flat_weights = weights.flatten(0, 1)
         active = torch.ones_like(flat_weights, dtype=torch.bool) if dense else flat_weights.detach() > 0
-        rows = group_rows(active, network, frames.N_PART_NETWORKS)
+        rows = group_rows(active, network, self.networks)
         head = rows.point // count
         group = head * len(network) + rows.part
         local = (points.reshape(-1, 3)[rows.point] - origins.reshape(-1, 3)[group]) * side[rows.part]

@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons of fields: append-skip, codes folded into biases, and an explicit reverse pass.
+"""Multi-layer perceptrons of fields: skips, codes folded into biases, and an explicit reverse pass.
 
 R networks of one shape run side by side on rows sorted by network; R = 1 is an ordinary MLP. The reverse pass is
 written as ordinary forward operations (W^T products times the stored slopes of the activation), so a loss on the
@@ -46,7 +46,17 @@ class GroupedMLP(nn.Module):
     H hidden width, O outputs.
     """
 
-    def __init__(self, networks: int, inputs: int, conditions: int, hidden: int, layers: int, outputs: int, skip: bool):
+    def __init__(
+        self,
+        networks: int,
+        inputs: int,
+        conditions: int,
+        hidden: int,
+        layers: int,
+        outputs: int,
+        skip: bool,
+        narrow: bool = False,
+    ):
         """Build with the default initialisation of linear layers (Kaiming-uniform).
 
         Args:
@@ -57,20 +67,28 @@ class GroupedMLP(nn.Module):
             layers: Hidden layers, at least 1 (the paper's "4 x 200" is layers=4, hidden=200).
             outputs: O.
             skip: Append the input (x, c) again at the middle hidden layer (index layers // 2).
+            narrow: As in DeepSDF the layer before the skip is narrower by I + C, so that with the input it is as wide
+                as the others, and nothing is divided by sqrt(2).
         """
         super().__init__()
         self.inputs, self.conditions, self.hidden = inputs, conditions, hidden
         self.skip_layer = layers // 2 if skip and layers > 1 else None
-        fan_in = inputs + conditions
-        self.first = _weight(networks, hidden, inputs, fan_in)
-        self.first_condition = _weight(networks, hidden, conditions, fan_in) if conditions else None
-        widened = [hidden + fan_in if layer == self.skip_layer else hidden for layer in range(1, layers)]
-        self.deeper = nn.ParameterList([_weight(networks, hidden, hidden, fan) for fan in widened])
+        fan_in, at = inputs + conditions, self.skip_layer
+        widths = [hidden] * layers  # of what each layer returns
+        if narrow and at is not None:
+            widths[at - 1] -= fan_in
+        self.scale = 1.0 if narrow else math.sqrt(0.5)
+        fans = [fan_in, *(width + fan_in * (layer == at) for layer, width in enumerate(widths[:-1], start=1))]
+        self.first = _weight(networks, widths[0], inputs, fan_in)
+        self.first_condition = _weight(networks, widths[0], conditions, fan_in) if conditions else None
+        self.deeper = nn.ParameterList(
+            [_weight(networks, widths[layer], widths[layer - 1], fans[layer]) for layer in range(1, layers)]
+        )
         self.skip = self.skip_condition = None
-        if self.skip_layer is not None:
-            self.skip = _weight(networks, hidden, inputs, hidden + fan_in)
-            self.skip_condition = _weight(networks, hidden, conditions, hidden + fan_in) if conditions else None
-        self.biases = nn.ParameterList([_weight(networks, hidden, None, fan) for fan in (fan_in, *widened)])
+        if at is not None:
+            self.skip = _weight(networks, widths[at], inputs, fans[at])
+            self.skip_condition = _weight(networks, widths[at], conditions, fans[at]) if conditions else None
+        self.biases = nn.ParameterList([_weight(networks, width, None, fan) for width, fan in zip(widths, fans)])
         self.last = _weight(networks, outputs, hidden, hidden)
         self.last_bias = _weight(networks, outputs, None, hidden)
 
@@ -84,7 +102,7 @@ class GroupedMLP(nn.Module):
             Biases of the G = B K groups.
         """
         first = self.biases[0][network][None]
-        skip = None if self.skip is None else self.biases[self.skip_layer][network][None] * math.sqrt(2.0)
+        skip = None if self.skip is None else self.biases[self.skip_layer][network][None] * (1.0 / self.scale)
         if condition is not None:
             first = first + torch.einsum("bkc,khc->bkh", condition, self.first_condition[network])
             if skip is not None:
@@ -112,7 +130,7 @@ class GroupedMLP(nn.Module):
         for layer, weight in enumerate(self.deeper, start=1):
             if layer == self.skip_layer:
                 total = grouped_linear(hidden, weight, bounds) + grouped_linear(x, self.skip, bounds)
-                before = (total + folded.skip[group]) * math.sqrt(0.5)
+                before = (total + folded.skip[group]) * self.scale
             else:
                 before = grouped_linear(hidden, weight, bounds, self.biases[layer])
             hidden, slope = activate(before)
@@ -136,7 +154,7 @@ class GroupedMLP(nn.Module):
         for layer in range(len(self.deeper), 0, -1):
             delta = back * state.slopes[layer]
             if layer == self.skip_layer:
-                delta = at_skip = delta * math.sqrt(0.5)
+                delta = at_skip = delta * self.scale
                 from_skip = grouped_linear(delta, self.skip.transpose(1, 2), bounds)
             back = grouped_linear(delta, self.deeper[layer - 1].transpose(1, 2), bounds)
         delta = back * state.slopes[0]

@@ -72,7 +72,7 @@ def window_of(around: torch.Tensor, network: torch.Tensor, like: torch.Tensor) -
     order = torch.argsort(2 * network[every] + (torch.arange(len(every), device=network.device) >= parts), stable=True)
     slot = torch.empty_like(order)
     slot[order] = torch.arange(len(order), device=network.device)
-    bits = torch.arange(parts, device=around.device)
+    bits = torch.arange(around.shape[1], device=around.device)  # of the anchored parts
     mask = ((around[:, edited.to(around.device), None] >> bits) & 1).to(like)
     reach = torch.as_tensor(frames.edit_reach()).to(like)
     return Window(every[order], slot[parts:], slot[edited], mask, reach)

@@ -8,7 +8,7 @@ y = F(x_can, f_hat)                                                  Eq. 6      
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,41 +19,17 @@ from headfield.expressions import space_named
 from headfield.models.fingerprint import Fingerprint, fingerprint_of
 from headfield.models.imhead.config import ImHeadConfig
 from headfield.models.imhead.networks import deformer_size, ensemble_size, fusion_net, landmark_net
+from headfield.models.part_model import Condition, PartModel
 from headfield.models.prior import Prior
 from headfield.models.protocol import Jacobians
 from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleState, PartEnsemble
-from headfield.nn.grouped import RowGroups
-from headfield.nn.machine import denormals_flushed, keep_freed_memory, use_fast_products
-from headfield.nn.mlp import Folded, MlpState
-from headfield.nn.window import Window, window_of
+from headfield.nn.machine import denormals_flushed
+from headfield.nn.mlp import MlpState
 from headfield.types import Codes
 
 
-@dataclass(frozen=True)
-class Condition:
-    """Codes folded into everything that is constant for a head; make it once, evaluate many chunks of points.
-
-    Attributes:
-        parts: (B, K, d) part codes in use.
-        blend_anchors: (B, K, 3) anchors of the blend weights: LandmarkNet's of the unedited identity.
-        origins: (B, K, 3) origins of the local frames.
-        ensemble: Folded biases of the part networks.
-        expressed: Folded expression, or None for a neutral batch, which skips the deformer.
-        window: Where edited parts act; None when none is edited, or without borders.
-        slot_origins: (B, S, 3) origins by slot of the window; without one they are `origins`.
-    """
-
-    parts: torch.Tensor
-    blend_anchors: torch.Tensor
-    origins: torch.Tensor
-    ensemble: Folded
-    expressed: Expressed | None
-    window: Window | None = None
-    slot_origins: torch.Tensor | None = None
-
-
-class ImHead(nn.Module):
+class ImHead(PartModel):
     """The imHead model.
 
     Dimensions: B heads, N points, K = 39 parts, D = 256 identity, d = 32 per part, E = 52 expression channels.
@@ -80,16 +56,8 @@ class ImHead(nn.Module):
             mean_anchors: (39, 3) mean anchors that LandmarkNet offsets, default the reference anchors.
             prior: Distribution of the codes; default one standard normal.
         """
-        super().__init__()
-        use_fast_products()
-        keep_freed_memory()
+        super().__init__(box, mean_anchors, prior or Prior.standard(config.identity))
         self.config = config
-        self.name = "unnamed"  # set by whoever loads it; messages name it
-        self.box = np.array(frames.BOX if box is None else box, dtype=float)
-        self.prior = prior or Prior.standard(config.identity)
-        mean = frames.reference_anchors() if mean_anchors is None else mean_anchors
-        self.register_buffer("mean_anchors", torch.as_tensor(mean, dtype=torch.float32))
-        self.register_buffer("centre", self.mean_anchors.mean(0), persistent=False)
         self.decompose = nn.Linear(config.identity, frames.N_ANCHORS * config.part_code)  # DecNet
         self.landmarks = landmark_net(config)
         self.ensemble = PartEnsemble(ensemble_size(config))
@@ -97,7 +65,6 @@ class ImHead(nn.Module):
         self.deformer = ExpressionDeformer(deformer_size(config))
         self.regions = frames.REGIONS
         self.expression_space = space_named(config.expression_names, config.expression)
-        self.register_load_state_dict_post_hook(_find_centre)
 
     # ---- weights -----------------------------------------------------------------------------------------------
 
@@ -139,8 +106,7 @@ class ImHead(nn.Module):
     @torch.no_grad()
     def silence(self, channels: torch.Tensor) -> None:
         """Make expression channels (E,) bool do nothing, in place."""
-        self.deformer.gate.weight[:, channels] = 0.0
-        self.deformer.embed_expression.weight[:, channels] = 0.0
+        self.deformer.silence(channels)
 
     # ---- codes -------------------------------------------------------------------------------------------------
 
@@ -156,40 +122,19 @@ class ImHead(nn.Module):
         """LandmarkNet K (Eq. 3): part codes (B, K, d) -> anchors (B, K, 3), model units."""
         return self.mean_anchors + self.landmarks(parts.flatten(1)).unflatten(1, (frames.N_ANCHORS, 3))
 
-    def anchors(self, codes: Codes) -> torch.Tensor:
-        """Anchors (B, K, 3) of the unedited identity, model units."""
-        return self.anchors_of_parts(self.part_codes(codes.identity))
+    @torch.no_grad()
+    def anchor_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
+        """d anchors / d z_id (117, D), through DecNet and LandmarkNet, at one identity (1, D)."""
+        first, _, second, _, last = self.landmarks
+        before_first = first(self.decompose(identity))
+        before_second = second(torch.relu(before_first))
+        jacobian = (first.weight @ self.decompose.weight) * (before_first[0] > 0)[:, None]
+        jacobian = (second.weight @ jacobian) * (before_second[0] > 0)[:, None]
+        return last.weight @ jacobian
 
-    def mean_codes(self, component: int = 0, batch: int = 1) -> Codes:
-        """Codes of the mean head of a prior component, neutral."""
-        mean = self.prior.means[component].to(self.mean_anchors)
-        return Codes(identity=mean[None].repeat(batch, 1))
-
-    def condition(self, codes: Codes) -> Condition:
-        """Fold codes into biases and anchors.
-
-        Neutral heads (expression None or all zero) get no deformer: their evaluation skips it.
-        """
-        own = self.part_codes(codes.identity)
-        blend_anchors = self.anchors_of_parts(own)
-        parts = own if codes.parts is None else codes.parts
-        if codes.anchors is not None:
-            origins = codes.anchors
-        else:
-            origins = blend_anchors if codes.parts is None else self.anchors_of_parts(parts)
-        expressed = None
-        if codes.expression is not None and (codes.expression.requires_grad or bool((codes.expression != 0).any())):
-            expressed = self.deformer.fold(_warping(codes), codes.expression)
-        window = None
-        if codes.parts is not None and codes.around is not None:
-            window = window_of(codes.around, self.ensemble.network, parts)
-        if window is None:
-            return Condition(parts, blend_anchors, origins, self.ensemble.fold(parts), expressed)
-        by_slot, slot_origins = parts[:, window.part], origins[:, window.part]  # copies
-        edited = window.part[window.own]
-        by_slot[:, window.own], slot_origins[:, window.own] = own[:, edited], blend_anchors[:, edited]
-        folded = self.ensemble.fold(by_slot, window)
-        return Condition(parts, blend_anchors, origins, folded, expressed, window, slot_origins)
+    def fold_expression(self, codes: Codes, expression: torch.Tensor) -> Expressed:
+        """The deformer's biases for an expression (B, E), and the identity that it sees."""
+        return self.deformer.fold(codes.identity if codes.warp_identity is None else codes.warp_identity, expression)
 
     # ---- the field -----------------------------------------------------------------------------------------------
 
@@ -241,10 +186,6 @@ class ImHead(nn.Module):
             rows.append(self.deformer.reverse(unit, none, state)[0][0])
         return points + shift[0], torch.stack(rows, dim=1) + eye
 
-    def blend_weights(self, points: torch.Tensor, condition: Condition) -> torch.Tensor:
-        """Blend weights w_j (B, N, K) at canonical points (B, N, 3) (Eq. 4)."""
-        return self.ensemble.weights(points, condition.blend_anchors).weights
-
     @torch.no_grad()
     @denormals_flushed()
     def value_and_jacobian(self, points: torch.Tensor, codes: Codes) -> Jacobians:
@@ -255,37 +196,20 @@ class ImHead(nn.Module):
             codes: One head (B = 1); an expression of zeros is allowed and has non-zero derivatives. The derivative by
                 z_id holds still what does not follow it: given parts, anchors and `warp_identity`.
         """
-        condition = self.condition(codes)
-        expression = codes.expression
-        if expression is None:
-            expression = codes.identity.new_zeros(1, self.config.expression)
-        with_expression = codes.expression is not None
-        if with_expression and condition.expressed is None:  # zero weights, but their derivatives are asked for
-            expressed = self.deformer.fold(_warping(codes), expression)
-            condition = replace(condition, expressed=expressed)
+        condition, with_expression = self.with_expression(codes, self.condition(codes))
         x = points[None]
         canonical, ambient, warp = self._warp(x, condition)
         value, state = self._canonical(canonical, ambient, condition)
         back = self._canonical_reverse(state, canonical, condition)
-        identity = self._jacobian_identity(back, state[0], canonical[0], codes, condition)
+        identity = self.parts_by_identity(back, state[0], canonical[0], codes, condition)
         gradient = back.points
         on_expression = x.new_zeros(len(points), self.config.expression)
-        if warp is not None:
+        if with_expression:
             through, cotangent, first, skip = self.deformer.reverse(back.points, back.ambient, warp)
             on_identity, on_expression = self.deformer.reverse_codes(cotangent, first, skip, warp)
             gradient = gradient + through
             identity = identity if codes.warp_identity is not None else identity + on_identity
         return Jacobians(value[0], gradient[0], identity, on_expression)
-
-    @torch.no_grad()
-    def anchor_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
-        """d anchors / d z_id (117, D), through DecNet and LandmarkNet, at one identity (1, D)."""
-        first, _, second, _, last = self.landmarks
-        before_first = first(self.decompose(identity))
-        before_second = second(torch.relu(before_first))
-        jacobian = (first.weight @ self.decompose.weight) * (before_first[0] > 0)[:, None]
-        jacobian = (second.weight @ jacobian) * (before_second[0] > 0)[:, None]
-        return last.weight @ jacobian
 
     # ---- inner ---------------------------------------------------------------------------------------------------
 
@@ -297,10 +221,15 @@ class ImHead(nn.Module):
 
     def _canonical(self, points, ambient, condition: Condition, dense: bool = False, keep: bool = True):
         heads, count, _ = points.shape
-        window = condition.window
-        origins = condition.origins if window is None else condition.slot_origins
         features, ensemble_state = self.ensemble(
-            points, ambient, condition.ensemble, condition.blend_anchors, origins, window, dense=dense, keep=keep
+            points,
+            ambient,
+            condition.ensemble,
+            condition.blend_anchors,
+            condition.slot_origins,
+            condition.window,
+            dense=dense,
+            keep=keep,
         )
         inputs = torch.cat([points.reshape(-1, 3) - self.centre, features], dim=1)
         zero = torch.zeros(1, dtype=torch.long, device=points.device)
@@ -315,42 +244,3 @@ class ImHead(nn.Module):
         back = self.ensemble.reverse(on_inputs[:, 3:], ensemble_state, points, condition.blend_anchors)
         direct = on_inputs[:, :3].reshape(heads, count, 3)
         return replace(back, points=back.points + direct)
-
-    def _jacobian_identity(self, back, state: EnsembleState, points, codes: Codes, condition: Condition):
-        """(N, D): part codes through DecNet, origins and blend anchors through LandmarkNet and DecNet."""
-        rows, parts, count = state.rows, frames.N_ANCHORS, len(points)
-        on_anchors = back.blend[0][..., None] * (points[:, None] - condition.blend_anchors[0])
-        window, follows = condition.window, rows.valid
-        part = rows.part if window is None else window.part[rows.part]
-        if codes.parts is not None:  # only the own codes beside the edited ones follow the identity
-            own = torch.zeros(parts if window is None else len(window.part), dtype=torch.bool, device=points.device)
-            if window is not None:
-                own[window.own] = True
-            follows = follows & own[rows.part]
-        if codes.parts is not None or codes.anchors is None:
-            slot = rows.point * parts + part
-            on_origins = on_anchors.new_zeros(count * parts, 3).index_add(0, slot, -back.local * follows[:, None])
-            on_anchors = on_anchors + on_origins.view(count, parts, 3)
-        by_identity = on_anchors.flatten(1) @ self.anchor_jacobian(codes.identity)
-        self._add_through_parts(by_identity, back, rows, part, follows)
-        return by_identity
-
-    def _add_through_parts(self, by_identity: torch.Tensor, back, rows: RowGroups, part, follows) -> None:
-        """Add what the part codes do, part by part: only the few parts that matter at a point cost anything."""
-        on_rows = self.ensemble.mlp.reverse_condition(back.first, back.skip, rows.bounds)
-        real = follows.nonzero()[:, 0]  # by part, since rows are laid out so
-        counts = torch.bincount(part[real], minlength=frames.N_ANCHORS).tolist()
-        blocks = self.part_spread()
-        for own, block in zip(real.split(counts), blocks):
-            if len(own):
-                by_identity.index_add_(0, rows.point[own], on_rows[own] @ block)
-
-
-def _find_centre(model: ImHead, _) -> None:
-    """After loading, the middle of the anchors that were loaded."""
-    model.centre.copy_(model.mean_anchors.mean(0))
-
-
-def _warping(codes: Codes) -> torch.Tensor:
-    """The identity (B, D) that the deformer sees."""
-    return codes.identity if codes.warp_identity is None else codes.warp_identity

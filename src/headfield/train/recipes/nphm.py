@@ -1,0 +1,143 @@
+"""What NPHM is trained for: heads at rest (Eqs. 11, 12, 23), and their deformation from correspondences (Eq. 13).
+
+Both are trained in turn or side by side: heads at rest teach the identity codes, the local fields and the anchors;
+posed heads teach the deformation alone, whose loss reaches neither codes nor anchors. The paper's two stages are
+``--expressions-from 0.5 --posed-share 1``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from headfield import frames
+from headfield.errors import ConfigError
+from headfield.io.quantise import SDF_LIMIT
+from headfield.losses import field as losses
+from headfield.models.nphm.model import Nphm
+from headfield.train.batches import Batch
+from headfield.types import Codes
+
+ANCHOR_SHARE = 0.1
+"""Of the learning rate, for MLP_pos, as for imHead's LandmarkNet."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the losses. Defaults: the recipe of all our models where the two speak of the same thing;
+    :func:`paper_weights` are those of NPHM's supplement, D.2."""
+
+    surface: float = 20.0
+    """|F| on the surface (Eq. 23)."""
+    normal: float = 0.3
+    """||grad F - n|| on the surface (Eq. 23 writes 1 - <grad F, n>; the published code takes the norm)."""
+    eikonal: float = 0.1
+    """| ||grad F|| - 1 | (Eq. 23)."""
+    off_surface: float = 0.01
+    """exp(-10 |F|) away from the surface (Eq. 23)."""
+    anchors: float = 10.0
+    """Anchors (Eq. 11): the distance; squared in the paper."""
+    symmetry: float = 0.002
+    """||z_k - z_k*|| of the two sides (Eq. 12)."""
+    code: float = 0.002
+    """||Z_id||^2 (Eq. 11)."""
+    signed: float = 5.0
+    """Known signed distances in free space and inside; not in the paper, whose scans have none."""
+    deformation: float = 20.0
+    """||F_ex(x) - delta(x)|| of material points (Eq. 13): the distance; squared in the paper."""
+    moving: float = 20.0
+    """The same with every point weighted by how far it goes."""
+    squared: bool = False
+    """Squared distances in the anchors' and the deformation's losses, as printed."""
+
+
+def paper_weights() -> LossWeights:
+    """D.2: lambda_s 2, lambda_n 0.3, lambda_eik 0.1, lambda_0 0.01, lambda_a 7.5, lambda_sy and lambda_reg 0.005;
+    the deformation's as in the published code."""
+    return replace(
+        LossWeights(),
+        surface=2.0,
+        anchors=7.5,
+        symmetry=0.005,
+        code=0.005,
+        signed=0.0,
+        deformation=100.0,
+        moving=0.0,
+        squared=True,
+    )
+
+
+def loss_weights(name: str) -> LossWeights:
+    """The weights that a configuration's `losses` names.
+
+    Raises:
+        ConfigError: Neither ``default`` nor ``paper``.
+    """
+    if name not in ("default", "paper"):
+        raise ConfigError(f"Unknown losses {name!r}: choose default or paper.")
+    return paper_weights() if name == "paper" else LossWeights()
+
+
+def rate_share(parameter: str) -> float:
+    """Share of the learning rate that a parameter of this name takes."""
+    return ANCHOR_SHARE if parameter.startswith("landmarks.") else 1.0
+
+
+def watch(model: Nphm, codes: torch.Tensor) -> dict[str, float]:
+    """Nothing beside the losses."""
+    return {}
+
+
+def warp_loss(
+    model: Nphm, batch: Batch, identity: torch.Tensor, weights: LossWeights
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The deformation's loss (Eq. 13) over material points of posed heads.
+
+    Args:
+        model: The model in training.
+        batch: Posed heads.
+        identity: (B, D) their codes.
+        weights: See :class:`LossWeights`.
+    """
+    seen = model.seen_by_deformation(identity).detach()
+    moved = batch.neutral + model.deformer(batch.neutral, model.deformer.fold(seen, batch.expression))[0]
+    terms = {"deformation": losses.correspondence(moved, batch.posed, batch.neutral_valid)}
+    if weights.squared:
+        square = ((moved - batch.posed) ** 2).sum(-1)
+        terms["deformation"] = (square * batch.neutral_valid).sum() / batch.neutral_valid.sum().clamp_min(1)
+    if weights.moving:
+        terms["moving"] = losses.moving_correspondence(moved, batch.neutral, batch.posed, batch.neutral_valid)
+    return _sum(terms, weights)
+
+
+def total_loss(
+    model: Nphm, batch: Batch, identity: torch.Tensor, weights: LossWeights
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The weighted sum over one (micro-)batch, and each named loss as a number; see :func:`warp_loss`."""
+    if batch.expression is not None:
+        return warp_loss(model, batch, identity, weights)
+    condition = model.condition(Codes(identity))
+    count = batch.surface.shape[1]
+    value, gradient = model.value_and_gradient(torch.cat([batch.surface, batch.samples], dim=1), condition)
+    away = batch.sdf.abs() > 0.02
+    own = condition.parts[..., model.config.global_code :]
+    mirror = torch.as_tensor(frames.MIRROR_PART, device=identity.device)
+    terms = {
+        "surface": losses.surface_distance(value[:, :count]),
+        "normal": losses.normal_alignment(gradient[:, :count], batch.normals),
+        "eikonal": losses.eikonal_absolute(gradient),
+        "off_surface": losses.off_surface(value[:, count:][away]) if bool(away.any()) else value.sum() * 0.0,
+        "anchors": losses.landmark_norm(condition.blend_anchors, batch.anchors),
+        "symmetry": losses.code_symmetry(own, mirror),
+        "code": losses.code_size(model.latent(identity)),
+        "signed": losses.signed_samples(value[:, count:], batch.sdf, SDF_LIMIT),
+    }
+    if weights.squared:
+        terms["anchors"] = ((condition.blend_anchors - batch.anchors) ** 2).sum(-1).mean()
+    return _sum(terms, weights)
+
+
+def _sum(terms: dict[str, torch.Tensor], weights: LossWeights) -> tuple[torch.Tensor, dict[str, float]]:
+    total = sum(getattr(weights, name) * term for name, term in terms.items())
+    return total, {name: float(term.detach()) for name, term in terms.items()}
