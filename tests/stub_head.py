@@ -40,6 +40,7 @@ class PlainHead:
     """A head model with a canonical space that nothing moves, and no derivatives by codes."""
 
     closed_form = "backward"
+    neck_tilt = 0.5
 
     config: _Config = field(default_factory=_Config)
     name: str = "stub"

@@ -42,7 +42,7 @@ def test_the_neck_plane_is_the_one_that_training_heads_are_cut_by():
     neck = pytest.importorskip("headfield.parametric.neck")
     anchors = reference_anchors()
     normal, offset = neck.neck_plane(anchors)
-    mine = neck_plane(anchors)
+    mine = neck_plane(anchors, 0.5)
     assert np.allclose(mine[:3], normal, atol=0.02)
     middle = anchors.mean(0)
     assert middle @ mine[:3] + mine[3] == pytest.approx(middle @ normal - offset, abs=0.01)
@@ -55,3 +55,10 @@ def test_a_field_without_a_surface_is_refused():
 
 def test_the_mean_field_of_a_model_is_made_once(stub):
     assert mean_field_of(stub) is mean_field_of(stub)
+
+
+def test_without_tilt_it_is_the_level_cut_of_truth_v2():
+    openings = pytest.importorskip("headfield.synth.openings")
+    anchors = reference_anchors() + 0.01 * np.random.default_rng(1).standard_normal((39, 3))
+    plane = neck_plane(anchors, 0.0)
+    np.testing.assert_allclose(plane, [0.0, 1.0, 0.0, -openings.level(anchors)], atol=1e-9)

@@ -10,6 +10,7 @@ from stub_head import surface_of
 
 from headfield.errors import ConfigError, NotAHeadError, ScanError
 from headfield.fit.evidence import evidence_of, refuse_unless_head
+from headfield.fit.mean_field import neck_plane
 from headfield.fit.placing import surface_points
 from headfield.fit.result import Fit
 from headfield.fit.run import fit
@@ -212,7 +213,8 @@ def test_triangles_are_sampled_when_vertices_are_few():
 def test_the_refusal_carries_residual_and_inlier_share():
     rng = np.random.default_rng(0)
     noise = rng.uniform(-0.6, 0.6, (3000, 3))
-    evidence = evidence_of(noise, rng.uniform(-0.1, 0.1, 3000), reference_anchors(), np.zeros(8), 250.0)
+    anchors = reference_anchors()
+    evidence = evidence_of(noise, rng.uniform(-0.1, 0.1, 3000), anchors, neck_plane(anchors, 0.5), np.zeros(8), 250.0)
     with pytest.raises(NotAHeadError, match=r"noise.ply: not a head.*residual.*inlier share"):
         refuse_unless_head(evidence, "noise.ply")
 

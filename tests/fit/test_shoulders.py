@@ -27,7 +27,7 @@ def scanned(hair="bald", beard="none", variant="full", shoulders=True):
     assert (person.hair_class, person.beard_class) == (hair, beard)
     options = ScanOptions(points=30_000, shoulders=shoulders, strays=0.0, loose_hair=0.0)
     scan, truth = scan_head(HeadTruth.of_person(person), variant, np.random.default_rng(3), options)
-    placed, cut = truth.model_from_scan.apply(scan.points), neck_plane(person.anchors)
+    placed, cut = truth.model_from_scan.apply(scan.points), neck_plane(person.anchors, 0.5)
     return placed, truth.labels, placed @ cut[:3] + cut[3]
 
 

@@ -133,7 +133,12 @@ def test_refusals(tmp_path):
     config.write_text(json.dumps(facts | {"architecture": "nphm"}))
     with pytest.raises(WeightsError, match="nphm"):
         headfield.load(tmp_path / "good")
-    for spoilt in ({"architecture": "imhead", "format": 1}, facts | {"box": None}, facts | {"config": {"new": 1}}):
+    for spoilt in (
+        {"architecture": "imhead", "format": 1},
+        facts | {"box": None},
+        facts | {"neck_tilt": 7},
+        facts | {"config": {"new": 1}},
+    ):
         config.write_text(json.dumps(spoilt))
         weights.touch()
         with pytest.raises(WeightsError, match="is not the config.json of a released imhead"):

@@ -38,7 +38,7 @@ class EllipsoidConfig:
 class Ellipsoid(nn.Module):
     """An ellipsoid with learnable radii, which the first number of its code scales."""
 
-    architecture = "ellipsoid"
+    architecture, neck_tilt = "ellipsoid", 0.5
 
     def __init__(self, config, *, box=None, mean_anchors=None, prior=None):
         super().__init__()

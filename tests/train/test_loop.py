@@ -203,3 +203,12 @@ def test_a_run_becomes_a_release(toy_store, tmp_path):
     moved = [model.signed_distance(points, replace(model.mean_codes(), expression=e[None])) for e in expressions]
     assert not torch.equal(moved[0], rest) and torch.allclose(moved[1], rest, atol=1e-7)
     assert json.loads((tmp_path / "release" / "config.json").read_text())["training"]["step"] == 12
+    assert model.neck_tilt == 0.5
+    header = json.loads((toy_store / "store.json").read_text())
+    (tmp_path / "level").mkdir()
+    for file in toy_store.iterdir():
+        (tmp_path / "level" / file.name).symlink_to(file)
+    (tmp_path / "level" / "store.json").unlink()
+    (tmp_path / "level" / "store.json").write_text(json.dumps(header | {"settings": {"truth": "v2"}}))
+    release_run(tmp_path / "run", tmp_path / "level", tmp_path / "release2")
+    assert headfield.load(tmp_path / "release2").neck_tilt == 0.0  # truth v2 is cut level

@@ -13,6 +13,8 @@ from functools import partial
 import numpy as np
 import torch
 
+from headfield.expressions import ExpressionSpace
+from headfield.fit.mean_field import neck_plane
 from headfield.fit.normal_equations import CENTRE, ViewState, linearise, model_anchors, robust_scales
 from headfield.fit.pose import rotation_exp
 from headfield.fit.problem import SolverOptions, View
@@ -86,13 +88,13 @@ def solve_adam(
             if batch is not None and batch < len(start):
                 chosen = start[torch.from_numpy(generator.integers(0, len(start), batch))]
             turned = (chosen - centre) @ rotation_exp(pose[None, :3])[0].T * pose[6].exp() + centre + pose[3:6]
-            codes = Codes(identity, expression.clamp(0, 1) if posed else None)
+            codes = Codes(identity, _within(model.expression_space, expression) if posed else None)
             value = model.signed_distance(turned[None], codes)[0]
             keep = value.detach().abs() < gate
             if keep.any():
                 loss = loss + value[keep].abs().mean() / len(views)
             if posed:
-                loss = loss + 1e-3 * expression.clamp(0, 1).mean() / len(views)
+                loss = loss + 1e-3 * _within(model.expression_space, expression).abs().mean() / len(views)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -102,20 +104,29 @@ def solve_adam(
     return settle(history)
 
 
+def _within(space: ExpressionSpace, expression: torch.Tensor) -> torch.Tensor:
+    """Expression numbers (1, E) within their bounds."""
+    lower, upper = (torch.as_tensor(bound, dtype=expression.dtype) for bound in (space.lower, space.upper))
+    return expression.clamp(lower, upper)
+
+
 def _solution(model, views, identity, poses, expressions, history) -> Solution:
     z = identity.detach()[0].double().numpy()
     states, residuals, scales = [], [], []
     anchors = model_anchors(model, z)
+    cut = neck_plane(anchors, model.neck_tilt)
     for index, view in enumerate(views):
         pose = poses[index].detach().double()
         rotation = rotation_exp(pose[None, :3])[0].numpy()
         grow = float(pose[6].exp())
         change = Similarity(rotation, CENTRE + pose[3:6].numpy() - grow * rotation @ CENTRE, grow)
-        expression = None if expressions is None else expressions[index].detach().clamp(0, 1)[0].double().numpy()
+        expression = None
+        if expressions is not None:
+            expression = _within(model.expression_space, expressions[index].detach())[0].double().numpy()
         state = ViewState(change.after(view.similarity), expression)
         line = linearise(model, z, state, view.cloud.points)
         states.append(state)
         residuals.append(line.residual)
-        scales.append(robust_scales(line, anchors, state, view.cloud, 0.008, False))
+        scales.append(robust_scales(line, anchors, cut, state, view.cloud, 0.008, False))
     sigma = float(np.median(np.abs(residuals[0])) * 1.4826)
     return Solution(z, tuple(states), tuple(residuals), tuple(scales), history[-1], sigma, len(history), tuple(history))

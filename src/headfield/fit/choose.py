@@ -47,7 +47,7 @@ def best_component(model, views: list[View], options: SolverOptions) -> tuple[st
     short = replace(
         options.evenly(), iterations=_STEPS, gate=Gate(0.1, 0.02, _STEPS - 1), expression="neutral", early_iterations=0
     )
-    cut = neck_plane(model_anchors(model, np.zeros(len(prior.component(prior.classes[0]).mean))))
+    cut = neck_plane(model_anchors(model, np.zeros(len(prior.component(prior.classes[0]).mean))), model.neck_tilt)
     some = [replace(view, cloud=Cloud.of(_well_above(view, cut)[:_POINTS])) for view in views]
     solutions = [
         solve(model, some, prior.component(index), replace(short, hair=prior.names[index] != BARE))

@@ -129,7 +129,7 @@ def detailed_model(model, codes: Codes, points: np.ndarray, options: DetailOptio
     """
     options = DetailOptions() if options is None else options
     believed = believed_points(model, codes, points, options)
-    cut = neck_plane(model_anchors(model, codes.identity[0].detach().cpu().numpy()))
+    cut = neck_plane(model_anchors(model, codes.identity[0].detach().cpu().numpy()), model.neck_tilt)
     if len(believed.points) < 50:
         return DetailedModel(model, None, cut, believed)
     box = np.asarray(model.box, dtype=float)
@@ -167,7 +167,7 @@ def believed_points(model, codes: Codes, points: np.ndarray, options: DetailOpti
     points = np.asarray(points, dtype=float)
     lower, upper = np.asarray(model.box, dtype=float)
     anchors = model_anchors(model, codes.identity[0].detach().cpu().numpy())
-    cut = neck_plane(anchors)
+    cut = neck_plane(anchors, model.neck_tilt)
     height = points @ cut[:3] + cut[3]
     index = np.flatnonzero(((points > lower) & (points < upper)).all(1))
     index = index[~on_body(points[index], mean_field_of(model)) & (height[index] > RIM)]

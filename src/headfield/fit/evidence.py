@@ -9,8 +9,6 @@ from scipy.spatial import cKDTree
 from headfield.errors import NotAHeadError
 from headfield.fit.face_detail import face_detail
 from headfield.fit.gate import FACE_PARTS
-from headfield.fit.mean_field import neck_plane
-from headfield.fit.normal_equations import RIM
 from headfield.frames import ANCHOR_NAMES
 
 SCALP = np.array([name.startswith(("crown", "head_back")) for name in ANCHOR_NAMES])
@@ -35,7 +33,12 @@ NO_FACE = 0.3
 
 
 def evidence_of(
-    placed: np.ndarray, residual: np.ndarray, anchors: np.ndarray, identity: np.ndarray, mm_per_unit: float
+    placed: np.ndarray,
+    residual: np.ndarray,
+    anchors: np.ndarray,
+    cut: np.ndarray,
+    identity: np.ndarray,
+    mm_per_unit: float,
 ) -> dict[str, float]:
     """What speaks for and against a head.
 
@@ -43,6 +46,7 @@ def evidence_of(
         placed: (N, 3) scan points in the model frame.
         residual: (N,) their signed distances, model units.
         anchors: (39, 3) of the fitted head.
+        cut: (4,) the plane of its neck, see :func:`headfield.fit.mean_field.neck_plane`, raised by `RIM`.
         identity: (D,) code.
         mm_per_unit: True millimetres of a model unit.
     Returns:
@@ -54,7 +58,6 @@ def evidence_of(
         ``face_mm``: median distance of the points around the face; ``face_detail_mm``, ``face_explained`` and
         ``face_rejected``: see :class:`headfield.fit.face_detail.FaceDetail`.
     """
-    cut = neck_plane(anchors, above=RIM)
     above = placed @ cut[:3] + cut[3] > 0
     near = above & (np.abs(residual) < NEAR)
     face = FACE_PARTS[cKDTree(anchors).query(placed)[1]] if len(placed) else above

@@ -20,9 +20,8 @@ from headfield.frames import ANCHOR_NAMES
 _PAD = 0.45
 """Units added around the model's box, so that points which start far off still feel a pull towards the head."""
 
-OWN_TILT, CUT_BELOW = 0.5, 0.03
-"""How the training heads' necks are cut, see :mod:`headfield.parametric.neck`: the share of the tilt of the anchors'
-plane, and how far below the anchors (model units)."""
+CUT_BELOW = 0.03
+"""How far below the anchors the training heads' necks are cut, model units; see :mod:`headfield.parametric.neck`."""
 
 _NECK_PARTS = tuple(ANCHOR_NAMES.index(name) for name in ("throat", "neck_side_left", "neck_side_right"))
 
@@ -66,13 +65,15 @@ class MeanField:
         return (sampled[0] + beyond).reshape(shape), sampled[1:].T.reshape(*shape, 3)
 
 
-def neck_plane(anchors: np.ndarray, above: float = 0.0) -> np.ndarray:
+def neck_plane(anchors: np.ndarray, tilt: float, above: float = 0.0) -> np.ndarray:
     """The plane at which heads are cut; what lies below it belongs to the body.
 
-    The same plane as :func:`headfield.parametric.neck.neck_plane`, for anchors that are in the model frame already.
+    With a tilt of 0.5 the same plane as :func:`headfield.parametric.neck.neck_plane`, by which truth v1 is cut, for
+    anchors that are in the model frame already; truth v2 is cut level, with a tilt of 0.
 
     Args:
         anchors: (39, 3) anchors in the model frame.
+        tilt: The share of the tilt of the anchors' plane that the cut takes, `neck_tilt` of a model.
         above: Units by which the plane is raised, to stay clear of the cap's rim.
     Returns:
         (4,) unit normal (pointing to the head) and offset: side = n @ x + d, positive on the head.
@@ -80,7 +81,7 @@ def neck_plane(anchors: np.ndarray, above: float = 0.0) -> np.ndarray:
     throat, left, right = (np.asarray(anchors, dtype=float)[part] for part in _NECK_PARTS)
     own = np.cross(right - throat, left - throat)
     own = own / max(np.linalg.norm(own), 1e-9)
-    normal = OWN_TILT * own * (1.0 if own[1] >= 0 else -1.0) + np.array([0.0, 1.0 - OWN_TILT, 0.0])
+    normal = tilt * own * (1.0 if own[1] >= 0 else -1.0) + np.array([0.0, 1.0 - tilt, 0.0])
     normal = normal / np.linalg.norm(normal)
     middle = 0.5 * throat + 0.25 * (left + right)
     return np.append(normal, CUT_BELOW - above - normal @ middle)
@@ -90,6 +91,7 @@ def build_mean_field(
     signed_distance: Callable[[np.ndarray], np.ndarray],
     box: np.ndarray,
     anchors: np.ndarray,
+    tilt: float = 0.5,
     resolution: int = 56,
     surface_points: int = 1500,
 ) -> MeanField:
@@ -99,6 +101,7 @@ def build_mean_field(
         signed_distance: Field of the mean head, (N, 3) model units -> (N,).
         box: (2, 3) where the field is defined.
         anchors: (39, 3) anchors of the mean head.
+        tilt: Of the neck's cut, see :func:`neck_plane`.
         resolution: Grid samples along the box's longest side.
         surface_points: How many surface points to keep.
     Raises:
@@ -132,7 +135,7 @@ def build_mean_field(
         np.array([axis[-1] for axis in axes]),
         np.empty((0, 3)),
         np.empty((0, 3)),
-        neck_plane(anchors),
+        neck_plane(anchors, tilt),
     )
     surface = crossings[crossings @ field.cut[:3] + field.cut[3] > 0.06]
     keep = np.random.default_rng(0).permutation(len(surface))[:surface_points]

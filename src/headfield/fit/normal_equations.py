@@ -11,7 +11,6 @@ from scipy.spatial import cKDTree
 from headfield.fit.derivatives import jacobians_of
 from headfield.fit.empty_space import GATE, MARGIN
 from headfield.fit.gate import MOBILE_PARTS, Gate, geman_mcclure, hair_scale, noise_of
-from headfield.fit.mean_field import neck_plane
 from headfield.types import Codes, Similarity
 
 CENTRE = np.array([0.0, 0.02, -0.12])
@@ -194,20 +193,27 @@ def model_anchors(model, identity: np.ndarray) -> np.ndarray:
 
 
 def robust_scales(
-    line: Linearised, anchors: np.ndarray, state: ViewState, cloud: Cloud, scale: float, hair: bool, face: float = 0.0
+    line: Linearised,
+    anchors: np.ndarray,
+    cut: np.ndarray,
+    state: ViewState,
+    cloud: Cloud,
+    scale: float,
+    hair: bool,
+    face: float = 0.0,
 ) -> np.ndarray:
     """Per-point robust scale (N,); 0 for points that belong to the body below the neck's cut.
 
     Args:
         line: The view at the current state.
         anchors: (39, 3) anchors of the current identity.
+        cut: (4,) the plane of its neck.
         state: The current state.
         cloud: The scan.
         scale: Gate on skin, model units.
         hair: Keep the gate open outward over scalp and jaw.
         face: Least gate on the parts of the face that move, model units.
     """
-    cut = neck_plane(anchors)
     height = line.placed @ cut[:3] + cut[3]
     if hair:
         back = state.similarity.inverse().apply

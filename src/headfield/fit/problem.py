@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from headfield.fit.box_qp import box_minimum
 from headfield.fit.cholesky import Cholesky, normal_products
 from headfield.fit.gate import FACE_PARTS, Gate
+from headfield.fit.mean_field import neck_plane
 from headfield.fit.normal_equations import (
     POSE,
     Cloud,
@@ -153,11 +154,12 @@ class Problem:
         residuals' own standard deviation. The priors on expressions are left to `expression_minimum`."""
         options = self.options
         anchors = model_anchors(self.model, identity)
+        cut = neck_plane(anchors, self.model.neck_tilt)
         scales, strengths, weights, costs = [], [], [], []
         # while the gate is wide the placement is still off, so residuals are not noise: hold the code back
         floor = options.reserve * (scale - options.gate.end) if hold else 0.0
         for line, state, view, trust, face in zip(lines, states, self.views, self.trusts(lines), self.faces):
-            gates = robust_scales(line, anchors, state, view.cloud, scale, options.hair, options.face_gate)
+            gates = robust_scales(line, anchors, cut, state, view.cloud, scale, options.hair, options.face_gate)
             least = np.where(face[: len(gates)], options.face_sigma, options.sigma)
             weight, strength, cost = weigh(line, gates, np.maximum(least, floor), trust, sigma)
             scales.append(gates)

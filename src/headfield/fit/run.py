@@ -18,8 +18,8 @@ from headfield.fit.empty_space import empty_places
 from headfield.fit.evidence import evidence_of, refuse_unless_head
 from headfield.fit.eyes_seen import EyesSeen, eyes_seen
 from headfield.fit.hints import settled
-from headfield.fit.mean_field import mean_field_of
-from headfield.fit.normal_equations import Cloud, field_values, model_anchors
+from headfield.fit.mean_field import mean_field_of, neck_plane
+from headfield.fit.normal_equations import RIM, Cloud, field_values, model_anchors
 from headfield.fit.options import FitOptions, checked
 from headfield.fit.placement import Placement, millimetres_per_unit, size_log_of
 from headfield.fit.placing import Placed, place_head, surface_points
@@ -253,12 +253,13 @@ def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: F
             solution = solve(model, views, prior, solver)
     tell(1.0)
     anchors = model_anchors(model, solution.identity)
+    cut = neck_plane(anchors, model.neck_tilt, above=RIM)
     fits, notes, evidence, verdicts = [], [], {}, []
     for index, (scan, item, view, state) in enumerate(zip(scans, placed, views, solution.views)):
         similarity, units = state.similarity, item.placement.units
         mm = millimetres_per_unit(similarity.scale, units)
         residual = solution.residuals[index]
-        facts = evidence_of(similarity.apply(view.cloud.points), residual, anchors, solution.identity, mm)
+        facts = evidence_of(similarity.apply(view.cloud.points), residual, anchors, cut, solution.identity, mm)
         facts |= facts_of_size(similarity, units, model.prior)
         facts |= {f"search_{key}": value for key, value in item.placement.evidence.items()}
         evidence = evidence or facts

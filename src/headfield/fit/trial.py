@@ -166,7 +166,7 @@ def tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int)
     similarity, residual = solution.views[0].similarity, solution.residuals[0]
     anchors = model_anchors(model, solution.identity)
     placed = similarity.apply(view.cloud.points)
-    cut = neck_plane(anchors, above=RIM)
+    cut = neck_plane(anchors, model.neck_tilt, above=RIM)
     above = placed @ cut[:3] + cut[3] > 0
     around = above & (np.abs(residual) < 0.12)
     square = residual[around] ** 2

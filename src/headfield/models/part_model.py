@@ -14,6 +14,7 @@ from torch import nn
 
 from headfield import frames
 from headfield.models.prior import Prior
+from headfield.models.protocol import V1_TILT
 from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleCotangents, EnsembleState, PartEnsemble
 from headfield.nn.grouped import RowGroups
@@ -68,7 +69,7 @@ class PartModel(nn.Module):
         super().__init__()
         use_fast_products()
         keep_freed_memory()
-        self.name = "unnamed"  # set by whoever loads it; messages name it
+        self.name, self.neck_tilt = "unnamed", V1_TILT  # set by whoever loads it
         self.box = np.array(frames.BOX if box is None else box, dtype=float)
         self.prior = prior
         mean = frames.reference_anchors() if mean_anchors is None else mean_anchors

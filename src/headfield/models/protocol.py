@@ -21,6 +21,9 @@ from headfield.models.fingerprint import Fingerprint
 from headfield.models.prior import Prior
 from headfield.types import Codes
 
+V1_TILT = 0.5
+"""`neck_tilt` of models that were trained on truth v1, which do not say it."""
+
 
 @runtime_checkable
 class HeadModel(Protocol):
@@ -32,12 +35,15 @@ class HeadModel(Protocol):
         prior: Where identity codes come from; its means (C, D) say how many numbers a code has.
         expression_space: What the expression numbers mean; of length 0 for a model without expressions.
         fingerprint: What tells its weights from others.
+        neck_tilt: How the heads that it learned from are cut at the neck: the share of the tilt of the plane through
+            the throat's and the neck's anchors that the cut takes; 0 is level.
     """
 
     name: str
     box: np.ndarray
     prior: Prior
     expression_space: ExpressionSpace
+    neck_tilt: float
 
     @property
     def fingerprint(self) -> Fingerprint:

@@ -20,7 +20,7 @@ from headfield.models import DEFAULT
 from headfield.models.architectures import ARCHITECTURES
 from headfield.models.fingerprint import Fingerprint
 from headfield.models.prior import Prior
-from headfield.models.protocol import HeadModel, Releasable, require
+from headfield.models.protocol import V1_TILT, HeadModel, Releasable, require
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
@@ -100,6 +100,9 @@ def _load_folder(folder: Path, stamp: int) -> HeadModel:  # stamp: a rewritten f
     tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
     try:
         model = _empty_model(stored, tensors)
+        tilt = float(facts.get("neck_tilt", V1_TILT))
+        if not 0.0 <= tilt <= 1.0:
+            raise ValueError(f"neck_tilt is {tilt:g}, a share is from 0 to 1")
     except Exception as error:  # sizes of anything
         raise WeightsError(
             f"{config_file} is not the config.json of a released {kind} ({type(error).__name__}: {error}): "
@@ -111,7 +114,7 @@ def _load_folder(folder: Path, stamp: int) -> HeadModel:  # stamp: a rewritten f
         raise WeightsError(
             f"{weights_file} does not fit {CONFIG}: {_mismatch(model.state_dict(), tensors)}."
         ) from error
-    model.name = folder.name
+    model.name, model.neck_tilt = folder.name, tilt
     model.eval().requires_grad_(False)
     _ = model.fingerprint  # worked out here, and known from then on
     return model
@@ -253,6 +256,7 @@ def _write_files(folder: Path, model: HeadModel, card: str, extra: dict, half: b
         "format": FORMAT,
         "config": asdict(model.config),
         "box": model.box.tolist(),
+        "neck_tilt": model.neck_tilt,
         "prior": {
             "names": list(prior.names),
             "weights": list(prior.weights),

@@ -15,7 +15,7 @@ from headfield.io.store import Record, Store
 from headfield.models import release
 from headfield.models.architectures import architecture
 from headfield.models.prior import BARE, BEARD
-from headfield.models.protocol import HeadModel
+from headfield.models.protocol import V1_TILT, HeadModel
 from headfield.train import checkpoint
 from headfield.train.card import model_card
 from headfield.train.trainer import CHECKPOINT, FIRST
@@ -105,6 +105,7 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
     classes = [hair_class(record.hair, record.beard) for record in chosen] * copies
     sizes = np.array([record.log_size for record in chosen] * copies)
     whiten(model, codes, classes, sizes)
+    model.neck_tilt = 0.0 if Store(store).settings.get("settings", {}).get("truth") == "v2" else V1_TILT
     # heads outside the training families vary more in size than the families do
     model.prior = replace(model.prior, size_sd=max(model.prior.size_sd, 0.08))
     settings = {key: value for key, value in meta["train"].items() if key not in ("store", "out", "release")}
