@@ -222,14 +222,7 @@ def held_out_chamfer(store: Path, run: Path, steps: int, heads: int, preset: str
         truth = truth_of(raw.person, raw.person.neutral)
         to_truth: Similarity = raw.truth.model_from_scan.after(got.placement.inverse())
         mesh = got.mesh(160, model_frame=True).transformed(to_truth)
-        scores = evaluate_pair(
-            mesh,
-            truth.mesh,
-            truth.face,
-            truth.cap,
-            truth_visible=truth.visible,
-            mm_per_unit=raw.truth.metres_per_unit * 1000,
-        )
+        scores = evaluate_pair(mesh, truth, mm_per_unit=raw.truth.metres_per_unit * 1000)
         found.append((scores.whole.chamfer_l1_mm, scores.face.chamfer_l1_mm))
     return np.array(found)
 

@@ -31,8 +31,8 @@ from headfield.curate.parametric_options import ParametricOptions
 from headfield.curate.parametric_target import ScanTarget
 from headfield.errors import HeadfieldError
 from headfield.evaluate.baselines import MEAN_GATE, training_pca
-from headfield.evaluate.metrics import evaluate_pair
-from headfield.evaluate.truth import Truth, millimetres, truth_of
+from headfield.evaluate.metrics import Truth, evaluate_pair
+from headfield.evaluate.truth import millimetres, truth_of
 from headfield.fit.gate import Gate
 from headfield.fit.mean_field import class_fields, mean_field_of
 from headfield.fit.options import FitOptions
@@ -101,16 +101,7 @@ def measured(fit: ParametricFit, raw: RawScan, truth: Truth, rest: Truth) -> dic
     mesh = fit.mesh(0).transformed(to_true)
     visible = visible_triangles(mesh)
     gap = Target(mesh, visible).closest(points[face])[0] * mm
-    pair = evaluate_pair(
-        mesh,
-        truth.mesh,
-        truth.face,
-        truth.cap,
-        truth_visible=truth.visible,
-        predicted_visible=visible,
-        samples=30_000,
-        mm_per_unit=mm,
-    )
+    pair = evaluate_pair(mesh, truth, visible=visible, samples=30_000, mm_per_unit=mm)
     numbers = {
         "scan": float(np.median(gap)),
         "scan_p90": float(np.percentile(gap, 90)),
@@ -120,16 +111,8 @@ def measured(fit: ParametricFit, raw: RawScan, truth: Truth, rest: Truth) -> dic
     }
     if rest is not truth:
         calm = fit.mesh().transformed(to_true)
-        still = evaluate_pair(
-            calm,
-            rest.mesh,
-            rest.face,
-            rest.cap,
-            truth_visible=rest.visible,
-            predicted_visible=visible_triangles(calm),
-            samples=30_000,
-            mm_per_unit=mm,
-        )
+        seen = visible_triangles(calm)
+        still = evaluate_pair(calm, rest, visible=seen, samples=30_000, mm_per_unit=mm)
         numbers["rest"] = float(still.face.chamfer_l1_mm)
     return numbers
 

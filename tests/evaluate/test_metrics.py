@@ -7,6 +7,7 @@ import trimesh
 pytest.importorskip("igl", reason="libigl (the extra `eval`) is not installed")
 
 from headfield.evaluate.metrics import (
+    Truth,
     evaluate_pair,
     f_score,
     markdown_table,
@@ -90,27 +91,27 @@ def test_numbers_from_distances_by_hand():
 
 
 def test_concentric_balls_are_as_far_apart_as_their_radii():
-    metrics = evaluate_pair(ball(1.02), ball(1.0), samples=4000, mm_per_unit=100).whole
+    metrics = evaluate_pair(ball(1.02), Truth(ball(1.0)), samples=4000, mm_per_unit=100).whole
     assert metrics.accuracy_mm == pytest.approx(2.0, rel=0.01)
     assert metrics.completeness_mm == pytest.approx(2.0, rel=0.01)
     assert metrics.chamfer_l2_mm2 == pytest.approx(4.0, rel=0.02)
     assert metrics.normal_consistency > 0.9995
     assert metrics.f1_5 == 0.0 and metrics.f5 == 1.0
-    same = evaluate_pair(ball(), ball(), samples=2000).whole
+    same = evaluate_pair(ball(), Truth(ball()), samples=2000).whole
     assert same.chamfer_l1_mm < 1e-6 and same.f1 == 1.0
 
 
 def test_points_agree_with_brute_force_and_are_never_below_the_surface():
     a, b = ball(1.0), ball(1.03, centre=(0.01, 0, 0))
-    to_points = evaluate_pair(a, b, samples=3000, mm_per_unit=1, method="points")
-    to_surface = evaluate_pair(a, b, samples=3000, mm_per_unit=1)
+    to_points = evaluate_pair(a, Truth(b), samples=3000, mm_per_unit=1, method="points")
+    to_surface = evaluate_pair(a, Truth(b), samples=3000, mm_per_unit=1)
     assert to_points.whole.accuracy_mm > to_surface.whole.accuracy_mm
     rng = np.random.default_rng(0)  # the same stream as inside: first the prediction's samples, then the truth's
     ours, theirs = sample_surface(a, 3000, rng).points, sample_surface(b, 3000, rng).points
     gaps = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
     assert to_points.whole.accuracy_mm == pytest.approx(gaps.min(1).mean(), rel=1e-6)
     assert to_points.whole.completeness_mm == pytest.approx(gaps.min(0).mean(), rel=1e-6)
-    dense = evaluate_pair(a, b, samples=60_000, mm_per_unit=1, method="points").whole
+    dense = evaluate_pair(a, Truth(b), samples=60_000, mm_per_unit=1, method="points").whole
     gap = dense.accuracy_mm - to_surface.whole.accuracy_mm
     assert 0 < gap < 0.4 * (to_points.whole.accuracy_mm - to_surface.whole.accuracy_mm)
 
@@ -119,8 +120,9 @@ def test_missing_half_shows_in_completeness_and_recall_only():
     whole, half = ball(), ball()
     upper = whole.vertices[whole.triangles].mean(1)[:, 2] > 0
     half = Mesh(half.vertices, half.triangles[upper])
-    metrics = evaluate_pair(half, whole, samples=4000, mm_per_unit=100, truth_visible=np.ones(len(upper), bool),
-                            predicted_visible=np.ones(int(upper.sum()), bool)).whole  # fmt: skip
+    every = Truth(whole, visible=np.ones(len(upper), bool))
+    seen = np.ones(int(upper.sum()), bool)
+    metrics = evaluate_pair(half, every, samples=4000, mm_per_unit=100, visible=seen).whole
     assert metrics.accuracy_mm < 1e-6 < 10 < metrics.completeness_mm
     assert metrics.f1 == pytest.approx(2 * 0.5 / 1.5, abs=0.03)
 
@@ -132,9 +134,9 @@ def test_hidden_insides_do_not_count():
         np.concatenate([outer.triangles, inner.triangles[:, ::-1] + len(outer.vertices)]),
     )
     for predicted, truth in ((outer, both), (both, outer)):
-        assert evaluate_pair(predicted, truth, samples=3000, mm_per_unit=100).whole.chamfer_l1_mm < 1e-6
+        assert evaluate_pair(predicted, Truth(truth), samples=3000, mm_per_unit=100).whole.chamfer_l1_mm < 1e-6
     counted = np.ones(len(both.triangles), bool)
-    wrong = evaluate_pair(outer, both, samples=3000, mm_per_unit=100, truth_visible=counted).whole
+    wrong = evaluate_pair(outer, Truth(both, visible=counted), samples=3000, mm_per_unit=100).whole
     assert wrong.completeness_mm > 5
 
 
@@ -153,23 +155,23 @@ def test_cut_and_regions():
     moved[radial] += 0.012 * (outward / np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9))[radial]
     predicted = Mesh(moved, truth.triangles)
     side = radial & (truth.vertices[:, 1] > 0.5) & (truth.vertices[:, 1] < 0.8)
-    found = evaluate_pair(predicted, truth, face_mask=side, cap_mask=cap, regions={"none": np.zeros(len(side), bool)},
-                          samples=20_000)  # fmt: skip
+    masked = Truth(truth, cap=cap, face=side, regions={"none": np.zeros(len(side), bool)})
+    found = evaluate_pair(predicted, masked, samples=20_000)
     assert found.face.completeness_mm == pytest.approx(3.0, rel=0.05)
     assert found.face.accuracy_mm == pytest.approx(3.0, rel=0.05)
     assert found.truth_points[:, 1].min() > -1 + 5 / 250 - 1e-6
     assert np.isnan(found.regions["none"].chamfer_l1_mm)
-    without = evaluate_pair(predicted, truth, samples=20_000).whole
+    without = evaluate_pair(predicted, Truth(truth), samples=20_000).whole
     assert without.accuracy_mm > found.whole.accuracy_mm + 1  # the longer neck would have counted
 
 
 def test_wrong_masks_are_refused():
     with pytest.raises(ValueError, match="face"):
-        evaluate_pair(ball(), ball(), face_mask=np.ones(3, bool))
-    with pytest.raises(ValueError, match="cap_mask"):
-        evaluate_pair(ball(), ball(), cap_mask=np.ones(3, bool))
+        evaluate_pair(ball(), Truth(ball(), face=np.ones(3, bool)))
+    with pytest.raises(ValueError, match="the cap"):
+        evaluate_pair(ball(), Truth(ball(), cap=np.ones(3, bool)))
     with pytest.raises(ValueError, match="surface"):
-        evaluate_pair(ball(), ball(), method="hausdorff")
+        evaluate_pair(ball(), Truth(ball()), method="hausdorff")
 
 
 def test_scan_errors_are_one_sided():
@@ -181,7 +183,7 @@ def test_scan_errors_are_one_sided():
 
 def test_same_rng_same_numbers():
     a, b = ball(), ball(1.01)
-    one, two = evaluate_pair(a, b, samples=1000), evaluate_pair(a, b, samples=1000)
+    one, two = evaluate_pair(a, Truth(b), samples=1000), evaluate_pair(a, Truth(b), samples=1000)
     assert one.whole == two.whole
 
 

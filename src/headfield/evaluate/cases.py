@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from headfield.evaluate.baselines import fit_mean, fit_pca, mean_mesh, points_near, training_pca
-from headfield.evaluate.metrics import PairMetrics, evaluate_pair
+from headfield.evaluate.metrics import PairMetrics, Truth, evaluate_pair
 from headfield.evaluate.observe import Observed, ScanKind, observe
 from headfield.evaluate.options import Settings
 from headfield.evaluate.outcome import Outcome, Values, fit_facts
 from headfield.evaluate.outsiders import run_outsider
 from headfield.evaluate.protocols import FALSE_HAIR_MM, RIGHT_MM, Protocol
-from headfield.evaluate.truth import Truth, frozen_person, millimetres, scalp_mask, truth_of
+from headfield.evaluate.truth import frozen_person, millimetres, scalp_mask, truth_of
 from headfield.fit.gate import FACE_PARTS
 from headfield.fit.normal_equations import codes_of, model_anchors
 from headfield.fit.result import Fit
@@ -126,17 +126,7 @@ def heads(case: Case, found: Fit, model, settings: Settings, posed: bool):
 
 def compare(mesh: Mesh, truth: Truth, mm_per_unit: float, settings: Settings, visible=None) -> PairMetrics:
     """Metrics of a head against a truth in the same frame."""
-    return evaluate_pair(
-        mesh,
-        truth.mesh,
-        truth.face,
-        truth.cap,
-        truth_visible=truth.visible,
-        predicted_visible=visible,
-        regions=truth.regions,
-        samples=settings.samples,
-        mm_per_unit=mm_per_unit,
-    )
+    return evaluate_pair(mesh, truth, visible=visible, samples=settings.samples, mm_per_unit=mm_per_unit)
 
 
 def numbers(pair: PairMetrics) -> dict[str, float]:

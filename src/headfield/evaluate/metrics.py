@@ -21,7 +21,7 @@ depth renders instead of testing visibility, and measures to points.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -33,6 +33,51 @@ from ..types import Mesh
 
 THRESHOLDS_MM = (1.0, 1.5, 5.0)
 CUT_BAND_MM = 5.0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One head as it truly is, in its own model frame.
+
+    Attributes:
+        mesh: Outward triangles; may be a union of closed components.
+        visible: (F,) bool, triangles that count, or None for `visible_triangles`.
+        cap: (F,) bool, the neck's cap, or None for none.
+        face: (V,) bool, or None where nothing is said of it.
+        regions: Further vertex masks (V,) by name, each measured by itself: ``lips``, ``lids``, ``neck``, ``hair``.
+    """
+
+    mesh: Mesh
+    visible: np.ndarray | None = None
+    cap: np.ndarray | None = None
+    face: np.ndarray | None = None
+    regions: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """The vertex masks that there are, by name.
+
+        Raises:
+            ValueError: One has another length than the vertices.
+        """
+        given = {"face": self.face, **self.regions}
+        for name, mask in given.items():
+            if mask is not None and len(mask) != len(self.mesh.vertices):
+                vertices = len(self.mesh.vertices)
+                raise ValueError(f"the mask {name!r} has {len(mask)} entries, the truth {vertices} vertices")
+        return {name: mask for name, mask in given.items() if mask is not None}
+
+    def cap_or_none(self) -> np.ndarray:
+        """The cap (F,) bool, of no triangle where there is none.
+
+        Raises:
+            ValueError: It has another length than the triangles.
+        """
+        count = len(self.mesh.triangles)
+        if self.cap is None:
+            return np.zeros(count, dtype=bool)
+        if len(self.cap) != count:
+            raise ValueError(f"the cap has {len(self.cap)} entries, the truth {count} triangles")
+        return np.asarray(self.cap, dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -128,27 +173,20 @@ def _between(source: OnSurface, others: OnSurface | None, target: Target | None)
 
 def evaluate_pair(
     predicted: Mesh,
-    truth: Mesh,
-    face_mask: np.ndarray | None = None,
-    cap_mask: np.ndarray | None = None,
+    truth: Truth,
     *,
-    truth_visible: np.ndarray | None = None,
-    predicted_visible: np.ndarray | None = None,
-    regions: Mapping[str, np.ndarray] | None = None,
+    visible: np.ndarray | None = None,
     samples: int = 100_000,
     rng: np.random.Generator | None = None,
     mm_per_unit: float = MM_PER_UNIT,
     method: str = "surface",
 ) -> PairMetrics:
-    """Compare a predicted mesh with the true one, in the same frame; definitions at the top of this module.
+    """Compare a predicted mesh with the truth, in the same frame; definitions at the top of this module.
 
     Args:
         predicted: Outward triangles.
-        truth: Outward triangles; may be a union of closed components.
-        face_mask: (V,) bool over the truth's vertices.
-        cap_mask: (F,) bool over the truth's triangles: the cap over the neck.
-        truth_visible, predicted_visible: (F,) bool; default `visible_triangles`.
-        regions: More vertex masks (V,) of the truth by name, each measured by itself.
+        truth: What it is compared with.
+        visible: (F,) bool over the prediction's triangles; default `visible_triangles`.
         samples: Per side, before anything is left out.
         rng: Default `default_rng(0)`: the same meshes give the same numbers.
         mm_per_unit: Millimetres per unit of the meshes: 250 for an average adult in the model frame, that times the
@@ -161,32 +199,20 @@ def evaluate_pair(
     """
     if method not in ("surface", "points"):
         raise ValueError(f"method {method!r} is unknown: 'surface' measures to triangles, 'points' to samples")
+    masks, cap = truth.masks(), truth.cap_or_none()
     rng = np.random.default_rng(0) if rng is None else rng
-    cap = np.zeros(len(truth.triangles), dtype=bool) if cap_mask is None else np.asarray(cap_mask, dtype=bool)
-    if len(cap) != len(truth.triangles):
-        raise ValueError(f"cap_mask has {len(cap)} entries, the truth {len(truth.triangles)} triangles")
-    masks = {"face": face_mask, **(regions or {})}
-    for name, mask in masks.items():
-        if mask is not None and len(mask) != len(truth.vertices):
-            raise ValueError(f"the mask {name!r} has {len(mask)} entries, the truth {len(truth.vertices)} vertices")
-    truth_visible = visible_triangles(truth) if truth_visible is None else np.asarray(truth_visible, dtype=bool)
-    predicted_visible = visible_triangles(predicted) if predicted_visible is None else predicted_visible
-
+    seen = visible_triangles(truth.mesh) if truth.visible is None else np.asarray(truth.visible, dtype=bool)
+    visible = visible_triangles(predicted) if visible is None else visible
+    ours = sample_surface(predicted, samples, rng, visible)
+    theirs = sample_surface(truth.mesh, samples, rng, seen & ~cap)
     # the cap belongs to what is measured to (else a predicted cap would be far from everything), not to what counts
-    to_truth = Target(truth, truth_visible | cap)
-    ours = sample_surface(predicted, samples, rng, predicted_visible)
-    theirs = sample_surface(truth, samples, rng, truth_visible & ~cap)
-    distance, place = to_truth.closest(ours.points)
+    distance, place = Target(truth.mesh, seen | cap).closest(ours.points)
     cosine = (ours.normals * place.normals).sum(1)
-    off_cut, theirs_off_cut = np.ones(len(ours.points), bool), np.ones(len(theirs.points), bool)
-    if cap.any():
-        to_cap, band = Target(truth, cap), CUT_BAND_MM / mm_per_unit
-        off_cut = ~cap[place.triangle] & (to_cap.closest(place.points)[0] > band)
-        theirs_off_cut = to_cap.closest(theirs.points)[0] > band
+    off_cut, theirs_off_cut = _off_cut(truth.mesh, cap, place, theirs, CUT_BAND_MM / mm_per_unit)
     ours, place, distance, cosine = ours.pick(off_cut), place.pick(off_cut), distance[off_cut], cosine[off_cut]
     theirs = theirs.pick(theirs_off_cut)
     if method == "surface":
-        back, back_cosine = _between(theirs, None, Target(predicted, predicted_visible))
+        back, back_cosine = _between(theirs, None, Target(predicted, visible))
     else:
         distance, cosine = _between(ours, theirs, None)
         back, back_cosine = _between(theirs, ours, None)
@@ -196,9 +222,8 @@ def evaluate_pair(
         return metrics_from(forth_mm, back_mm, cosine[of_ours], back_cosine[of_theirs])
 
     found = {
-        name: measure(place.interpolate(truth, mask) > 0.5, theirs.interpolate(truth, mask) > 0.5)
+        name: measure(place.interpolate(truth.mesh, mask) > 0.5, theirs.interpolate(truth.mesh, mask) > 0.5)
         for name, mask in masks.items()
-        if mask is not None
     }
     return PairMetrics(
         whole=measure(slice(None), slice(None)),
@@ -207,6 +232,17 @@ def evaluate_pair(
         truth_points=theirs.points,
         truth_errors_mm=back * mm_per_unit,
     )
+
+
+def _off_cut(
+    mesh: Mesh, cap: np.ndarray, place: OnSurface, theirs: OnSurface, band: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which predicted samples, by their closest true places, and which true samples lie off the neck's cut."""
+    if not cap.any():
+        return np.ones(len(place.points), bool), np.ones(len(theirs.points), bool)
+    to_cap = Target(mesh, cap)
+    ours = ~cap[place.triangle] & (to_cap.closest(place.points)[0] > band)
+    return ours, to_cap.closest(theirs.points)[0] > band
 
 
 def scan_errors(points: np.ndarray, mesh: Mesh, mm_per_unit: float = MM_PER_UNIT) -> np.ndarray:

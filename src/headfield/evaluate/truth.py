@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from headfield.evaluate.metrics import Truth
 from headfield.frames import ANCHOR_NAMES
 from headfield.parametric.neck import NECK_ANCHORS
 from headfield.synth.identities import IdentityKey, frozen
@@ -30,25 +31,6 @@ BEARD_UNITS = 0.004
 
 _STEPS = [(i, j) for i in range(5) for j in range(5 - i)]
 _SIXTEEN = np.array([(4 - i - j, i, j) for i, j in _STEPS]) / 4.0
-
-
-@dataclass(frozen=True)
-class Truth:
-    """One head as it truly is, in its own model frame.
-
-    Attributes:
-        mesh: The visible outer surface and the neck's cap.
-        visible: (F,) bool, triangles that count; the cap counts as visible.
-        cap: (F,) bool, the neck's cap.
-        face: (V,) bool.
-        regions: Further vertex masks by name: ``lips``, ``lids``, ``neck``, and ``hair`` when there is any.
-    """
-
-    mesh: Mesh
-    visible: np.ndarray
-    cap: np.ndarray
-    face: np.ndarray
-    regions: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def frozen_person(name: str, split: str, index: int, hair: str, truth: str = "v1") -> Person:
