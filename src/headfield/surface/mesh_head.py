@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ from .topology import component_areas, components, keep_vertices, vertex_normals
 
 if TYPE_CHECKING:
     from ..models.protocol import HeadModel
+
+Field = Callable[[np.ndarray], np.ndarray]
+FieldAndGradient = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 FLOATING = 0.05
 """Pieces with less than this share of a head's area are no part of it: buns and beards hang together with the head."""
@@ -99,58 +103,75 @@ def mesh_with_report(
         ConfigError: The resolution makes no grid.
         ValueError: The codes are of more than one head, or the field is not finite somewhere.
     """
-    import torch
-
     if codes.identity.shape[0] != 1:
         raise ValueError(f"mesh_of takes the codes of one head, got a batch of {codes.identity.shape[0]}")
-    device = codes.identity.device
-    chunk = chunk or (16_384 if device.type == "cpu" else 262_144)
-    with torch.no_grad():
-        state = model.condition(codes) if hasattr(model, "condition") else codes
-
-        def field(points: np.ndarray) -> np.ndarray:
-            return model.signed_distance(torch.from_numpy(points).to(device)[None], state)[0].cpu().numpy()
-
-        def value_and_gradient(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            value, gradient = model.value_and_gradient(torch.from_numpy(points).to(device)[None], state)
-            return value[0].cpu().numpy(), gradient[0].cpu().numpy()
-
-        if finer is None:
-            finer = focus_boxes(model, codes) if resolution in FINER else np.empty((0, 2, 3))
-        begin = time.perf_counter()
-        found = extract_refined(field, np.asarray(model.box), resolution, finer, slack=slack, chunk=chunk)
-        seconds = time.perf_counter() - begin
-        mesh = Mesh(found.vertices, found.triangles)
-        if not len(mesh.triangles):
-            raise HeadfieldError(
-                "The model has no surface inside its box for these codes. A code within about 3 standard deviations of "
-                "the mean and a trained model were expected: check the weights and the code."
-            )
-        mesh = replace(mesh, attributes={"_capped": found.capped, "_fine": found.fine})
-        mesh, kept, dropped = _without_crumbs(mesh, drop_floating)
-        capped, fine = mesh.attributes["_capped"], mesh.attributes["_fine"]
-        mesh = replace(mesh, attributes={})
-        begin = time.perf_counter()
-        gradients, residual = 0, float("nan")
-        if normals:
-            limit = np.where(fine, 0.25, 0.5) * found.grid.voxel
-            moved = project(value_and_gradient, mesh.vertices, limit=limit, frozen=capped, chunk=chunk)
-            gradients = moved.evaluations
-            residual = float(np.abs(moved.values[~capped]).max(initial=0)) / found.grid.voxel
-            outward, placed = moved.normals, without_folds(mesh.vertices, moved.vertices, mesh.triangles)
-            if capped.any():
-                outward[capped] = vertex_normals(placed, mesh.triangles)[capped]
-            mesh = replace(mesh, vertices=placed, normals=outward)
+    chunk = chunk or (16_384 if codes.identity.device.type == "cpu" else 262_144)
+    field, value_and_gradient = _functions_of(model, codes)
+    if finer is None:
+        finer = focus_boxes(model, codes) if resolution in FINER else np.empty((0, 2, 3))
+    begin = time.perf_counter()
+    found = extract_refined(field, np.asarray(model.box), resolution, finer, slack=slack, chunk=chunk)
+    extracted = time.perf_counter()
+    if not len(found.triangles):
+        raise HeadfieldError(
+            "The model has no surface inside its box for these codes. A code within about 3 standard deviations of "
+            "the mean and a trained model were expected: check the weights and the code."
+        )
+    marked = Mesh(found.vertices, found.triangles, attributes={"capped": found.capped, "fine": found.fine})
+    marked, kept, dropped = _without_crumbs(marked, drop_floating)
+    mesh, gradients, residual = replace(marked, attributes={}), 0, float("nan")
+    if normals:
+        mesh, gradients, residual = _settled(value_and_gradient, marked, found.grid.voxel, chunk)
     return mesh, MeshReport(
         evaluations=found.evaluations,
         gradients=gradients,
         components=kept,
         dropped=dropped,
         residual_voxels=residual,
-        seconds=seconds,
+        seconds=extracted - begin,
         seconds_field=found.seconds_field,
-        seconds_project=time.perf_counter() - begin,
+        seconds_project=time.perf_counter() - extracted,
     )
+
+
+def _functions_of(model: HeadModel, codes: Codes) -> tuple[Field, FieldAndGradient]:
+    """The field of one head at points (N, 3), and the field with its gradient, of arrays and without autograd."""
+    import torch
+
+    device = codes.identity.device
+    with torch.no_grad():
+        state = model.condition(codes) if hasattr(model, "condition") else codes
+
+    @torch.no_grad()
+    def field(points: np.ndarray) -> np.ndarray:
+        return model.signed_distance(torch.from_numpy(points).to(device)[None], state)[0].cpu().numpy()
+
+    @torch.no_grad()
+    def value_and_gradient(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        value, gradient = model.value_and_gradient(torch.from_numpy(points).to(device)[None], state)
+        return value[0].cpu().numpy(), gradient[0].cpu().numpy()
+
+    return field, value_and_gradient
+
+
+def _settled(value_and_gradient: FieldAndGradient, mesh: Mesh, voxel: float, chunk: int) -> tuple[Mesh, int, float]:
+    """The mesh with its vertices on the level set and their normals, the points that took, and what is left (voxels).
+
+    Args:
+        value_and_gradient: The field.
+        mesh: From the extraction, with the attributes ``capped`` (vertices of the caps stay) and ``fine`` (sampled
+            twice as densely).
+        voxel: Of the coarse grid.
+        chunk: Points per call of the network.
+    """
+    capped = mesh.attributes["capped"]
+    limit = np.where(mesh.attributes["fine"], 0.25, 0.5) * voxel
+    moved = project(value_and_gradient, mesh.vertices, limit=limit, frozen=capped, chunk=chunk)
+    residual = float(np.abs(moved.values[~capped]).max(initial=0)) / voxel
+    outward, placed = moved.normals, without_folds(mesh.vertices, moved.vertices, mesh.triangles)
+    if capped.any():
+        outward[capped] = vertex_normals(placed, mesh.triangles)[capped]
+    return Mesh(placed, mesh.triangles, normals=outward), moved.evaluations, residual
 
 
 def _without_crumbs(mesh: Mesh, share: float) -> tuple[Mesh, int, tuple[float, ...]]:
