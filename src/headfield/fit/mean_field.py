@@ -91,9 +91,9 @@ def build_mean_field(
     signed_distance: Callable[[np.ndarray], np.ndarray],
     box: np.ndarray,
     anchors: np.ndarray,
-    tilt: float = 0.5,
     resolution: int = 56,
     surface_points: int = 1500,
+    tilt: float = 0.5,
 ) -> MeanField:
     """Sample a field once and re-measure its distances.
 
@@ -101,9 +101,9 @@ def build_mean_field(
         signed_distance: Field of the mean head, (N, 3) model units -> (N,).
         box: (2, 3) where the field is defined.
         anchors: (39, 3) anchors of the mean head.
-        tilt: Of the neck's cut, see :func:`neck_plane`.
         resolution: Grid samples along the box's longest side.
         surface_points: How many surface points to keep.
+        tilt: Of the neck's cut, see :func:`neck_plane`.
     Raises:
         ValueError: The field has no zero level in the box.
     """
@@ -216,7 +216,7 @@ def mean_field_of(model, hair_class: int = 0, resolution: int = 56) -> MeanField
                 ]
                 return torch.cat(chunks).numpy()
 
-            cache[key] = build_mean_field(field, np.asarray(model.box), anchors, resolution)
+            cache[key] = build_mean_field(field, np.asarray(model.box), anchors, resolution, tilt=model.neck_tilt)
     return cache[key]
 
 
