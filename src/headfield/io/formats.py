@@ -7,43 +7,22 @@ a sentence. Polygons and strips become triangles. Nothing here ever unpickles.
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import ScanError
 from headfield.io import arrays, guard
-from headfield.io.gltf import srgb_colours
-from headfield.io.gltf_check import checked_gltf
-from headfield.io.obj import plain_text, plain_triangles
+from headfield.io.meshes import read_gltf, read_obj_scan, read_stl
 from headfield.io.ply import Element, Lists, read_elements
 from headfield.io.polygons import RESTART, triangulate, unstrip
+from headfield.io.raw import RawGeometry
 
 MESH_SUFFIXES = (".ply", ".obj", ".stl", ".glb", ".gltf")
 SCAN_SUFFIXES = (*MESH_SUFFIXES, ".npy", ".npz", ".xyz")
 """Suffixes that :func:`read_raw` understands."""
 
 _MAGIC = {b"ply": ".ply", b"glTF": ".glb", b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"\x89PNG": ".png"}
-
-
-@dataclass(frozen=True)
-class RawGeometry:
-    """Arrays as the file states them: nothing dropped, nothing checked.
-
-    Attributes:
-        points: (N, 3) numbers, any float or integer type.
-        normals: (N, 3) or None.
-        triangles: (F, 3) int or None.
-        colours: (N, 3 or 4) uint8 or None.
-        units: The unit that the format or file states, or None.
-    """
-
-    points: np.ndarray
-    normals: np.ndarray | None = None
-    triangles: np.ndarray | None = None
-    colours: np.ndarray | None = None
-    units: str | None = None
 
 
 def read_raw(path: Path) -> RawGeometry:
@@ -63,8 +42,11 @@ def read_raw(path: Path) -> RawGeometry:
     found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
     if found is not None and found != suffix:
         raise ScanError(f"{path}: named {suffix} but its content is {found}. Rename it to {path.stem}{found}.")
-    readers = {".ply": _read_ply, ".npy": _read_npy, ".npz": _read_npz, ".xyz": _read_xyz}
-    reader = readers.get(suffix, _read_with_trimesh)
+    readers = {
+        ".ply": _read_ply, ".npy": _read_npy, ".npz": _read_npz, ".xyz": _read_xyz, ".obj": read_obj_scan,
+        ".stl": read_stl, ".glb": read_gltf, ".gltf": read_gltf,
+    }  # fmt: skip
+    reader = readers[suffix]
     with guard.reading(path, suffix[1:].upper()):
         return reader(path)
 
@@ -112,100 +94,6 @@ def _ply_colours(vertex: Element) -> np.ndarray | None:
     if colours is not None and colours.dtype.kind == "f":
         colours = 255 * np.nan_to_num(colours)
     return None if colours is None else np.clip(colours, 0, 255).astype(np.uint8)
-
-
-def _read_with_trimesh(path: Path) -> RawGeometry:
-    """OBJ, STL, GLB, GLTF; several geometries are joined with their scene transforms applied."""
-    import trimesh
-
-    suffix = path.suffix.lower()
-    options = {"process": False}
-    if suffix in (".obj", ".glb", ".gltf"):
-        options["skip_materials"] = True  # of no use to a fit; in OBJ their uv seams would split vertices
-    if suffix == ".obj":
-        options["maintain_order"] = True
-    if suffix in (".glb", ".gltf"):
-        content = checked_gltf(path).content
-        options["resolver"] = _Beside(path)
-    else:
-        content = guard.content(path)
-    if suffix == ".obj":
-        content = plain_triangles(plain_text(content))
-    loaded = trimesh.load(io.BytesIO(content), file_type=suffix[1:], **options)
-    if isinstance(loaded, trimesh.Scene):
-        placed = [loaded.graph[node] for node in loaded.graph.nodes_geometry]
-        parts = [_from_trimesh(loaded.geometry[name], transform) for transform, name in placed]
-    else:
-        parts = [_from_trimesh(loaded)]
-    parts = [part for part in parts if part is not None]
-    if not parts:
-        raise ScanError(f"{path}: holds no points and no triangles; it is empty or not {suffix[1:].upper()}.")
-    raw = _join(parts)
-    if suffix == ".stl" and raw.triangles is not None:
-        raw = _merge_corners(raw)  # STL repeats every vertex for each of its triangles
-    if suffix not in (".glb", ".gltf"):
-        return raw
-    return replace(raw, units="m", colours=None if raw.colours is None else srgb_colours(raw.colours))
-
-
-class _Beside:
-    """For the parser of glTF: files that lie beside one, by the names that it gives them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __getitem__(self, name: str) -> bytes:
-        return guard.content(guard.neighbour(self.path, name))
-
-    get = __getitem__
-
-
-def _from_trimesh(geometry, transform: np.ndarray | None = None) -> RawGeometry | None:
-    """Arrays of one trimesh Trimesh or PointCloud after a (4, 4) transform; None for anything else (paths)."""
-    points = getattr(geometry, "vertices", None)
-    if points is None or len(points) == 0 or np.shape(points)[1] != 3:
-        return None
-    points = np.array(points)
-    triangles = getattr(geometry, "faces", None)
-    triangles = None if triangles is None or len(triangles) == 0 else np.array(triangles)
-    if triangles is not None:
-        # only normals that the file states: computing them is the caller's choice
-        normals = geometry.vertex_normals if "vertex_normals" in geometry._cache.cache else None
-        kind = geometry.visual.kind if geometry.visual is not None else None
-        colours = geometry.visual.vertex_colors if kind == "vertex" else None
-    else:
-        normals, colours = None, getattr(geometry, "colors", None)
-    normals = None if normals is None or np.shape(normals) != points.shape else np.array(normals)
-    colours = None if colours is None or len(colours) != len(points) else np.array(colours, dtype=np.uint8)
-    if transform is not None and not np.array_equal(transform, np.eye(4)):
-        linear = transform[:3, :3]
-        points = points @ linear.T + transform[:3, 3]
-        if normals is not None:
-            normals = normals @ np.linalg.inv(linear)  # inverse transpose: right for any scale
-        if triangles is not None and np.linalg.det(linear) < 0:
-            triangles = triangles[:, ::-1]  # a mirror turns triangles inside out
-    return RawGeometry(points, normals, triangles, colours)
-
-
-def _join(parts: list[RawGeometry]) -> RawGeometry:
-    """Several geometries as one; normals and colours survive only if every part has them."""
-    if len(parts) == 1:
-        return parts[0]
-    starts = np.cumsum([0] + [len(part.points) for part in parts])
-    triangles = [part.triangles + start for part, start in zip(parts, starts) if part.triangles is not None]
-    every = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        if all(getattr(part, name) is not None for part in parts)
-        else None
-        for name in ("points", "normals", "colours")
-    }
-    return RawGeometry(**every, triangles=np.concatenate(triangles) if triangles else None)
-
-
-def _merge_corners(raw: RawGeometry) -> RawGeometry:
-    """Merge vertices at exactly equal positions."""
-    points, index = np.unique(raw.points, axis=0, return_inverse=True)
-    return RawGeometry(points, triangles=np.ravel(index)[raw.triangles], units=raw.units)
 
 
 def _read_npy(path: Path) -> RawGeometry:

@@ -12,8 +12,9 @@ from headfield.errors import ConfigError, ScanError
 from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.io import guard
 from headfield.io.crop import as_box, inside
-from headfield.io.formats import RawGeometry, read_raw
+from headfield.io.formats import read_raw
 from headfield.io.polygons import repeated, triangulate
+from headfield.io.raw import RawGeometry
 from headfield.types import Scan
 
 MIN_POINTS = 100
@@ -100,7 +101,7 @@ def clean(
     Raises:
         ScanError: Nothing usable is left.
     """
-    notes: list[str] = []
+    notes = list(raw.notes)
     points, triangles = raw.points, raw.triangles
     total = len(points)
     if total == 0:
