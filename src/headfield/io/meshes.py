@@ -16,6 +16,7 @@ from headfield.io.gltf_colours import GltfColours
 from headfield.io.obj import plain_text, plain_triangles
 from headfield.io.obj_colours import obj_colours, without_materials
 from headfield.io.raw import RawGeometry, corners_merged, joined
+from headfield.io.textures import settled
 
 
 def read_obj_scan(path: Path) -> RawGeometry:
@@ -24,7 +25,9 @@ def read_obj_scan(path: Path) -> RawGeometry:
     options = {"skip_materials": True, "maintain_order": True}
     raw = joined([part for part, _ in _parts(path, without_materials(content), "obj", **options)])
     colours, notes = obj_colours(path, content, len(raw.points))
-    return replace(raw, colours=raw.colours if colours is None else colours, notes=notes)
+    if colours is None or (colours == colours[:1]).all():  # of one colour, which says nothing
+        return replace(raw, notes=notes)
+    return replace(raw, colours=colours, notes=notes)
 
 
 def read_stl(path: Path) -> RawGeometry:
@@ -42,6 +45,7 @@ def read_gltf(path: Path) -> RawGeometry:
     for part, geometry in _parts(path, skins.content(), kind, skip_materials=True, resolver=_Beside(path)):
         colours = part.colours if (found := skins.of(geometry, part.colours)) is None else found
         parts.append(replace(part, colours=None if colours is None else srgb_colours(colours)))
+    parts = settled(parts) if skins.tells else parts
     return replace(joined(parts), units="m", notes=tuple(skins.pictures.notes.values()))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from headfield.errors import ScanError
 from headfield.io import guard
 from headfield.io.gltf import linear_colours, srgb_colours
+from headfield.io.raw import RawGeometry
 
 KINDS = ("PNG", "JPEG", "BMP", "TGA", "TIFF", "WEBP")
 """Pictures that are read."""
@@ -40,11 +41,13 @@ class Material:
         factor: (3,) linear light; times the picture's where there is one.
         picture: What the file calls the picture, or None.
         wrap: How coordinates outside of [0, 1] are taken, across and down: ``repeat``, ``mirror``, ``clamp``.
+        linear: Whether the picture's bytes are shares of linear light, not sRGB.
     """
 
     factor: tuple[float, float, float] = (1.0, 1.0, 1.0)
     picture: str | None = None
     wrap: tuple[str, str] = ("repeat", "repeat")
+    linear: bool = False
 
 
 class Pictures:
@@ -75,7 +78,9 @@ class Pictures:
             self._last = None  # let go of the one before
             self._last = material.picture, self._picture(material.picture)
         picture = self._last[1]
-        return None if picture is None else looked_up(picture, uv, material.wrap) * np.asarray(material.factor)
+        if picture is None:
+            return None
+        return looked_up(picture, uv, material.wrap, linear=material.linear) * np.asarray(material.factor)
 
     def _picture(self, name: str) -> np.ndarray | None:
         label = guard.shown(repr(name) if len(name) < 200 else "inside of the file", 80)
@@ -139,13 +144,16 @@ def decoded(content: bytes, label: str, most_pixels: int = MOST_PIXELS) -> tuple
         Image.MAX_IMAGE_PIXELS = before
 
 
-def looked_up(picture: np.ndarray, uv: np.ndarray, wrap: tuple[str, str] = ("repeat", "repeat")) -> np.ndarray:
+def looked_up(
+    picture: np.ndarray, uv: np.ndarray, wrap: tuple[str, str] = ("repeat", "repeat"), *, linear: bool = False
+) -> np.ndarray:
     """Bilinear look-up in linear light.
 
     Args:
         picture: (H, W, 3) uint8 sRGB.
         uv: (N, 2) right and down from the upper left corner; not finite counts as 0.
         wrap: Across and down: ``repeat``, ``mirror``, ``clamp``.
+        linear: The picture's bytes are shares of linear light.
     Returns:
         (N, 3) in [0, 1].
     """
@@ -160,9 +168,8 @@ def looked_up(picture: np.ndarray, uv: np.ndarray, wrap: tuple[str, str] = ("rep
         shares.append((place - low)[:, None])
     (left, right), (above, below) = texels
     across, down = shares
-    rows = [
-        (1 - across) * _LINEAR[picture[row, left]] + across * _LINEAR[picture[row, right]] for row in (above, below)
-    ]
+    light = np.arange(256) / 255 if linear else _LINEAR
+    rows = [(1 - across) * light[picture[row, left]] + across * light[picture[row, right]] for row in (above, below)]
     return (1 - down) * rows[0] + down * rows[1]
 
 
@@ -182,35 +189,43 @@ def surface_colours(
     materials: np.ndarray,
     table: dict[int, Material],
     pictures: Pictures,
-) -> np.ndarray | None:
+) -> np.ndarray:
     """Colours of vertices from the materials and texture coordinates of the corners that meet in them.
 
     Args:
         count: How many vertices, N.
         corners: (C,) the vertex of each corner; those beyond the vertices are passed over.
         uv: (C, 2) texture coordinates of each corner, from the picture's upper left, NaN where it has none; or None.
-        materials: (C,) its material's number; -1 for none.
+        materials: (C,) its material's number; one that is not in the table is white.
         table: Materials by number.
         pictures: Where they come from; it keeps the notes.
     Returns:
-        (N, 3) uint8 sRGB, or None where the materials tell nothing: no picture could be read and all is of one colour.
+        (N, 3) uint8 sRGB; a vertex without corners has the mean of all.
     """
-    linear, told = np.zeros((len(corners), 3)), False
-    order = sorted(
-        np.unique(materials).tolist(), key=lambda number: (table.get(number, Material()).picture or "", number)
-    )
-    for number in order:  # materials with one picture one after the other
-        which, material = np.flatnonzero(materials == number), table.get(number, Material())
+    linear = np.ones((len(corners), 3))
+    known = [number for number in np.unique(materials).tolist() if number in table]
+    for number in sorted(known, key=lambda number: (table[number].picture or "", number)):  # picture by picture
+        which, material = np.flatnonzero(materials == number), table[number]
         linear[which] = material.factor
         if uv is not None and material.picture is not None:
             which = which[np.isfinite(uv[which]).all(axis=1)]
             if len(which) and (found := pictures.colours(material, uv[which])) is not None:
-                linear[which], told = found, True
-    plain = [table[number].factor for number in order if number in table]
-    if not told and len(set(plain)) < 2:
-        return None
+                linear[which] = found
     inside = (corners >= 0) & (corners < count)
     return srgb_colours(_means(count, corners[inside], linear[inside]))
+
+
+def settled(parts: list[RawGeometry]) -> list[RawGeometry]:
+    """Parts of one scan, all of them with colours or none: none where all is of one colour, which says nothing."""
+    known = [part.colours for part in parts if part.colours is not None and len(part.colours)]
+    first = known[0][0] if known else None
+    if not known or (len(known) == len(parts) and all((colours == first).all() for colours in known)):
+        return [replace(part, colours=None) for part in parts]
+    white = np.full((1, 3), 255, np.uint8)
+    return [
+        replace(part, colours=np.repeat(white, len(part.points), 0) if part.colours is None else part.colours[:, :3])
+        for part in parts
+    ]
 
 
 def _means(count: int, corners: np.ndarray, linear: np.ndarray) -> np.ndarray:
