@@ -1,6 +1,8 @@
-"""For Blender's own Python: an FBX file as GLB. Pictures that lie outside of the file's folder are let go.
+"""For Blender's own Python: an FBX file as OBJ, with its pictures beside it. Those outside of its folder are let go.
 
-blender --background --factory-startup --disable-autoexec --python blender_apart.py -- SCAN OUT.glb
+    blender --background --factory-startup --disable-autoexec --python blender_apart.py -- SCAN FOLDER
+
+(OBJ and not GLB, since Blender's writer of GLB needs NumPy, which some distributions leave out.)
 """
 
 import os
@@ -12,19 +14,32 @@ def main(path: str, out: str) -> None:
     import bpy
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    bpy.ops.import_scene.fbx(filepath=path, use_image_search=False, use_anim=False)
+    try:
+        bpy.ops.import_scene.fbx(filepath=path, use_image_search=False, use_anim=False)
+    except RuntimeError as error:
+        said = str(error).split("Error: ")[-1].strip().splitlines()
+        print(f"\nheadfield: Blender cannot read it: {said[0] if said else 'it is damaged'}", flush=True)
+        sys.exit(3)
     folder = os.path.realpath(os.path.dirname(path))
-    for image in list(bpy.data.images):
+    for number, image in enumerate(list(bpy.data.images)):
         if image.packed_file is None and image.source == "FILE":
-            place = os.path.realpath(bpy.path.abspath(image.filepath))
-            beside = os.path.join(folder, os.path.basename(image.filepath.replace("\\", "/")))
-            if not (place.startswith(folder + os.sep) and os.path.isfile(place)):
-                if os.path.isfile(beside) and os.path.realpath(beside).startswith(folder + os.sep):
-                    image.filepath = beside
-                else:
-                    print(f"\nheadfield-missing: {os.path.basename(place)}", flush=True)
-                    bpy.data.images.remove(image)
-    bpy.ops.export_scene.gltf(filepath=out, export_format="GLB", export_animations=False, export_apply=False)
+            name = os.path.basename(image.filepath.replace("\\", "/"))
+            places = [os.path.realpath(bpy.path.abspath(image.filepath)), os.path.realpath(os.path.join(folder, name))]
+            inside = [place for place in places if place.startswith(folder + os.sep) and os.path.isfile(place)]
+            if not inside:
+                print(f"\nheadfield-missing: {name}", flush=True)
+                bpy.data.images.remove(image)
+                continue
+            image.filepath = inside[0]
+        try:
+            if image.packed_file is None:
+                image.pack()
+            image.filepath_raw, image.file_format = os.path.join(out, f"picture{number}.png"), "PNG"
+            image.save()
+        except RuntimeError:
+            print(f"\nheadfield-missing: {image.name}", flush=True)
+            bpy.data.images.remove(image)
+    bpy.ops.wm.obj_export(filepath=os.path.join(out, "scan.obj"), export_animation=False, path_mode="RELATIVE")
 
 
 main(*sys.argv[sys.argv.index("--") + 1 :])

@@ -18,7 +18,7 @@ from headfield.io import arrays, guard
 from headfield.io.apart import run, run_script
 from headfield.io.archives import unpacked
 from headfield.io.gltf import srgb_colours
-from headfield.io.meshes import read_gltf
+from headfield.io.meshes import read_gltf, read_obj_scan
 from headfield.io.polygons import triangulate, unstrip
 from headfield.io.raw import RawGeometry
 from headfield.io.textures import Material, Pictures, beside, settled, surface_colours
@@ -150,21 +150,20 @@ def read_fbx(path: Path) -> RawGeometry:
             f"{path}: FBX is read by Blender or Assimp, and neither is found on the PATH (blender, assimp). Install "
             "one, or export it as GLB."
         )
-    whole = path.absolute()
+    by_blender = blender is not None and not written
     with tempfile.TemporaryDirectory(prefix="headfield-") as made:
-        out = Path(made) / "scan.glb"
-        if blender is not None and not written:
-            script = Path(__file__).with_name("blender_apart.py")
+        if by_blender:
+            script, out = Path(__file__).with_name("blender_apart.py"), Path(made) / "scan.obj"
             words = [blender, "--background", "--factory-startup", "--disable-autoexec", "--python-exit-code", "3"]
-            said = run(
-                [*words, "--python", str(script), "--", str(whole), str(out)], path, cwd=Path(made), home=Path(made)
-            )
+            words += ["--python", str(script), "--", str(path.absolute()), made]
         else:
-            said = run([assimp, "export", str(whole), str(out)], path, cwd=Path(made), home=Path(made))
+            out = Path(made) / "scan.glb"
+            words = [assimp, "export", str(path.absolute()), str(out)]
+        said = run(words, path, cwd=Path(made), home=Path(made))
         if not out.is_file():
             raise ScanError(f"{path}: the program that reads FBX made nothing of it: it is damaged or holds no mesh.")
         try:
-            raw = read_gltf(out)
+            raw = read_obj_scan(out) if by_blender else read_gltf(out)
         except ScanError as error:
             raise ScanError(
                 f"{path}: what was made of it cannot be read: {str(error).replace(f'{out}: ', '')}"
@@ -174,7 +173,7 @@ def read_fbx(path: Path) -> RawGeometry:
         f"The picture {guard.shown(repr(name), 80)} is missing, so its colours are left out: put it beside the scan."
         for name in missing
     ]
-    return replace(raw, units=raw.units if blender is not None and not written else None, notes=(*raw.notes, *notes))
+    return replace(raw, units="m" if by_blender else None, notes=(*raw.notes, *notes))
 
 
 def _need(module: str, package: str, purpose: str) -> None:

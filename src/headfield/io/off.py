@@ -12,7 +12,7 @@ from headfield.io.point_text import bytes_of
 from headfield.io.polygons import triangulate
 from headfield.io.raw import RawGeometry
 
-_FIRST = re.compile(r"\s*(ST)?(C)?(N)?(4)?(n)?OFF\b(\s+BINARY)?")
+_FIRST = re.compile(r"\s*((?:ST|C|N|4|n)*)OFF\b(\s+BINARY)?")
 
 
 def read_off(path: Path) -> RawGeometry:
@@ -28,7 +28,7 @@ def read_off(path: Path) -> RawGeometry:
     first = _FIRST.match(written)
     if first is None:
         raise ValueError("its first word is not OFF")
-    if first[4] or first[5] or first[6]:
+    if "4" in first[1] or "n" in first[1] or first[2]:
         raise ValueError("binary OFF, and OFF of other than three dimensions, are not read; text of three is")
     lines = [line.split() for line in written[first.end() :].splitlines() if line.strip()]
     if not lines or len(lines[0]) < 2:
@@ -47,8 +47,17 @@ def read_off(path: Path) -> RawGeometry:
         [word for number, words in zip(counts, polygons) for word in words[1 : number + 1]], dtype=np.int64
     )
     triangles = corners[triangulate(table[:, :3], corners, counts)] if len(corners) else np.zeros((0, 3), np.int64)
-    place = 6 if first[3] else 3
-    normals = table[:, 3:6] if first[3] and table.shape[1] >= 6 else None
-    coloured = (first[2] or not first[3]) and not first[1] and table.shape[1] >= place + 3
-    colours = bytes_of(table[:, place : place + 3]) if coloured else None
+    normals, colours = _extras(table, first[1])
     return RawGeometry(table[:, :3], normals, triangles if len(triangles) else None, colours)
+
+
+def _extras(table: np.ndarray, prefix: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Normals and colours behind the coordinates; MeshLab writes colours first where both are there."""
+    width, normals, place = table.shape[1], None, 3
+    behind = table[:, 3:6]
+    first = "C" in prefix and width >= 9 and (behind == np.rint(behind)).all() and behind.min() >= 0
+    if "N" in prefix and width >= 6:
+        begin = width - 3 if first else 3
+        normals, place = table[:, begin : begin + 3], 3 if first else 6
+    coloured = "ST" not in prefix and ("C" in prefix or "N" not in prefix) and width >= place + 3
+    return normals, bytes_of(table[:, place : place + 3]) if coloured else None

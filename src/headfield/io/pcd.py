@@ -158,5 +158,6 @@ def _geometry(table: np.ndarray) -> RawGeometry:
     colours, packed = None, next((name for name in ("rgb", "rgba") if name in names), None)
     if packed is not None and table.dtype[packed].itemsize == 4:
         value = np.ascontiguousarray(table[packed]).view(np.uint32)
-        colours = np.column_stack([value >> shift & 255 for shift in (16, 8, 0)]).astype(np.uint8)
+        if len(value) and (value != value[0]).any():  # all alike: some programs write zeros
+            colours = np.column_stack([value >> shift & 255 for shift in (16, 8, 0)]).astype(np.uint8)
     return RawGeometry(points, columns("normal_x", "normal_y", "normal_z"), colours=colours)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ _NAMES = {
 }  # fmt: skip
 """What programs call columns, in lower case."""
 
-_HEAD_LINES = 10
+_HEAD_LINES, _HEAD_LENGTH = 10, 100_000
 
 
 def read_point_text(path: Path) -> RawGeometry:
@@ -42,24 +41,24 @@ def read_point_text(path: Path) -> RawGeometry:
     """
     written = guard.text(path)
     written = written.replace("\r\n", "\n").replace("\r", "\n") if "\r" in written else written
-    with io.StringIO(written) as file:
-        begin = list(islice(file, _HEAD_LINES))
+    if path.suffix.lower() == ".pts":  # every cloud begins with its number of points
+        written = re.sub(r"^[ \t]*\d+[ \t]*\n", "", written, flags=re.MULTILINE)
+    begin = written[:_HEAD_LENGTH].split("\n")[:_HEAD_LINES]
     separator = _separator(begin)
     if separator == ";" and any("," in line for line in begin if _numbers(line.replace(",", "."), ";")):
         written, begin = written.replace(",", "."), [line.replace(",", ".") for line in begin]  # decimal commas
-    skip = 0
-    while skip < len(begin) and (_numbers(begin[skip], separator) or 0) < 3:
-        skip += 1  # names, comments, or a number of points
-    if skip == len(begin):
-        raise ValueError(f"its first {skip} lines are no rows of three numbers or more, x y z")
-    names = _names(begin[:skip], _numbers(begin[skip], separator), separator)
-    columns = _columns(path, names)
+    columns, skip = _named(begin, separator), 0
+    if columns is not None:
+        skip = columns.pop("line")[0] + 1
+    else:
+        while skip < len(begin) and (_numbers(begin[skip], separator) or 0) < 3:
+            skip += 1  # comments, or a number of points
+        if skip == len(begin):
+            _refuse_table(path, begin, separator)
+            raise ValueError(f"its first {skip} lines are no rows of three numbers or more, x y z")
     width = _numbers(begin[skip], separator) if columns is None else 9
     rows = written.count("\n") + 1
     guard.check_need(path, 16 * width * rows + 6 * len(written), len(written), f"a table of {rows:,} rows")
-    if path.suffix.lower() == ".pts":  # every cloud begins with its number of points
-        written = re.sub(r"^[ \t]*\d+[ \t]*\n", "", written, flags=re.MULTILINE)
-        skip = min(skip, sum((_numbers(line, separator) or 0) < 3 for line in written.split("\n", skip)[:skip]))
     used = None if columns is None else [index for group in columns.values() for index in group]
     table = np.loadtxt(
         io.StringIO(written), delimiter=separator, skiprows=skip, comments=("#", "//"), ndmin=2, usecols=used
@@ -99,32 +98,34 @@ def _numbers(line: str, separator: str | None) -> int | None:
     return len(fields)
 
 
-def _names(lines: list[str], count: int, separator: str | None) -> list[str] | None:
-    """Names of as many columns as there are, from the last line before the numbers that has so many."""
-    for line in reversed(lines):
-        plain = line.strip().lstrip("#/").strip().lower()
-        for sign in (separator, ",", None):
-            names = [name.strip().strip("\"'") for name in plain.split(sign)]
-            if len(names) == count and not any(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", name) for name in names):
-                return names
+def _named(lines: list[str], separator: str | None) -> dict[str, list[int]] | None:
+    """Places of points, normals and colours, and the line that names them; None where none does."""
+    for number, line in enumerate(lines):
+        names = _words(line, separator)
+        found = {
+            kind: [names.index(name) for name in known]
+            for kind, options in _NAMES.items()
+            if (known := next((option for option in options if set(option) <= set(names)), None)) is not None
+        }
+        if "points" in found:
+            return found | {"line": [number]}
     return None
 
 
-def _columns(path: Path, names: list[str] | None) -> dict[str, list[int]] | None:
-    """Places of points, normals and colours; None where the columns have no names."""
-    if names is None:
-        return None
-    found = {}
-    for kind, options in _NAMES.items():
-        known = next((option for option in options if set(option) <= set(names)), None)
-        if known is not None:
-            found[kind] = [names.index(name) for name in known]
-    if "points" not in found:
+def _words(line: str, separator: str | None) -> list[str]:
+    plain = line.strip().lstrip("#/").strip().lower()
+    sign = separator if separator and separator in plain else "," if "," in plain else None
+    return [word.strip().strip("\"'") for word in plain.split(sign)]
+
+
+def _refuse_table(path: Path, lines: list[str], separator: str | None) -> None:
+    """Refuse a table with names of other things, by these names."""
+    names = _words(lines[0], separator)
+    if separator and len(names) > 1 and all(re.match(r"[^\W\d]", name) for name in names):
         raise ScanError(
             f"{path}: a table with the columns {guard.shown(', '.join(names))}, expected x, y and z among them: it is "
             "no cloud of points. Name its columns so, or take the line of names out."
         )
-    return found
 
 
 def from_columns(table: np.ndarray, path: Path, after: int = 3) -> RawGeometry:

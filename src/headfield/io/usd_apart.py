@@ -303,4 +303,9 @@ def main(path: str, out: str, most: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    try:
+        main(*sys.argv[1:4])
+    except Exception as cause:  # of USD's, with the place in its sources
+        said = [line.strip() for line in str(cause).splitlines() if line.strip()]
+        words = said[-2] if len(said) > 1 and len(said[-1]) < 3 else said[-1] if said else type(cause).__name__
+        refuse(f"cannot be read as USD: {words.rpartition(' : ')[2].replace(sys.argv[1], '')[:200]}")

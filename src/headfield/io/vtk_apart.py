@@ -85,4 +85,7 @@ def main(path: str, out: str, most: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    try:
+        main(*sys.argv[1:4])
+    except Exception as cause:
+        refuse(f"cannot be read as VTK: {(str(cause) or type(cause).__name__)[:200]}")
