@@ -1,8 +1,8 @@
 """Archives: the one scan in a ZIP, and what a GZ holds, unpacked into a folder of their own with everything counted.
 
 What an archive states of itself is checked before anything is unpacked, and counted again while it is; names that lead
-elsewhere and archives in archives are refused. What is unpacked may be a :data:`_TIMES`-th of the memory that a file of
-the archive's size may take, since reading it takes some times its size.
+elsewhere and archives in archives are refused. What is unpacked may be a fourth of the memory that a file of the
+archive's size may take, since reading it takes some times its size; a sixteenth where it was packed as no scan can be.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ VAGUE = (".txt", ".csv", ".asc")
 """Suffixes of points that other texts have, too: taken only where nothing else is."""
 
 MOST_MEMBERS = 10_000
-_TIMES = 4
+_TIMES, _TIMES_DENSE, _DENSE = 4, 16, 10
+"""Memory for the content's size; and the same for content that is more than so many times the archive."""
+
 _CHUNK = 2**20
 
 Read = Callable[[Path], RawGeometry]
@@ -68,15 +70,18 @@ def read_gz(path: Path, suffixes: Sequence[str], read: Read) -> RawGeometry:
     ):
         size = file.seek(0, 2)
         file.seek(0)
-        most, taken = max(guard.limit(), guard.SHARE * size) // _TIMES, 0
+        taken = 0
         with open(Path(made) / inner, "wb") as out:
             for chunk in _inflated(file):
                 taken += len(chunk)
-                if taken > most:
-                    what = f"more than {most / 1e6:,.0f} MB when it is unpacked"
-                    guard.check_need(path, max(_TIMES * taken, guard.SHARE * size + 1), size, what)
+                guard.check_need(path, _need(taken, size), size, f"more than {taken / 1e6:,.0f} MB when it is unpacked")
                 out.write(chunk)
         return _read_within(path, Path(made), inner, size, read)
+
+
+def _need(content: int, size: int) -> int:
+    """Memory that reading unpacked content takes."""
+    return content * (_TIMES if content <= _DENSE * size else _TIMES_DENSE)
 
 
 def _inflated(file) -> Iterator[bytes]:
@@ -168,7 +173,7 @@ def checked_members(
             )
         wanted[info.filename] = info
     total = sum(info.file_size for info in wanted.values())
-    guard.check_need(path, _TIMES * total, size, f"files of {total / 1e6:,.0f} MB when they are unpacked")
+    guard.check_need(path, _need(total, size), size, f"files of {total / 1e6:,.0f} MB when they are unpacked")
     return list(wanted.values())
 
 

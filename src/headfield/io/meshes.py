@@ -18,10 +18,16 @@ from headfield.io.obj_colours import obj_colours, without_materials
 from headfield.io.raw import RawGeometry, corners_merged, joined
 from headfield.io.textures import settled
 
+_PER_LINE = 100
+"""Bytes that a line of an OBJ file takes on its way."""
+
 
 def read_obj_scan(path: Path) -> RawGeometry:
     """OBJ: all of it as one surface, coloured by its material files, else by colours behind its vertices."""
-    content = plain_triangles(plain_text(guard.content(path)))
+    content = plain_text(guard.content(path))
+    lines = content.count(b"\nv") + content.count(b"\nf")
+    guard.check_need(path, _PER_LINE * lines, len(content), f"{lines:,} lines of vertices and faces")
+    content = plain_triangles(content)
     options = {"skip_materials": True, "maintain_order": True}
     raw = joined([part for part, _ in _parts(path, without_materials(content), "obj", **options)])
     colours, notes = obj_colours(path, content, len(raw.points))
