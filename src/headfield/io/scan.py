@@ -29,9 +29,9 @@ _HUGE = 1e12  # coordinates beyond this are sentinels (1e30, FLT_MAX), never len
 def read_scan(
     path: str | Path, units: str | None = None, max_points: int = 200_000, *, crop: Sequence[float] | None = None
 ) -> Scan:
-    """Read a head scan from PLY, OBJ, STL, GLB, GLTF, NPY, NPZ or XYZ.
+    """Read a head scan from any of the formats of ``docs/formats.md`` (:data:`headfield.io.formats.SCAN_SUFFIXES`).
 
-    Polygons and strips become triangles. Non-finite points are dropped and counted in `Scan.notes`; normals are
+    Polygons and strips become triangles, and colours of pictures those of points. Non-finite points are dropped and counted in `Scan.notes`; normals are
     computed from triangles when the file has none. A cloud with more than `max_points` points is subsampled at
     random, always the same way.
 
@@ -45,6 +45,7 @@ def read_scan(
         The scan: float64 points in the file's own frame and unit.
     Raises:
         ScanError: The file is missing, empty, damaged, of unknown type, or holds too little to show a head.
+        MissingExtra: A library that reads the format is not installed.
         ConfigError: `units` is unknown, or `crop` is no box.
     """
     path = Path(path)
