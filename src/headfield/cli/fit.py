@@ -44,9 +44,9 @@ class FitCommand:
     """
 
     scans: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCAN...")] = ()
-    """Scan files (PLY, OBJ, GLB, USDZ and many more: docs/formats.md), or a depth map (PNG, EXR, NPY) with --intrinsics.
-    Several files are several scans of one person; a folder is a batch of unrelated scans, which resumes when run again. A
-    saved fit (its fit.npz, or the folder that holds it) is fitted again to the points that it keeps."""
+    """Scan files (PLY, OBJ, GLB, USDZ and more: docs/formats.md), or a depth map (PNG, EXR, NPY) with --intrinsics.
+    Several files are several scans of one person; a folder is a batch of unrelated scans, which resumes when run again.
+    A saved fit (its fit.npz, or the folder that holds it) is fitted again to the points that it keeps."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
     """Output folder."""
     force: bool = False

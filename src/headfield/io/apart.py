@@ -20,6 +20,9 @@ from headfield.io import guard
 SECONDS = 300
 """Longest time that a program may take."""
 
+PROCESSOR = 120
+"""Seconds of processor time that it may take."""
+
 LIBRARIES = 3 * 10**9
 """Bytes of addresses that a library and its threads take before they read anything."""
 
@@ -39,15 +42,14 @@ def run_script(script: str, path: Path, out: Path) -> None:
     Raises:
         ScanError: It found the file wanting, crashed, or took more time or memory than it may.
     """
-    most = LIBRARIES + max(guard.limit(), guard.SHARE * path.stat().st_size)
     place = Path(__file__).with_name(script)
-    run([sys.executable, "-P", str(place), str(path.absolute()), str(out), str(most)], path, cwd=path.parent)
+    run([sys.executable, "-P", str(place), str(path.absolute()), str(out)], path, cwd=path.parent)
     if not out.is_file():
         raise ScanError(f"{path}: nothing could be read of it. Export it again.")
 
 
 def run(words: Sequence[str], path: Path, *, cwd: Path, seconds: float = SECONDS, home: Path | None = None) -> str:
-    """Run a program; what it prints comes back.
+    """Run a program with limits; what it prints comes back.
 
     Args:
         words: The program and its arguments.
@@ -58,6 +60,10 @@ def run(words: Sequence[str], path: Path, *, cwd: Path, seconds: float = SECONDS
     Raises:
         ScanError: It failed, crashed, or took too long; its last line is what the error says.
     """
+    if os.name == "posix":
+        most = LIBRARIES + max(guard.limit(), guard.SHARE * path.stat().st_size)
+        first = [sys.executable, "-P", str(Path(__file__).with_name("limited.py")), str(os.getpid())]
+        words = [*first, str(most), str(PROCESSOR), *words]
     environment = {name: value for name, value in os.environ.items() if name not in _UNSET}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     if home is not None:

@@ -31,9 +31,9 @@ def read_scan(
 ) -> Scan:
     """Read a head scan from any of the formats of ``docs/formats.md`` (:data:`headfield.io.formats.SCAN_SUFFIXES`).
 
-    Polygons and strips become triangles, and colours of pictures those of points. Non-finite points are dropped and counted in `Scan.notes`; normals are
-    computed from triangles when the file has none. A cloud with more than `max_points` points is subsampled at
-    random, always the same way.
+    Polygons and strips become triangles, and colours of pictures those of points. Non-finite points are dropped and
+    counted in `Scan.notes`; normals are computed from triangles when the file has none. A cloud with more than
+    `max_points` points is subsampled at random, always the same way.
 
     Args:
         path: The file.

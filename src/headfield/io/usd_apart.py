@@ -1,6 +1,6 @@
 """A program of its own: what a USD file shows, as arrays for :mod:`headfield.io.usd`. It imports nothing of headfield.
 
-    python -P usd_apart.py SCAN OUT.npz BYTES
+    python -P usd_apart.py SCAN OUT.npz
 
 Layers that lie outside of the file's folder are refused before anything is composed. A sentence that begins with
 ``headfield: `` is why it ended with status 3.
@@ -22,17 +22,6 @@ def refuse(text: str):
     """End, and say why."""
     print(f"\nheadfield: {' '.join(text.split())}", flush=True)
     sys.exit(3)
-
-
-def limit_memory(most: int) -> None:
-    """Where the system can."""
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ImportError, ValueError, OSError):
-        pass
 
 
 def check_layers(path: str, folder: str) -> list[str]:
@@ -265,9 +254,8 @@ def _array(value, width: int) -> np.ndarray:
     return array.reshape(-1, width) if width else array.reshape(-1)
 
 
-def main(path: str, out: str, most: str) -> None:
+def main(path: str, out: str) -> None:
     """Write the arrays."""
-    limit_memory(int(most))
     os.environ["PXR_WORK_THREAD_LIMIT"] = "1"
     from pxr import Usd, UsdGeom
 
@@ -304,7 +292,7 @@ def main(path: str, out: str, most: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:4])
+        main(*sys.argv[1:3])
     except Exception as cause:  # of USD's, with the place in its sources
         said = [line.strip() for line in str(cause).splitlines() if line.strip()]
         words = said[-2] if len(said) > 1 and len(said[-1]) < 3 else said[-1] if said else type(cause).__name__

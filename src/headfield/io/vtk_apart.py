@@ -1,6 +1,6 @@
 """A program of its own: the surface of a VTK file, as arrays for :mod:`headfield.io.vtk_scan`. Nothing of headfield.
 
-python -P vtk_apart.py SCAN OUT.npz BYTES
+python -P vtk_apart.py SCAN OUT.npz
 """
 
 from __future__ import annotations
@@ -14,17 +14,6 @@ def refuse(text: str):
     """End, and say why."""
     print(f"\nheadfield: {' '.join(text.split())}", flush=True)
     sys.exit(3)
-
-
-def limit_memory(most: int) -> None:
-    """Where the system can."""
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ImportError, ValueError, OSError):
-        pass
 
 
 def read(path: str):
@@ -53,9 +42,8 @@ def read(path: str):
     return data
 
 
-def main(path: str, out: str, most: str) -> None:
+def main(path: str, out: str) -> None:
     """Write the arrays: points, counts and corners of polygons, strips (-1 between them), normals, colours."""
-    limit_memory(int(most))
     from vtkmodules.util.numpy_support import vtk_to_numpy
 
     data = read(path)
@@ -86,6 +74,6 @@ def main(path: str, out: str, most: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:4])
+        main(*sys.argv[1:3])
     except Exception as cause:
         refuse(f"cannot be read as VTK: {(str(cause) or type(cause).__name__)[:200]}")
