@@ -77,6 +77,8 @@ class FitCommand:
     """Write the head without its expression, mouth closed."""
     detail: bool = False
     """What the scan shows beyond the model is added to the seen surface; not if --neutral takes off an expression."""
+    clay: bool = False
+    """The preview shows scan and head as clay, even if the scan has colours."""
     metres: bool = False
     """Write head.glb in metres, as viewers of glTF expect, not in the scan's own unit; not if its unit is unknown."""
     resolution: int = 256
@@ -211,7 +213,8 @@ def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
             head = fit.mesh(min(command.resolution, 160), model_frame=True, scan=index)  # what the errors are about
         errors = np.where(found.on_head, found.residual_mm, np.nan)
         points = found.placement.apply(found.points)
-        picture = fit_preview(in_model, head, errors, error_points=points, title=fit.verdict.headline)
+        told = {"title": fit.verdict.headline, "clay": command.clay}
+        picture = fit_preview(in_model, head, errors, error_points=points, **told)
         write_png(picture, folder / f"preview{suffix}.png")
 
 
