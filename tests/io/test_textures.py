@@ -295,7 +295,7 @@ def test_gltf_with_its_picture_beside_it_or_missing(tmp_path, ball):
     document["buffers"][0]["uri"] = "data:application/octet-stream;base64," + raw
     (tmp_path / "a.gltf").write_text(json.dumps(document))
     scan = read_scan(tmp_path / "a.gltf")
-    assert scan.colours is None and "is missing" in scan.notes[0] and "put it beside the scan" in scan.notes[0]
+    assert scan.colours is None and "'skin%20one.png' is missing" in scan.notes[0]
     shutil.copy(FOREIGN / "skin.png", tmp_path / "skin one.png")
     scan = read_scan(tmp_path / "a.gltf")
     assert scan.colours is not None and not scan.notes

@@ -36,7 +36,7 @@ class GltfColours:
 
     def __init__(self, path: Path, gltf: Gltf) -> None:
         self.path, self.gltf, self.document = path, gltf, gltf.document
-        self.pictures = Pictures(path, self._picture)
+        self.pictures = Pictures(path, self._picture, self._called)
         self.transforms: dict[int, dict] = {}
         for key in ("materials", "textures", "images", "samplers"):
             entries = self.document.get(key, [])
@@ -122,6 +122,13 @@ class GltfColours:
         if not uri.startswith("data:"):
             return beside(self.path, uri)
         return _data(uri)
+
+    def _called(self, name: str) -> str:
+        """What a picture is called, if it has a name of its own."""
+        image = self.document["images"][int(name.removeprefix("image "))]
+        uri = image.get("uri")
+        own = uri if isinstance(uri, str) and not uri.startswith("data:") else image.get("name")
+        return own if isinstance(own, str) and own else name
 
     def _view(self, index) -> bytes:
         views, buffers = self.document.get("bufferViews", []), self.document.get("buffers", [])

@@ -56,10 +56,11 @@ class Pictures:
     Args:
         path: The scan, for messages.
         fetch: Bytes of a picture by what the file calls it; raises ScanError where it is missing.
+        shown: What the user is told that it is called.
     """
 
-    def __init__(self, path: Path, fetch: Callable[[str], bytes]) -> None:
-        self.path, self.fetch, self.pixels = path, fetch, 0
+    def __init__(self, path: Path, fetch: Callable[[str], bytes], shown: Callable[[str], str] = str) -> None:
+        self.path, self.fetch, self.shown, self.pixels = path, fetch, shown, 0
         self.notes: dict[str, str] = {}
         self._last: tuple[str, np.ndarray | None] | None = None
 
@@ -83,7 +84,7 @@ class Pictures:
         return looked_up(picture, uv, material.wrap, linear=material.linear) * np.asarray(material.factor)
 
     def _picture(self, name: str) -> np.ndarray | None:
-        label = guard.shown(repr(name) if len(name) < 200 else "inside of the file", 80)
+        label = guard.shown(repr(self.shown(name)), 80)
         if name in self.notes:
             return None
         try:
