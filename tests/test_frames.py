@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headfield.frames import length_text
-from headfield.io.formats import RawGeometry
+from headfield.io.raw import RawGeometry
 from headfield.io.scan import clean
 
 

@@ -305,3 +305,31 @@ def test_ten_million_points(headfield, head, tmp_path):
     (tmp_path / "big.ply").write_bytes(header.encode() + record.tobytes())
     fit, text = _fit(headfield, tmp_path, "big.ply")
     assert _median(fit) < 1.0 and "10,000,000 points: a random 200,000" in text
+
+
+def test_scans_in_archives_and_with_pictures(headfield, tmp_path):
+    """Doctor reads what a phone writes, names a missing picture, and refuses an archive of two by their names."""
+    import zipfile
+
+    from PIL import Image
+
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=100.0)
+    uv = np.array(ball.vertices)[:, :2] / 200 + 0.5
+    picture = Image.fromarray(np.uint8(np.arange(48).reshape(4, 4, 3) * 5))
+    material = trimesh.visual.material.SimpleMaterial(image=picture, name="skin")
+    ball.visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
+    ball.export(tmp_path / "scan.obj")
+    names = [file.name for file in tmp_path.iterdir()]
+    for archive, kept in (("whole.zip", names), ("bare.zip", [name for name in names if not name.endswith(".png")])):
+        with zipfile.ZipFile(tmp_path / archive, "w") as file:
+            for name in kept:
+                file.write(tmp_path / name, f"a scan/{name}")
+    status, text, _ = headfield("doctor", "whole.zip")
+    assert status == 0 and "642" in text and "yes" in text.split("colours")[1].split("\n")[0] and "missing" not in text
+    status, text, _ = headfield("doctor", "bare.zip")
+    assert status == 0 and "no" in text.split("colours")[1].split("\n")[0]
+    assert "skin.png' is missing" in " ".join(text.split()) and str(tmp_path) not in text
+    with zipfile.ZipFile(tmp_path / "whole.zip", "a") as file:
+        file.write(tmp_path / "scan.obj", "a scan/second.obj")
+    status, _, err = headfield("doctor", "whole.zip")
+    assert status == 2 and "2 scans" in err and "second.obj" in err and err.count("\n") == 1

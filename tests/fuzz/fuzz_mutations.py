@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
-import pickle
 import re
 import struct
 import zipfile
 import zlib
 
 import numpy as np
-from fuzz_seeds import glb, npy, npz, png16
+from fuzz_seeds import glb, npy, png16
 
 _WORDS = [
     b"nan", b"inf", b"-inf", b"1e999", b"-1", b"0", b"-0", b"65536", b"4294967295", b"4294967296", b"-2147483648",
@@ -25,6 +25,11 @@ _VALUES = [
     [], {}, [[]], [None], {"a": 1}, [0, 1], [0] * 3000, ["x"] * 4, [[1, 2], [3]],
 ]  # fmt: skip
 
+
+_TEXTS = (
+    "obj", "mtl", "xyz", "csv", "json", "gltf", "ply", "stl", "off", "wrl", "pcd", "pts", "dae", "model", "vtk", "usda",
+    "rels",
+)  # fmt: skip
 
 LARGEST = 20_000_000
 """Bytes of a damaged file: what is large may take in proportion, and that is no harm."""
@@ -40,8 +45,8 @@ def mutate(content: bytes, name: str, rng: np.random.Generator) -> bytes:
     """
     suffix = name.rpartition(".")[2]
     clever = {"npz": _npz, "npy": _npy, "glb": _glb, "gltf": _json, "json": _json, "png": _png, "pkl": _pickle}
-    clever["safetensors"] = _safetensors
-    text = suffix in ("obj", "mtl", "xyz", "csv", "json", "gltf", "ply", "stl") and b"\0" not in content[:4096]
+    clever |= {"safetensors": _safetensors, "gz": _gz} | dict.fromkeys(("zip", "3mf", "usdz"), _zip)
+    text = suffix in _TEXTS and b"\0" not in content[:4096]
     choices = [_blind, *[clever.get(suffix, _blind)] * 2, *[_text] * 3 * text, *[_ply_header] * (suffix == "ply")]
     for _ in range(1 if rng.random() < 0.6 else int(rng.integers(2, 5))):
         damage = choices[rng.integers(len(choices))]
@@ -188,6 +193,33 @@ def _npz(content: bytes, rng: np.random.Generator) -> bytes:
     return buffer.getvalue()
 
 
+def _zip(content: bytes, rng: np.random.Generator) -> bytes:
+    """An archive with a member damaged, renamed, doubled or taken away; whole, so that the reader gets to it."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = [(info.filename, archive.read(info)) for info in archive.infolist()]
+    place, kind = int(rng.integers(len(members))), int(rng.integers(6))
+    name, held = members[place]
+    if kind <= 2:
+        members[place] = name, mutate(held, name, rng)
+    elif kind == 3:
+        odd = ["../" + name, "/" + name, "a/" * 300 + name, name + "\0", "a.zip", "b.ply", "c.obj", "x" * 400 + ".ply"]
+        members[place] = odd[int(rng.integers(len(odd)))], held
+    elif kind == 4:
+        del members[place]
+    else:
+        members.append((f"{place}{name}", held))
+    buffer = io.BytesIO()
+    way = (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)[int(rng.integers(4))]
+    with zipfile.ZipFile(buffer, "w", way) as archive:
+        for name, held in members:
+            archive.writestr(name, held)
+    return buffer.getvalue()
+
+
+def _gz(content: bytes, rng: np.random.Generator) -> bytes:
+    return gzip.compress(mutate(gzip.decompress(content), "a.wrl", rng))
+
+
 def _json(content: bytes, rng: np.random.Generator) -> bytes:
     """One value somewhere in the tree replaced, taken away or nested."""
     document = json.loads(content)
@@ -279,98 +311,3 @@ def _safetensors(content: bytes, rng: np.random.Generator) -> bytes:
     (size,) = struct.unpack("<Q", content[:8])
     text = _json(content[8 : 8 + size], rng)
     return struct.pack("<Q", len(text)) + text + content[8 + size :]
-
-
-# ---- small files that would be large -------------------------------------------------------------------------------
-
-
-def bombs() -> dict[str, tuple[str, dict[str, bytes]]]:
-    """Files made to hurt, by name: the kind of seed that they stand in for, and the files that they replace."""
-    zeros = io.BytesIO()
-    with (
-        zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open("points.npy", "w", force_zip64=True) as out,
-    ):
-        head = npy(np.zeros((0, 3), "<f4")).replace(
-            b"'shape': (0, 3), }" + b" " * 9, b"'shape': (25000000, 3), }"[:27].ljust(27)
-        )
-        out.write(head)
-        for _ in range(30):
-            out.write(bytes(10**7))
-    ball = np.zeros((100, 3), "<f4")
-    document = {
-        "asset": {"version": "2.0"},
-        "accessors": [{"componentType": 5126, "count": 400_000_000, "type": "VEC3"}],
-        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "mode": 0}]}],
-        "nodes": [{"mesh": 0}],
-        "scenes": [{"nodes": [0]}],
-    }
-    real = document | {
-        "buffers": [{"byteLength": ball.nbytes}],
-        "bufferViews": [{"buffer": 0, "byteLength": ball.nbytes}],
-        "accessors": [{"bufferView": 0, "componentType": 5126, "count": 100, "type": "VEC3"}],
-    }
-    many = real | {"nodes": [{"mesh": 0} for _ in range(200_000)], "scenes": [{"nodes": list(range(200_000))}]}
-    doubled = [{"children": [i + 1, i + 1], "name": f"n{i}"} for i in range(60)] + [{"mesh": 0}]
-    shared = [{"children": [i + 2, i + 3]} if i % 2 == 0 else {"children": [i + 1, i + 2]} for i in range(60)]
-    chain = [{"children": [i + 1]} for i in range(30_000)] + [{"mesh": 0}]
-    loop = [{"children": [1]}, {"children": [0, 2]}, {"mesh": 0}]
-    graphs = {"doubled": doubled, "shared": [*shared, *[{"mesh": 0}] * 3], "chain": chain, "loop": loop}
-    corners = 30_000
-    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    radius = np.where(np.arange(corners) % 2, 40.0, 100.0)
-    star = "".join(f"v {r * np.cos(a):.4f} {r * np.sin(a):.4f} 0\n" for r, a in zip(radius, angle))
-    star += "f " + " ".join(map(str, range(1, corners + 1))) + "\n"
-    deep = b"[" * 200_000 + b"]" * 200_000
-    keys = b"\x80\x02}(N" + b"".join(b"2\x86" for _ in range(60)) + b"Ns."
-    tuples = b"\x80\x02}N" + b"".join(b"2\x86" for _ in range(60)) + b"K\x01s."
-    shown = b"\x80\x02}X\x01\x00\x00\x00acnumpy\ndtype\nN" + b"2\x86" * 60 + b"\x85Rs."
-    kept = pickle.dumps(np.zeros(4_000_000, np.uint8), 2)[:-1]
-    several = b"\x80\x02}" + b"X\x01\x00\x00\x00a" + kept[2:] + b"r\xff\xff\x00\x00s"
-    several += b"".join(b"X\x04\x00\x00\x00%04dj\xff\xff\x00\x00s" % i for i in range(1000)) + b"."
-    sizes = b"\x80\x02}X\x01\x00\x00\x00acnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R("
-    sizes += b"K\x01(" + b"J\xff\xff\xff\x7f" * 60_000 + b"tcnumpy\ndtype\nU\x02f8K\x00K\x01\x87RI00\nU\x00tbs."
-    length = glb(real, ball.tobytes())
-    trees = {name: real | {"nodes": nodes, "scenes": [{"nodes": [0]}]} for name, nodes in graphs.items()}
-    device, above = ({"buffers": [{"byteLength": 1200, "uri": uri}]} for uri in ("/dev/zero", "../" * 9 + "etc/passwd"))
-    nested = b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 8999 + b"\n"
-    number = b'{"fx": ' + b"9" * 4000 + b', "fy": 1, "cx": 1, "cy": 1}'
-    none = b"ply\nformat ascii 1.0\nelement none 99999999999\nelement vertex 1\nproperty float x\nend_header\n1\n"
-    return {
-        "npz that unpacks to 300 MB": ("npz", {"ball.npz": zeros.getvalue()}),
-        "png of 30,000 x 30,000": ("depth png", {"depth.png": png16(30_000, 30_000, bytes(60_001), 100)}),
-        "png of 5,000 x 5,000, whole": ("depth png", {"depth.png": png16(5_000, 5_000, bytes(10_001), 5_000)}),
-        "png of 1 x 80,000,000": ("depth png", {"depth.png": png16(80_000_000, 1, bytes(1000), 1)}),
-        "npy header, nested": ("depth npy", {"depth.npy": nested}),
-        "glb without a buffer": ("glb", {"ball.glb": glb(document, b"")}),
-        "glb of 200,000 instances": ("glb", {"ball.glb": glb(many, ball.tobytes())}),
-        **{f"glb, nodes {name}": ("glb", {"ball.glb": glb(tree, ball.tobytes())}) for name, tree in trees.items()},
-        "glb of a wrong length": ("glb", {"ball.glb": length[:12] + b"\xf0\xff\xff\xff" + length[16:]}),
-        "gltf names a device": ("gltf", {"ball.gltf": json.dumps(real | device).encode()}),
-        "gltf names what lies above": ("gltf", {"ball.gltf": json.dumps(real | above).encode()}),
-        "obj of one polygon of 30,000 corners": ("obj", {"ball.obj": star.encode()}),
-        "json, nested 200,000 deep": ("intrinsics", {"camera.json": deep}),
-        "json of a huge number": ("intrinsics", {"camera.json": number}),
-        "json of many lists": ("landmarks", {"landmarks.json": b"[" + b"[]," * 12_000_000 + b"[]]"}),
-        "gltf, nested": ("gltf", {"ball.gltf": deep}),
-        "track, nested": ("track scores.json", {"scores.json": deep}),
-        "pickle, tuples as keys": ("pickle", {"flame.pkl": keys}),
-        "pickle, nested tuples as a key": ("pickle", {"flame.pkl": tuples}),
-        "pickle, nested tuples to be shown": ("pickle", {"flame.pkl": shown}),
-        "pickle, one array under 1,000 keys": ("pickle", {"flame.pkl": several}),
-        "pickle, a shape of 60,000 numbers": ("pickle", {"flame.pkl": sizes}),
-        "pickle of 30 million operations": ("pickle", {"flame.pkl": b"\x80\x02" + b"N0" * 15_000_000 + b"}."}),
-        "ply of rows without properties": ("ply ascii", {"a.ply": none}),
-        "ply of one list of 65,000 corners": ("ply ascii", {"a.ply": _star_ply(65_000)}),
-        "table of one cell": ("table", {"people.csv": b"id,age\n" + b"x" * 3_000_000 + b",1\n"}),
-        "npz of many names": ("npz", {"ball.npz": npz(**{f"a{i}": np.zeros(1) for i in range(3000)})}),
-    }  # fmt: skip
-
-
-def _star_ply(corners: int) -> bytes:
-    """A PLY whose one face crosses itself all over."""
-    rng = np.random.default_rng(3)
-    header = f"ply\nformat ascii 1.0\nelement vertex {corners}\nproperty float x\nproperty float y\nproperty float z\n"
-    header += "element face 1\nproperty list uint int vertex_indices\nend_header\n"
-    rows = "".join("{:.3f} {:.3f} {:.3f}\n".format(*row) for row in rng.normal(size=(corners, 3)))
-    return (header + rows + f"{corners} " + " ".join(map(str, range(corners))) + "\n").encode()

@@ -25,7 +25,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
-from fuzz_mutations import bombs, mutate
+from fuzz_bombs import bombs
+from fuzz_mutations import mutate
 from fuzz_seeds import MAY_FAIL, Seed, all_seeds
 
 MEMORY, SECONDS = 1000, 20
@@ -176,7 +177,7 @@ def run(files: int, seed: int, only: str | None = None) -> list[Outcome]:
             outcomes.append(_told(read_apart(name, one, held), len(outcomes)))
     # last: a process that held such files forks slowly
     for name, (kind, changed) in bombs().items():
-        if only is None or only == name:
+        if kind in by_kind and (only is None or only == name):
             outcomes.append(_told(read_apart(name, by_kind[kind], by_kind[kind].files | changed), len(outcomes)))
     return outcomes
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
 import io
 import json
 import pickle
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +43,15 @@ class Seed:
 
 def all_seeds() -> list[Seed]:
     """One of each kind, at most some tens of kilobytes each."""
-    return [*scan_seeds(), *depth_seeds(), *record_seeds(), *track_seeds(), *table_seeds(), *model_seeds()]
+    return [
+        *scan_seeds(),
+        *foreign_seeds(),
+        *depth_seeds(),
+        *record_seeds(),
+        *track_seeds(),
+        *table_seeds(),
+        *model_seeds(),
+    ]
 
 
 def npz(**arrays) -> bytes:
@@ -149,6 +160,97 @@ def scan_seeds() -> list[Seed]:
             _scan("ball.npz"),
         ),
         Seed("xyz", {"points.xyz": rows.encode()}, _scan("points.xyz")),
+    ]
+
+
+FOREIGN = Path(__file__).parents[1] / "io" / "foreign"
+
+
+def foreign_seeds() -> list[Seed]:
+    """What other programs wrote, and archives and USD of it. FBX is left out: Blender takes seconds to start."""
+    held = {file.name: file.read_bytes() for file in FOREIGN.iterdir()}
+    packed, inner = io.BytesIO(), {name: held[name] for name in ("blender.obj", "blender.mtl", "skin.png")}
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in inner.items():
+            archive.writestr(name, content)
+    picture = {"skin.png": held["skin.png"]}
+    rows = "x;y;z;r;g;b\n" + "".join(f"{i % 13},5;{i % 7},25;{i % 5};10;20;{i % 255}\n" for i in range(200))
+    marked = "200\n" + "".join(f"{i % 13}.5 {i % 7} {i % 5} -9 10 20 {i % 255}\n" for i in range(200))
+    seeds = [
+        Seed("mtl picture", {"skin.png": held["skin.png"], **inner}, _scan("blender.obj")),
+        Seed("textured obj", inner, _scan("blender.obj")),
+        Seed("textured glb", {"a.glb": _textured(held["skin.png"])}, _scan("a.glb")),
+        Seed("off", {"a.off": held["meshlab.off"]}, _scan("a.off")),
+        Seed("wrl", {"a.wrl": held["meshlab.wrl"]}, _scan("a.wrl")),
+        Seed("3mf", {"a.3mf": held["lib3mf_picture.3mf"]}, _scan("a.3mf")),
+        Seed("3mf colours", {"a.3mf": held["lib3mf_colours.3mf"]}, _scan("a.3mf")),
+        Seed("pcd", {"a.pcd": held["pypcd4.pcd"]}, _scan("a.pcd")),
+        Seed("pcd text", {"a.pcd": held["pypcd4_ascii.pcd"]}, _scan("a.pcd")),
+        Seed("pcd lzf", {"a.pcd": held["pypcd4_lzf.pcd"]}, _scan("a.pcd")),
+        Seed("splats", {"a.ply": held["splats.ply"]}, _scan("a.ply")),
+        Seed("csv", {"a.csv": rows.encode()}, _scan("a.csv")),
+        Seed("pts", {"a.pts": marked.encode()}, _scan("a.pts")),
+        Seed("zip", {"a.zip": packed.getvalue()}, _scan("a.zip")),
+        Seed("gz", {"a.wrl.gz": gzip.compress(held["meshlab.wrl"])}, _scan("a.wrl.gz")),
+    ]
+    if importlib.util.find_spec("collada"):
+        seeds.append(Seed("dae", {"a.dae": held["blender.dae"], **picture}, _scan("a.dae")))
+    if importlib.util.find_spec("vtkmodules"):
+        seeds.append(Seed("vtk", {"a.vtk": held["meshio.vtk"]}, _scan("a.vtk")))
+    if importlib.util.find_spec("pxr"):
+        seeds += _usd(picture)
+    return seeds
+
+
+def _textured(picture: bytes) -> bytes:
+    """A GLB of a ball with a picture, by trimesh."""
+    from PIL import Image
+
+    ball = trimesh.creation.icosphere(subdivisions=2, radius=0.1)
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.open(io.BytesIO(picture)))
+    ball.visual = trimesh.visual.TextureVisuals(uv=np.array(ball.vertices)[:, :2] * 5 + 0.5, material=material)
+    return ball.export(file_type="glb")
+
+
+def _usd(picture: dict[str, bytes]) -> list[Seed]:
+    """A ball with a picture as text, as crate and packed."""
+    import tempfile
+
+    from pxr import Sdf, Usd, UsdGeom, UsdShade, UsdUtils
+
+    ball = trimesh.creation.icosphere(subdivisions=2, radius=0.1)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "skin.png").write_bytes(picture["skin.png"])
+        stage = Usd.Stage.CreateNew(str(place / "a.usda"))
+        UsdGeom.SetStageMetersPerUnit(stage, 1.0)
+        mesh = UsdGeom.Mesh.Define(stage, "/Ball")
+        stage.SetDefaultPrim(mesh.GetPrim())
+        mesh.CreatePointsAttr([tuple(map(float, point)) for point in ball.vertices])
+        mesh.CreateFaceVertexCountsAttr([3] * len(ball.faces))
+        mesh.CreateFaceVertexIndicesAttr([int(index) for index in ball.faces.ravel()])
+        uv = UsdGeom.PrimvarsAPI(mesh).CreatePrimvar("st", Sdf.ValueTypeNames.TexCoord2fArray, "vertex")
+        uv.Set([(float(5 * x + 0.5), float(5 * y + 0.5)) for x, y, _ in ball.vertices])
+        material, shader, texture = (
+            UsdShade.Material.Define(stage, "/Skin"),
+            UsdShade.Shader.Define(stage, "/Skin/Surface"),
+            UsdShade.Shader.Define(stage, "/Skin/Picture"),
+        )
+        shader.CreateIdAttr("UsdPreviewSurface")
+        texture.CreateIdAttr("UsdUVTexture")
+        texture.CreateInput("file", Sdf.ValueTypeNames.Asset).Set("./skin.png")
+        colour = shader.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f)
+        colour.ConnectToSource(texture.ConnectableAPI(), "rgb")
+        material.CreateSurfaceOutput().ConnectToSource(shader.ConnectableAPI(), "surface")
+        UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).Bind(material)
+        stage.Save()
+        stage.Export(str(place / "a.usdc"))
+        UsdUtils.CreateNewUsdzPackage(str(place / "a.usdc"), str(place / "a.usdz"))
+        held = {name: (place / name).read_bytes() for name in ("a.usda", "a.usdc", "a.usdz")}
+    return [
+        Seed("usda", {"a.usda": held["a.usda"], **picture}, _scan("a.usda")),
+        Seed("usdc", {"a.usdc": held["a.usdc"], **picture}, _scan("a.usdc")),
+        Seed("usdz", {"a.usdz": held["a.usdz"]}, _scan("a.usdz")),
     ]
 
 

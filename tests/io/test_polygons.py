@@ -11,9 +11,9 @@ import pytest
 import trimesh
 
 from headfield.errors import ScanError
-from headfield.io.formats import RawGeometry
 from headfield.io.obj import read_obj
 from headfield.io.polygons import repeated, triangulate, unstrip
+from headfield.io.raw import RawGeometry
 from headfield.io.scan import clean, read_scan
 
 SIDE = 12

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headfield.errors import ConfigError, ScanError
-from headfield.io.formats import RawGeometry
+from headfield.io.raw import RawGeometry
 from headfield.io.scan import clean, read_scan, vertex_normals
 
 

@@ -29,7 +29,7 @@ from headfield.surface.mouth_parts import MATERIALS
 from headfield.types import ARKIT
 from headfield.view.app import Viewer
 from headfield.view.opening import mean_head
-from headfield.view.shading import MODES
+from headfield.view.shading import MODES, NEEDED
 
 SCAN = Path(__file__).parents[2] / "examples" / "data" / "scan.ply"
 NAME = "imhead-open-small"
@@ -294,14 +294,16 @@ def test_before_and_after(tab, viewer):
 def test_every_shading_mode_shows(tab, viewer):
     tab.tab("View")
     for mode in MODES[1:]:
-        if mode == "Fit error":
+        if mode in NEEDED:
             continue
         tab.choose("Shading", mode)
         eventually(lambda wanted=mode: viewer.screen.mode == wanted)
         eventually(tab.coloured)
         tab.settled()
+    tab.choose("Shading", "Scan colours")
+    assert "come from a fitted one" in tab.told("no scan with colours")
     tab.choose("Shading", "Fit error")
-    assert "needs a fitted scan" in tab.told("no scan")
+    assert "needs a fitted scan" in tab.told("no scan:")
     eventually(lambda: viewer.panels.mode.value == viewer.screen.mode == "Change")
     tab.choose("Shading", "Surface")
     eventually(lambda: not tab.coloured())

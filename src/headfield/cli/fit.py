@@ -44,9 +44,9 @@ class FitCommand:
     """
 
     scans: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCAN...")] = ()
-    """Scan files (PLY, OBJ, STL, GLB, GLTF, NPY, NPZ, XYZ), or a depth map (PNG, EXR, NPY) with --intrinsics. Several
-    files are several scans of one person; a folder is a batch of unrelated scans, which resumes when run again. A
-    saved fit (its fit.npz, or the folder that holds it) is fitted again to the points that it keeps."""
+    """Scan files (PLY, OBJ, GLB, USDZ and more: docs/formats.md), or a depth map (PNG, EXR, NPY) with --intrinsics.
+    Several files are several scans of one person; a folder is a batch of unrelated scans, which resumes when run again.
+    A saved fit (its fit.npz, or the folder that holds it) is fitted again to the points that it keeps."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
     """Output folder."""
     force: bool = False
@@ -77,6 +77,8 @@ class FitCommand:
     """Write the head without its expression, mouth closed."""
     detail: bool = False
     """What the scan shows beyond the model is added to the seen surface; not if --neutral takes off an expression."""
+    clay: bool = False
+    """The preview shows scan and head as clay, even if the scan has colours."""
     metres: bool = False
     """Write head.glb in metres, as viewers of glTF expect, not in the scan's own unit; not if its unit is unknown."""
     resolution: int = 256
@@ -211,7 +213,8 @@ def _write_heads(command: FitCommand, scans, fit, folder: Path) -> None:
             head = fit.mesh(min(command.resolution, 160), model_frame=True, scan=index)  # what the errors are about
         errors = np.where(found.on_head, found.residual_mm, np.nan)
         points = found.placement.apply(found.points)
-        picture = fit_preview(in_model, head, errors, error_points=points, title=fit.verdict.headline)
+        told = {"title": fit.verdict.headline, "clay": command.clay}
+        picture = fit_preview(in_model, head, errors, error_points=points, **told)
         write_png(picture, folder / f"preview{suffix}.png")
 
 

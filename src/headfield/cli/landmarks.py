@@ -22,7 +22,7 @@ class LandmarksCommand:
     """
 
     scan: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SCAN")]
-    """The scan: PLY, OBJ, STL, GLB, GLTF, NPY, NPZ or XYZ, with or without colours."""
+    """The scan (PLY, OBJ, GLB and many more: docs/formats.md), with or without colours."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="JSON")] = Path("landmarks.json")
     """The file to write: {anchor name or index 0 to 67: [x, y, z]} in the scan's own frame and unit."""
     picture: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -24,8 +25,9 @@ def fit_preview(
     title: str | None = None,
     size: int = 300,
     max_mm: float = 3.0,
+    clay: bool = False,
 ) -> np.ndarray:
-    """Scan, head and error map from three sides, all with the same cameras.
+    """Scan, head and error map from three sides, all with the same cameras; in the scan's colours where it has any.
 
     Args:
         scan: The scan in the model frame (+y up, +z out of the face), any unit.
@@ -35,15 +37,18 @@ def fit_preview(
         title: One line above.
         size: Pixels of one picture.
         max_mm: Error at the dark end of the scale.
+        clay: Leave colours out.
     Returns:
         (H, W, 3) uint8.
     """
     frame = head.vertices
+    if clay:
+        scan, head = replace(scan, colours=None), replace(head, colours=None)
     error = error_colours(
         errors_on_head(scan.points if error_points is None else error_points, head, errors_mm), max_mm
     )
     tasks = [partial(_scan_picture, scan, view, size, frame) for view in VIEWS]
-    tasks += [partial(render, head, view=view, size=size, occlusion_rays=4) for view in VIEWS]
+    tasks += [partial(render, head, view=view, size=size, colours=head.colours, occlusion_rays=4) for view in VIEWS]
     tasks += [partial(render, head, view=view, size=size, colours=error, occlusion_rays=0) for view in VIEWS]
     with ThreadPoolExecutor(2) as pool:  # more would take memory for pictures that nobody waits for
         images = list(pool.map(lambda task: task(), tasks))
@@ -80,6 +85,7 @@ def errors_on_head(points: np.ndarray, head: Mesh, errors_mm: np.ndarray) -> np.
 def _scan_picture(scan: Scan, view: str, size: int, frame: np.ndarray) -> np.ndarray:
     if scan.triangles is None:
         options = {"normals": scan.normals, "frame_on": frame, "radius": 1.7 * spacing(scan.points)}
+        options["colours"] = scan.colours
         return render_points(scan.points, view=view, size=size, **options)
     triangles = scan.triangles
     corner = scan.points[triangles]
@@ -87,7 +93,8 @@ def _scan_picture(scan: Scan, view: str, size: int, frame: np.ndarray) -> np.nda
     outward = np.einsum("fc,fc->", faces, corner.mean(axis=1) - scan.points.mean(axis=0))
     if outward < 0:  # inverted scans are common; show their outside
         triangles = triangles[:, ::-1]
-    return render(Mesh(scan.points, triangles), view=view, size=size, frame_on=frame, occlusion_rays=4)
+    surface, options = Mesh(scan.points, triangles), {"frame_on": frame, "occlusion_rays": 4}
+    return render(surface, view=view, size=size, colours=scan.colours, **options)
 
 
 def wrap_preview(wrapped, triangles: np.ndarray, size: int = 300, max_mm: float = 1.0) -> np.ndarray:

@@ -56,12 +56,13 @@ def scans_in(folder: Path, intrinsics: Path | None) -> list[Path]:
     Raises:
         ScanError: There are none.
     """
-    from headfield.io.formats import SCAN_SUFFIXES
+    from headfield.io.formats import FOLDER_SUFFIXES, in_folders
 
-    suffixes = SCAN_SUFFIXES + ((".png", ".exr") if intrinsics is not None else ())
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    pictures = (".png", ".exr") if intrinsics is not None else ()
+    listed = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    found = [p for p in listed if in_folders(p) or p.suffix.lower() in pictures]
     if not found:
-        raise ScanError(f"{folder}: no scans in this folder; looked for {' '.join(suffixes)}.")
+        raise ScanError(f"{folder}: no scans in this folder; looked for {' '.join((*FOLDER_SUFFIXES, *pictures))}.")
     return found
 
 

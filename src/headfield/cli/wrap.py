@@ -24,7 +24,7 @@ class WrapCommand:
     """
 
     scan: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SCAN|FIT.NPZ")]
-    """A scan (PLY, OBJ, STL, GLB, GLTF, NPY, NPZ, XYZ), or the fit.npz that `headfield fit` wrote, or its folder."""
+    """A scan (PLY, OBJ, GLB and more: docs/formats.md), or the fit.npz that `headfield fit` wrote, or its folder."""
     template: Annotated[Path, tyro.conf.arg(metavar="OBJ")]
     """The template: an OBJ file of polygons. Eyes and teeth that are parts of their own ride along unbent."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = Path("wrapped.obj")

@@ -27,7 +27,7 @@ from headfield.evaluate.reading import WELL_MM, nonzero
 from headfield.fit.result import Fit
 from headfield.fit.run import fit
 from headfield.frames import UNITS_IN_METRES
-from headfield.io.formats import RawGeometry
+from headfield.io.raw import RawGeometry
 from headfield.io.scan import clean, read_scan
 from headfield.models.release import load
 from headfield.synth.identities import frozen

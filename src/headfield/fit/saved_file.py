@@ -11,8 +11,6 @@ from headfield.io.formats import MESH_SUFFIXES
 FIT = "fit.npz"
 """Name of the file that `headfield fit` writes."""
 
-_OTHERS = (*MESH_SUFFIXES, ".xyz")
-
 
 def saved_file(path: str | Path, kind: str, wanted: str) -> Path:
     """The NPZ archive at a path, or the fit.npz of a folder.
@@ -33,7 +31,7 @@ def saved_file(path: str | Path, kind: str, wanted: str) -> Path:
         raise ScanError(f"{path}: no such file; {wanted}.")
     if zipfile.is_zipfile(path):  # an NPZ is a zip; numpy would open, or misname, other things
         return path
-    if path.suffix.lower() not in _OTHERS:
+    if path.suffix.lower() not in MESH_SUFFIXES:
         raise ScanError(f"{path}: not {kind}: no NPZ archive, or a damaged one; {wanted}.")
     beside = path.with_name(FIT)
     advice = f"Give {beside}, which lies beside it." if beside.is_file() else (

@@ -1,49 +1,39 @@
 """What each file format holds, before any cleaning: one reader per family of suffixes.
 
-Parsing of OBJ, STL and glTF is trimesh's; this module only picks the arrays out and turns every failure into
-a sentence. Polygons and strips become triangles. Nothing here ever unpickles.
+This module is the table of them, with the readers of PLY and of NumPy's arrays; the others stand in modules beside it.
+They only pick arrays out and turn every failure into a sentence. Polygons and strips become triangles. Nothing here
+ever unpickles. ``docs/formats.md`` has the same table for users.
 """
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import ScanError
-from headfield.io import arrays, guard
-from headfield.io.gltf import srgb_colours
-from headfield.io.gltf_check import checked_gltf
-from headfield.io.obj import plain_text, plain_triangles
+from headfield.io import archives, arrays, guard
+from headfield.io.collada_scan import read_dae
+from headfield.io.converted import read_fbx, read_usd, read_usdz, read_vtk
+from headfield.io.meshes import read_gltf, read_obj_scan, read_stl
+from headfield.io.off import read_off
+from headfield.io.pcd import read_pcd
 from headfield.io.ply import Element, Lists, read_elements
+from headfield.io.point_text import from_columns, read_point_text
 from headfield.io.polygons import RESTART, triangulate, unstrip
+from headfield.io.raw import RawGeometry
+from headfield.io.splats import is_splat, opaque_centres
+from headfield.io.threemf import read_3mf
+from headfield.io.vrml import read_wrl
 
-MESH_SUFFIXES = (".ply", ".obj", ".stl", ".glb", ".gltf")
-SCAN_SUFFIXES = (*MESH_SUFFIXES, ".npy", ".npz", ".xyz")
-"""Suffixes that :func:`read_raw` understands."""
-
-_MAGIC = {b"ply": ".ply", b"glTF": ".glb", b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"\x89PNG": ".png"}
-
-
-@dataclass(frozen=True)
-class RawGeometry:
-    """Arrays as the file states them: nothing dropped, nothing checked.
-
-    Attributes:
-        points: (N, 3) numbers, any float or integer type.
-        normals: (N, 3) or None.
-        triangles: (F, 3) int or None.
-        colours: (N, 3 or 4) uint8 or None.
-        units: The unit that the format or file states, or None.
-    """
-
-    points: np.ndarray
-    normals: np.ndarray | None = None
-    triangles: np.ndarray | None = None
-    colours: np.ndarray | None = None
-    units: str | None = None
+_MAGIC = {
+    b"ply": (".ply",), b"glTF": (".glb",), b"\x93NUMPY": (".npy",), b"PK\x03\x04": (".npz", ".zip", ".3mf", ".usdz"),
+    b"\x89PNG": (".png",), b"\x1f\x8b": (".gz",), b"PXR-USDC": (".usdc", ".usd"), b"#usda": (".usda", ".usd"),
+    b"#VRML": (".wrl",), b"# vtk DataFile": (".vtk",), b"Kaydara FBX Binary": (".fbx",), b"# .PCD": (".pcd",),
+}  # fmt: skip
+"""How files of some formats begin, and the suffixes that they may have."""
 
 
 def read_raw(path: Path) -> RawGeometry:
@@ -51,6 +41,7 @@ def read_raw(path: Path) -> RawGeometry:
 
     Raises:
         ScanError: The suffix is unknown, or the content is not what the suffix promises.
+        MissingExtra: A library that reads it is not installed.
     """
     suffix = path.suffix.lower()
     if suffix not in SCAN_SUFFIXES:
@@ -60,13 +51,11 @@ def read_raw(path: Path) -> RawGeometry:
         )
     with guard.opened(path) as file:
         head = file.read(512)
-    found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
-    if found is not None and found != suffix:
-        raise ScanError(f"{path}: named {suffix} but its content is {found}. Rename it to {path.stem}{found}.")
-    readers = {".ply": _read_ply, ".npy": _read_npy, ".npz": _read_npz, ".xyz": _read_xyz}
-    reader = readers.get(suffix, _read_with_trimesh)
+    found = next((kinds for magic, kinds in _MAGIC.items() if head.startswith(magic)), (suffix,))
+    if suffix not in found:
+        raise ScanError(f"{path}: named {suffix} but its content is {found[0]}. Rename it to {path.stem}{found[0]}.")
     with guard.reading(path, suffix[1:].upper()):
-        return reader(path)
+        return READERS[suffix](path)
 
 
 _INDICES = ("vertex_indices", "vertex_index")
@@ -77,6 +66,8 @@ def _read_ply(path: Path) -> RawGeometry:
     """PLY: vertices, faces of any number of corners, triangle strips."""
     elements = read_elements(path)
     vertex = elements.get("vertex", {})
+    if is_splat(elements):
+        return opaque_centres(path, vertex)
     points, normals = _columns(vertex, ("x", "y", "z")), _columns(vertex, ("nx", "ny", "nz"))
     if points is None or not len(points):
         raise ScanError(f"{path}: holds no points (no element 'vertex' with x, y, z); it is empty or not a scan.")
@@ -114,100 +105,6 @@ def _ply_colours(vertex: Element) -> np.ndarray | None:
     return None if colours is None else np.clip(colours, 0, 255).astype(np.uint8)
 
 
-def _read_with_trimesh(path: Path) -> RawGeometry:
-    """OBJ, STL, GLB, GLTF; several geometries are joined with their scene transforms applied."""
-    import trimesh
-
-    suffix = path.suffix.lower()
-    options = {"process": False}
-    if suffix in (".obj", ".glb", ".gltf"):
-        options["skip_materials"] = True  # of no use to a fit; in OBJ their uv seams would split vertices
-    if suffix == ".obj":
-        options["maintain_order"] = True
-    if suffix in (".glb", ".gltf"):
-        content = checked_gltf(path).content
-        options["resolver"] = _Beside(path)
-    else:
-        content = guard.content(path)
-    if suffix == ".obj":
-        content = plain_triangles(plain_text(content))
-    loaded = trimesh.load(io.BytesIO(content), file_type=suffix[1:], **options)
-    if isinstance(loaded, trimesh.Scene):
-        placed = [loaded.graph[node] for node in loaded.graph.nodes_geometry]
-        parts = [_from_trimesh(loaded.geometry[name], transform) for transform, name in placed]
-    else:
-        parts = [_from_trimesh(loaded)]
-    parts = [part for part in parts if part is not None]
-    if not parts:
-        raise ScanError(f"{path}: holds no points and no triangles; it is empty or not {suffix[1:].upper()}.")
-    raw = _join(parts)
-    if suffix == ".stl" and raw.triangles is not None:
-        raw = _merge_corners(raw)  # STL repeats every vertex for each of its triangles
-    if suffix not in (".glb", ".gltf"):
-        return raw
-    return replace(raw, units="m", colours=None if raw.colours is None else srgb_colours(raw.colours))
-
-
-class _Beside:
-    """For the parser of glTF: files that lie beside one, by the names that it gives them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __getitem__(self, name: str) -> bytes:
-        return guard.content(guard.neighbour(self.path, name))
-
-    get = __getitem__
-
-
-def _from_trimesh(geometry, transform: np.ndarray | None = None) -> RawGeometry | None:
-    """Arrays of one trimesh Trimesh or PointCloud after a (4, 4) transform; None for anything else (paths)."""
-    points = getattr(geometry, "vertices", None)
-    if points is None or len(points) == 0 or np.shape(points)[1] != 3:
-        return None
-    points = np.array(points)
-    triangles = getattr(geometry, "faces", None)
-    triangles = None if triangles is None or len(triangles) == 0 else np.array(triangles)
-    if triangles is not None:
-        # only normals that the file states: computing them is the caller's choice
-        normals = geometry.vertex_normals if "vertex_normals" in geometry._cache.cache else None
-        kind = geometry.visual.kind if geometry.visual is not None else None
-        colours = geometry.visual.vertex_colors if kind == "vertex" else None
-    else:
-        normals, colours = None, getattr(geometry, "colors", None)
-    normals = None if normals is None or np.shape(normals) != points.shape else np.array(normals)
-    colours = None if colours is None or len(colours) != len(points) else np.array(colours, dtype=np.uint8)
-    if transform is not None and not np.array_equal(transform, np.eye(4)):
-        linear = transform[:3, :3]
-        points = points @ linear.T + transform[:3, 3]
-        if normals is not None:
-            normals = normals @ np.linalg.inv(linear)  # inverse transpose: right for any scale
-        if triangles is not None and np.linalg.det(linear) < 0:
-            triangles = triangles[:, ::-1]  # a mirror turns triangles inside out
-    return RawGeometry(points, normals, triangles, colours)
-
-
-def _join(parts: list[RawGeometry]) -> RawGeometry:
-    """Several geometries as one; normals and colours survive only if every part has them."""
-    if len(parts) == 1:
-        return parts[0]
-    starts = np.cumsum([0] + [len(part.points) for part in parts])
-    triangles = [part.triangles + start for part, start in zip(parts, starts) if part.triangles is not None]
-    every = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        if all(getattr(part, name) is not None for part in parts)
-        else None
-        for name in ("points", "normals", "colours")
-    }
-    return RawGeometry(**every, triangles=np.concatenate(triangles) if triangles else None)
-
-
-def _merge_corners(raw: RawGeometry) -> RawGeometry:
-    """Merge vertices at exactly equal positions."""
-    points, index = np.unique(raw.points, axis=0, return_inverse=True)
-    return RawGeometry(points, triangles=np.ravel(index)[raw.triangles], units=raw.units)
-
-
 def _read_npy(path: Path) -> RawGeometry:
     array = arrays.npy(path)
     if array.ndim == 2 and min(array.shape) > 9:
@@ -215,7 +112,7 @@ def _read_npy(path: Path) -> RawGeometry:
             f"{path}: a {array.shape[0]} x {array.shape[1]} array, which looks like a depth map. "
             "Pass the camera with --intrinsics camera.json; point clouds are (N, 3)."
         )
-    return _from_columns(array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array, path)
+    return from_columns(array.reshape(-1, array.shape[-1]) if array.ndim == 3 else array, path)
 
 
 def _read_npz(path: Path) -> RawGeometry:
@@ -238,7 +135,7 @@ def _read_npz(path: Path) -> RawGeometry:
                 f"{path}: no array 'points' or 'vertices' in it (it holds {guard.shown(', '.join(archive.files))})."
             )
         units = pick("units", "unit")
-        raw = _from_columns(points, path)
+        raw = from_columns(points, path)
         normals, triangles = pick("normals", "vertex_normals"), pick("triangles", "faces", "f")
         colours = pick("colours", "colors", "vertex_colors")
     rows = (len(raw.points), 3)
@@ -255,42 +152,6 @@ def _read_npz(path: Path) -> RawGeometry:
     )
 
 
-def _read_xyz(path: Path) -> RawGeometry:
-    """Text with x y z [nx ny nz | r g b] per line; separators are spaces, tabs, commas or semicolons."""
-    with io.StringIO(guard.text(path)) as file:
-        lines = [file.readline() for _ in range(3)]
-        separator = next((c for c in ",;" if any(c in line for line in lines)), None)
-        skip = 0
-        while skip < 3 and not _is_numbers(lines[skip], separator):
-            skip += 1  # headers such as "x y z" or a point count
-        file.seek(0)
-        table = np.loadtxt(file, delimiter=separator, skiprows=skip, comments=("#", "//"), ndmin=2)
-    return _from_columns(table, path)
-
-
-def _is_numbers(line: str, separator: str | None) -> bool:
-    fields = line.strip().split(separator)
-    try:
-        return len([float(field) for field in fields if field.strip()]) >= 3
-    except ValueError:
-        return line.lstrip().startswith(("#", "//"))
-
-
-def _from_columns(table: np.ndarray, path: Path) -> RawGeometry:
-    """Points from columns 0-2; columns 3-5 are normals when they are unit vectors, colours when 0..255."""
-    if table.ndim != 2 or table.shape[1] < 3 or table.dtype.kind not in "fiu":
-        raise ScanError(f"{path}: an array of shape {table.shape} and type {table.dtype}; points are (N, 3) numbers.")
-    points, extra = table[:, :3], table[:, 3:6]
-    if extra.shape[1] < 3 or len(extra) == 0:
-        return RawGeometry(points)
-    length = np.linalg.norm(np.asarray(extra[:10_000], dtype=float), axis=1)
-    if np.median(np.abs(length - 1)) < 0.01:
-        return RawGeometry(points, normals=extra)
-    if np.nanmin(extra) >= 0 and np.nanmax(extra) <= 255 and np.nanmax(extra) > 1:
-        return RawGeometry(points, colours=np.asarray(extra, dtype=np.uint8))
-    return RawGeometry(points)
-
-
 def read_json(path: Path, purpose: str) -> dict:
     """A JSON object from a file.
 
@@ -304,3 +165,53 @@ def read_json(path: Path, purpose: str) -> dict:
     if not isinstance(content, dict):
         raise ScanError(f"{purpose}: {path} holds a {type(content).__name__}, expected an object {{...}}.")
     return content
+
+
+READERS: dict[str, Callable[[Path], RawGeometry]] = {
+    ".ply": _read_ply,
+    ".obj": read_obj_scan,
+    ".stl": read_stl,
+    ".off": read_off,
+    ".glb": read_gltf,
+    ".gltf": read_gltf,
+    ".3mf": read_3mf,
+    ".dae": read_dae,
+    ".wrl": read_wrl,
+    ".vtk": read_vtk,
+    ".vtp": read_vtk,
+    **dict.fromkeys((".usd", ".usda", ".usdc"), read_usd),
+    ".usdz": read_usdz,
+    ".fbx": read_fbx,
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    **dict.fromkeys((".xyz", ".pts", ".asc", ".txt", ".csv"), read_point_text),
+    ".pcd": read_pcd,
+}
+"""The reader of each suffix."""
+
+_INNER = tuple(READERS)
+READERS[".zip"] = partial(archives.read_zip, suffixes=_INNER, read=read_raw)
+READERS[".gz"] = partial(archives.read_gz, suffixes=_INNER, read=read_raw)
+
+SCAN_SUFFIXES = tuple(READERS)
+"""Suffixes that :func:`read_raw` understands."""
+
+MESH_SUFFIXES = tuple(suffix for suffix in _INNER if suffix not in (".npy", ".npz"))
+"""Suffixes of meshes and clouds that are no arrays of ours and no archives."""
+
+
+FOLDER_SUFFIXES = tuple(suffix for suffix in _INNER if suffix not in archives.VAGUE)
+"""Suffixes of scans that are looked for where a folder is given."""
+
+
+def in_folders(path: Path) -> bool:
+    """Whether a file is taken for a scan where a folder is given: by its suffix, if nothing else has that.
+
+    Tables and notes (.txt, .csv, .asc) that lie in a folder are no scans; archives are if they hold one scan.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        return archives.holds_one(path, FOLDER_SUFFIXES)
+    if suffix == ".gz":
+        suffix = Path(path.stem).suffix.lower()
+    return suffix in FOLDER_SUFFIXES

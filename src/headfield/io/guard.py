@@ -40,6 +40,8 @@ VARIABLE = "HEADFIELD_READ_LIMIT"
 
 _limit: ContextVar[int | None] = ContextVar("headfield_read_limit", default=None)
 
+_packed: ContextVar[int | None] = ContextVar("headfield_packed_in", default=None)
+
 DEEPEST = 200
 """Levels of lists and objects in a JSON file."""
 
@@ -81,6 +83,16 @@ def read_limit(size: int) -> Iterator[None]:
         yield
     finally:
         _limit.reset(token)
+
+
+@contextlib.contextmanager
+def packed_in(size: int) -> Iterator[None]:
+    """Within the block, files count as no larger than an archive of `size` bytes from which they were unpacked."""
+    token = _packed.set(int(size) if (outer := _packed.get()) is None else min(outer, int(size)))
+    try:
+        yield
+    finally:
+        _packed.reset(token)
 
 
 @contextlib.contextmanager
@@ -173,6 +185,7 @@ def check_need(path: str | Path, need: float, size: int, what: str, error: type[
     Raises:
         HeadfieldError: `error`.
     """
+    size = size if (packed := _packed.get()) is None else min(size, packed)
     most = max(limit(), SHARE * size)
     if need > most:
         raise error(

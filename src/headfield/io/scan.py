@@ -12,8 +12,9 @@ from headfield.errors import ConfigError, ScanError
 from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.io import guard
 from headfield.io.crop import as_box, inside
-from headfield.io.formats import RawGeometry, read_raw
+from headfield.io.formats import read_raw
 from headfield.io.polygons import repeated, triangulate
+from headfield.io.raw import RawGeometry
 from headfield.types import Scan
 
 MIN_POINTS = 100
@@ -28,11 +29,11 @@ _HUGE = 1e12  # coordinates beyond this are sentinels (1e30, FLT_MAX), never len
 def read_scan(
     path: str | Path, units: str | None = None, max_points: int = 200_000, *, crop: Sequence[float] | None = None
 ) -> Scan:
-    """Read a head scan from PLY, OBJ, STL, GLB, GLTF, NPY, NPZ or XYZ.
+    """Read a head scan from any of the formats of ``docs/formats.md`` (:data:`headfield.io.formats.SCAN_SUFFIXES`).
 
-    Polygons and strips become triangles. Non-finite points are dropped and counted in `Scan.notes`; normals are
-    computed from triangles when the file has none. A cloud with more than `max_points` points is subsampled at
-    random, always the same way.
+    Polygons and strips become triangles, and colours of pictures those of points. Non-finite points are dropped and
+    counted in `Scan.notes`; normals are computed from triangles when the file has none. A cloud with more than
+    `max_points` points is subsampled at random, always the same way.
 
     Args:
         path: The file.
@@ -44,6 +45,7 @@ def read_scan(
         The scan: float64 points in the file's own frame and unit.
     Raises:
         ScanError: The file is missing, empty, damaged, of unknown type, or holds too little to show a head.
+        MissingExtra: A library that reads the format is not installed.
         ConfigError: `units` is unknown, or `crop` is no box.
     """
     path = Path(path)
@@ -100,7 +102,7 @@ def clean(
     Raises:
         ScanError: Nothing usable is left.
     """
-    notes: list[str] = []
+    notes = list(raw.notes)
     points, triangles = raw.points, raw.triangles
     total = len(points)
     if total == 0:

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from headfield.frames import UNITS_IN_METRES
-from headfield.io.formats import RawGeometry
+from headfield.io.raw import RawGeometry
 from headfield.io.scan import clean
 from headfield.synth import capture_faces, capture_heads
 from headfield.synth.capture_surface import Shown, strays_around

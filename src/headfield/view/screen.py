@@ -65,7 +65,7 @@ class Screen:
     def forget(self) -> None:
         """Another head was opened."""
         self.pictures.forget()
-        if self.mode == "Fit error" and self.session.fit is None:
+        if not shading.has(self.mode, self.session.fit):
             self.mode = shading.MODES[0]
 
     def idle(self) -> bool:
@@ -82,10 +82,11 @@ class Screen:
         """Choose a shading mode.
 
         Raises:
-            ConfigError: It is the error map, and there is no scan.
+            ConfigError: It is the error map or the scan's colours, and there is none.
         """
-        if mode == "Fit error" and self.session.fit is None:
-            raise ConfigError("There is no scan: the error map needs a fitted scan. Open one in the Head tab.")
+        if not shading.has(mode, self.session.fit):
+            missing, why = shading.NEEDED[mode]
+            raise ConfigError(f"{missing}: {why}. Open one in the Head tab.")
         self.mode = mode
         self.recolour()
 
@@ -112,6 +113,8 @@ class Screen:
         vertices, mode = np.asarray(mesh.vertices), self.mode
         if mode == "Normals":
             return shading.of_normals(vertex_normals(vertices, mesh.triangles))
+        if mode == "Scan colours":
+            return shading.of_scan(vertices, vertex_normals(vertices, mesh.triangles), self.session.fit)
         if mode == "Regions":
             return shading.of_regions(vertices, head.anchors())
         if mode == "Fit error":

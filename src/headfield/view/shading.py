@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from headfield.fit.result import Fit
     from headfield.surface.head import Head
 
-MODES = ("Surface", "Normals", "Regions", "Fit error", "Change")
+MODES = ("Surface", "Scan colours", "Normals", "Regions", "Fit error", "Change")
 """Shading modes by the names that users see."""
+
+NEEDED = {
+    "Fit error": ("There is no scan", "the error map needs a fitted scan"),
+    "Scan colours": ("There is no scan with colours", "they come from a fitted one"),
+}
+"""What modes need that not every head has: what is missing, and why it matters."""
 
 CLAY = np.array([212, 182, 160], dtype=np.uint8)
 ACCENT = np.array([232, 148, 62], dtype=np.uint8)
@@ -67,6 +73,18 @@ def of_fit(vertices: np.ndarray, fit: Fit, scan: int = 0) -> np.ndarray:
     known = np.isfinite(distance.reshape(len(vertices), -1))
     value = np.where(known, np.append(errors, 0.0)[near], 0).sum(1) / np.maximum(known.sum(1), 1)
     return error_colours(np.where(known.any(1), value, np.nan), ERROR_MM)
+
+
+def has(mode: str, fit: Fit | None) -> bool:
+    """Whether a head of this fit, or of none, can be shown in a mode."""
+    if mode == "Scan colours":
+        return fit is not None and fit.scans[0].colours is not None
+    return mode != "Fit error" or fit is not None
+
+
+def of_scan(vertices: np.ndarray, normals: np.ndarray, fit: Fit) -> np.ndarray:
+    """The fitted scan's own colours (V, 4), fading to its typical one where it saw nothing."""
+    return fit.paint().on(vertices, normals)
 
 
 def of_change(vertices: np.ndarray, before: Head, mm: float) -> np.ndarray:

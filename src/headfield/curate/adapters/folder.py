@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headfield.curate.subjects import NEUTRAL, Gathering, RawScan, Skipped, gathered
 from headfield.errors import DataError
-from headfield.io.formats import SCAN_SUFFIXES
+from headfield.io.formats import FOLDER_SUFFIXES, in_folders
 from headfield.io.names import named_neutral
 
 _ARCHIVES = (".zip", ".7z", ".rar", ".gz", ".tgz", ".tar", ".bz2", ".xz")
@@ -45,7 +45,7 @@ def people_in_folder(folder: str | Path) -> Gathering:
             found.append((entry.stem, str(entry), [_scan(entry, entry.stem)]))
     if not found:
         raise DataError(
-            f"{folder}: no scans in it; looked for {' '.join(SCAN_SUFFIXES)}, one sub-folder a person or one person "
+            f"{folder}: no scans in it; looked for {' '.join(FOLDER_SUFFIXES)}, one sub-folder a person or one person "
             f"per file. {listed(skipped)}".rstrip()
         )
     return gathered(found, skipped)
@@ -74,7 +74,7 @@ def is_scan(file: Path, root: Path, skipped: list[Skipped]) -> bool:
     name = str(file.relative_to(root))
     if file.name.endswith(_LANDMARKS):
         return False
-    if suffix in SCAN_SUFFIXES:
+    if in_folders(file):
         try:
             if file.stat().st_size > 0:
                 return True
