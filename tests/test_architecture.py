@@ -1,6 +1,7 @@
 """The house's plan: a room imports only from rooms before it, no modules import each other in a circle."""
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def imports(name: str, known: dict[str, Path]) -> set[str]:
     return found
 
 
+@cache
 def graph(source: Path) -> dict[str, set[str]]:
     """Who imports whom; the package's own front, which only forwards, is nobody's import."""
     known = modules(source)
