@@ -40,28 +40,27 @@ def linear(colours: np.ndarray) -> np.ndarray:
 def shade(
     normals: np.ndarray, albedo: np.ndarray, open_sky: np.ndarray | float, lit: np.ndarray | float, flat: float
 ) -> np.ndarray:
-    """Linear colours (N, 3) of clay.
+    """Linear colours (3, N) of clay.
 
     Args:
-        normals: (N, 3) unit, camera axes.
-        albedo: (N, 3) linear.
+        normals: (3, N) unit, camera axes.
+        albedo: (3, N) linear.
         open_sky, lit: Ambient openness and visibility of the key light, (N,) in 0..1, or one for all.
         flat: 0 full light .. 1 no light.
     """
-    open_sky, lit = (np.broadcast_to(term, len(normals))[:, None] for term in (open_sky, lit))
-    up = 0.5 + 0.5 * normals[:, 1:2]
-    light = (_SKY * up + _GROUND * (1 - up)) * open_sky**1.2
-    light += _KEY_COLOUR * (np.clip((normals @ KEY[:, None] + 0.08) / 1.08, 0, None) * lit)
+    up = 0.5 + 0.5 * normals[1]
+    light = _SKY[:, None] * up
+    light += _GROUND[:, None] * (1 - up)
+    light *= open_sky**1.2
+    light += _KEY_COLOUR[:, None] * (np.clip((KEY @ normals + 0.08) / 1.08, 0, None) * lit)
     for direction, colour, wrap in _SIDE_LIGHTS:
-        direction = direction / np.linalg.norm(direction)
-        cosine = np.clip((normals @ direction[:, None] + wrap) / (1 + wrap), 0, None)
-        light += colour * (cosine * np.sqrt(cosine) * open_sky)
-    half = KEY + np.array([0, 0, 1.0])
-    sheen = np.clip(normals @ (half / np.linalg.norm(half))[:, None], 0, None) ** 28 * 0.07 * lit
+        cosine = np.clip(((direction / np.linalg.norm(direction)) @ normals + wrap) / (1 + wrap), 0, None)
+        light += colour[:, None] * (cosine * np.sqrt(cosine) * open_sky)
     if flat:
-        light = (1 - flat) * light + flat * (0.75 + 0.25 * normals[:, 2:3])
+        light = (1 - flat) * light + flat * (0.75 + 0.25 * normals[2])
     light *= 0.86 * albedo
-    light += (1 - flat) * sheen
+    half = KEY + np.array([0, 0, 1.0])
+    light += (1 - flat) * 0.07 * lit * np.clip((half / np.linalg.norm(half)) @ normals, 0, None) ** 28
     return light
 
 
@@ -73,14 +72,15 @@ def _to_srgb(light: np.ndarray) -> np.ndarray:
 
 
 def _backdrop_light(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Linear light (..., 3) behind every subject at places of the canvas, -1 to 1 downwards and to the right."""
-    fall = np.clip((x**2 + 0.8 * (y + 0.2) ** 2) / 2, 0, 1)[..., None]
-    return ((1 - fall) * np.array([0.93, 0.93, 0.925]) + fall * np.array([0.80, 0.80, 0.80])) ** 2.2
+    """Linear light (3, ...) behind every subject at places of the canvas, -1 to 1 downwards and to the right."""
+    fall = np.clip((x**2 + 0.8 * (y + 0.2) ** 2) / 2, 0, 1)
+    near, far = np.array([0.93, 0.93, 0.925]), np.array([0.80, 0.80, 0.80])
+    return (np.multiply.outer(near, 1 - fall) + np.multiply.outer(far, fall)) ** 2.2
 
 
 @lru_cache(maxsize=1)
 def _backdrop(height: int, width: int) -> np.ndarray:
-    """sRGB (height, width, 3) in 0..1 of an empty canvas; read only."""
+    """sRGB (3, height, width) in 0..1 of an empty canvas; read only."""
     shown = _to_srgb(_backdrop_light(np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)))
     shown.flags.writeable = False
     return shown
@@ -92,24 +92,24 @@ def developed(
     """A picture of what was hit, before the backdrop.
 
     Args:
-        light: (N, 3) linear colours of the samples that were hit.
+        light: (3, N) linear colours of the samples that were hit.
         hit: (N,) which those are, counted along the canvas's rows.
         canvas: (height, width) in samples.
         samples: Side of the square of samples that is averaged into a pixel.
-        fade: (N, 1) share in 0..1 of the backdrop's light in theirs; None for none.
+        fade: (N,) share in 0..1 of the backdrop's light in theirs; None for none.
     Returns:
         (H, W, 3) uint8.
     """
-    shown = _backdrop(*canvas).reshape(-1, 3).copy()
+    shown = _backdrop(*canvas).copy()
     if fade is not None:
         y, x = np.linspace(-1, 1, canvas[0])[hit // canvas[1]], np.linspace(-1, 1, canvas[1])[hit % canvas[1]]
         light = (1 - fade) * light + fade * _backdrop_light(y, x)
-    shown[hit] = _to_srgb(light)
+    for channel, values in zip(shown.reshape(3, -1), _to_srgb(light)):
+        channel[hit] = values
     # averaging in display space keeps silhouettes against the light background crisp
-    shown = shown.reshape(*canvas, 3)
-    rows = sum(shown[number::samples] for number in range(samples))
-    total = sum(rows[:, number::samples] for number in range(samples))
-    return np.round(255 / samples**2 * total).astype(np.uint8)
+    rows = sum(shown[:, number::samples] for number in range(samples))
+    total = sum(rows[:, :, number::samples] for number in range(samples))
+    return np.ascontiguousarray(np.moveaxis(np.round(255 / samples**2 * total).astype(np.uint8), 0, 2))
 
 
 def smoothed(values: np.ndarray, depth: np.ndarray, mask: np.ndarray, step: float, radius: int) -> np.ndarray:

@@ -45,24 +45,24 @@ class PointPictures:
         canvas = height, width = canvas_of(size, samples)
         points = self.points
         if not len(points):
-            return developed(np.empty((0, 3)), np.empty(0, dtype=np.int64), canvas, samples)
+            return developed(np.empty((3, 0)), np.empty(0, dtype=np.int64), canvas, samples)
         camera = camera_for(points if frame_on is None else frame_on, view, zoom)
-        seen = (points - camera.origin) @ camera.axes.T
+        seen = camera.axes @ (points - camera.origin).T
         scale = min(canvas) / 2 / camera.slope
-        depth = -seen[:, 2]
-        x = (seen[:, 0] / depth - camera.shift[0]) * scale + width / 2
-        y = height / 2 - (seen[:, 1] / depth - camera.shift[1]) * scale
+        depth = -seen[2]
+        x = (seen[0] / depth - camera.shift[0]) * scale + width / 2
+        y = height / 2 - (seen[1] / depth - camera.shift[1]) * scale
         reach = np.clip(self.radius * scale / (3.0 * camera.reach), 0.8 * samples, 12 * samples)
         order = np.argsort(depth, kind="stable")
         nearest = _nearest(np.floor(x[order]).astype(int), np.floor(y[order]).astype(int), reach, canvas)
         hit = np.flatnonzero(nearest < len(points))
-        which = order[nearest[hit]]
-        turned = self.normals @ camera.axes.T
-        turned = np.where(turned[:, 2:] < 0, -turned, turned)
-        fade = 0.85 * _covered(np.stack([x, y], axis=1), depth, 6 * reach, camera.reach)
-        albedo = np.broadcast_to(CLAY, points.shape) if self.albedo is None else self.albedo
+        shown, which = np.unique(order[nearest[hit]], return_inverse=True)
+        turned = camera.axes @ self.normals[shown].T
+        turned = np.where(turned[2] < 0, -turned, turned)
+        fade = 0.85 * _covered(np.stack([x, y], axis=1), depth, shown, 6 * reach, camera.reach)
+        albedo = CLAY[:, None] if self.albedo is None else self.albedo[shown].T
         light = shade(turned, albedo, 1.0, 1.0, 0.0 if self.albedo is None else 0.45)
-        return developed(light[which], hit, canvas, samples, fade[which, None])
+        return developed(light[:, which], hit, canvas, samples, fade[which])
 
 
 def _nearest(column: np.ndarray, row: np.ndarray, reach: float, canvas: tuple[int, int]) -> np.ndarray:
@@ -80,13 +80,16 @@ def _nearest(column: np.ndarray, row: np.ndarray, reach: float, canvas: tuple[in
     return nearest
 
 
-def _covered(pixels: np.ndarray, depth: np.ndarray, radius: float, reach: float) -> np.ndarray:
-    """How much each point (N,) belongs to a far side seen between near points, 0..1; single strays cover nothing."""
+def _covered(pixels: np.ndarray, depth: np.ndarray, which: np.ndarray, radius: float, reach: float) -> np.ndarray:
+    """How much some (M,) of points (N,) belong to a far side seen between near points, 0..1; single strays cover
+    nothing."""
     count = min(12, len(pixels))
-    gap, index = cKDTree(pixels).query(pixels, k=count, distance_upper_bound=radius)
-    around = np.append(depth, np.inf)[index.reshape(len(pixels), count)]
-    third = np.sort(around, axis=1)[:, min(2, count - 1)]
-    return np.clip((depth - third) / (0.08 * reach) - 0.5, 0, 1)
+    tree = cKDTree(pixels, balanced_tree=False, compact_nodes=False)  # asked once: quick to make
+    index = tree.query(pixels[which], k=count, distance_upper_bound=radius)[1]
+    third = min(2, count - 1)
+    around = np.append(depth, np.inf)[index.reshape(len(which), count)]
+    third = np.partition(around, third, axis=1)[:, third]
+    return np.clip((depth[which] - third) / (0.08 * reach) - 0.5, 0, 1)
 
 
 def spacing(points: np.ndarray) -> float:

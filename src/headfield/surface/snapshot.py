@@ -111,20 +111,20 @@ class Sight:
     ) -> np.ndarray:
         """One picture (H, W, 3) uint8; arguments as of `render`."""
         if colours is None:
-            albedo = np.broadcast_to(CLAY, self.normals.shape).copy()
+            albedo = np.tile(CLAY[:, None], len(self.hit))
         elif len(colours) == len(self.subject.triangles) != len(self.subject.vertices):
-            albedo = linear(colours)[self.triangle]
+            albedo = linear(colours)[self.triangle].T
         else:
-            albedo = self._mean_of(linear(colours))
-        albedo[self.behind] = BACK_FACE
+            albedo = self._mean_of(linear(colours)).T
+        albedo[:, self.behind] = BACK_FACE[:, None]
         flat = (0.0 if colours is None else 0.45) if flat is None else flat
         open_sky, lit = self._light(occlusion_rays) if occlusion_rays and len(self.hit) else (1.0, 1.0)
-        light = shade(self.normals @ self.camera.axes.T, albedo, open_sky, lit, flat)
+        light = shade(self.camera.axes @ self.normals.T, albedo, open_sky, lit, flat)
         return developed(light, self.hit, self.canvas, self.samples)
 
     def _mean_of(self, values: np.ndarray) -> np.ndarray:
         """(N, C) at what was hit, of values (V, C) at the vertices."""
-        return sum(self.weights[:, corner, None] * values[self.corners[:, corner]] for corner in range(3))
+        return np.einsum("nk,nkc->nc", self.weights, values.take(self.corners, axis=0))
 
     def _light(self, rays: int) -> tuple[np.ndarray, np.ndarray]:
         """Openness of the sky (distance-weighted) and visibility of a soft key light, (N,) each in 0..1."""
