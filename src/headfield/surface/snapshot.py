@@ -169,16 +169,22 @@ def _hemisphere(normals: np.ndarray, count: int, rng: np.random.Generator) -> np
     first = rng.random((len(normals), 1)) / count * 2 * np.pi
     first = first + rng.random((len(normals), 1)) * 7
     ring = rng.permuted(np.tile(np.arange(count), (len(normals), 1)), axis=1)
-    radius = np.sqrt((ring + rng.random(ring.shape)) / count)
-    sine, cosine, steps = np.sin(first), np.cos(first), np.arange(count) / count * 2 * np.pi
+    area = ((ring + rng.random(ring.shape)) / count).astype(np.float32)
+    radius, height = np.sqrt(area), np.sqrt(1 - area)
     helper = np.where(np.abs(normals[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]])
     tangent = np.cross(normals, helper)
     tangent /= np.maximum(np.sqrt(np.einsum("nc,nc->n", tangent, tangent)), 1e-12)[:, None]
     # turned by the first azimuth, from which the others are equal steps away
-    across, along = np.cross(normals, tangent), tangent
-    along, across = cosine * along + sine * across, cosine * across - sine * along
-    flat = np.cos(steps)[:, None] * along[:, None] + np.sin(steps)[:, None] * across[:, None]
-    return radius[..., None] * flat + np.sqrt(1 - radius**2)[..., None] * normals[:, None]
+    across, sine, cosine = np.cross(normals, tangent), np.sin(first), np.cos(first)
+    along, across = cosine * tangent + sine * across, cosine * across - sine * tangent
+    along, across, normals = (axis.astype(np.float32) for axis in (along, across, normals))
+    steps = (np.arange(count) / count * 2 * np.pi).astype(np.float32)
+    step_along, step_across = np.cos(steps) * radius, np.sin(steps) * radius
+    rays = np.empty((*ring.shape, 3), dtype=np.float32)
+    for axis in range(3):
+        rays[..., axis] = step_along * along[:, axis, None] + step_across * across[:, axis, None]
+        rays[..., axis] += height * normals[:, axis, None]
+    return rays
 
 
 def render(
