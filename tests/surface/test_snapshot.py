@@ -135,16 +135,31 @@ def test_no_ray_that_is_spared_would_hit(options, monkeypatch):
     assert np.array_equal(few, render(wide, **given))
 
 
-def test_smoothing_is_the_mean_of_similar_neighbours():
+def test_smoothing_is_the_mean_of_known_similar_neighbours():
     rng = np.random.default_rng(0)
     depth, mask = rng.random((9, 12)), rng.random((9, 12)) < 0.7
+    known = mask & (rng.random((9, 12)) < 0.3)
     values = rng.random((2, 9, 12))
-    found = smoothed(values, depth, mask, 0.4, 2)
+    found, alone = smoothed(values, depth, mask, known, 0.2, 2), 0
     for y, x in np.ndindex(depth.shape):
         near = (slice(max(y - 2, 0), y + 3), slice(max(x - 2, 0), x + 3))
-        similar = mask[near] & (np.abs(depth[near] - depth[y, x]) < 0.4)
-        wanted = values[:, *near][:, similar].mean(1) if mask[y, x] else 1
+        similar = known[near] & (np.abs(depth[near] - depth[y, x]) < 0.2)
+        alone += mask[y, x] and not similar.any()
+        wanted = values[:, *near][:, similar].mean(1) if mask[y, x] and similar.any() else 1
         np.testing.assert_allclose(found[:, y, x], wanted, rtol=1e-5)
+    assert alone and known.any()
+
+
+def test_light_is_asked_for_by_every_other_sample():
+    """Of four samples in a pixel two cast rays for light; pictures of one sample a pixel ask for all."""
+    for samples, share in ((1, 1.0), (2, 0.5), (3, 0.5)):
+        sight = MeshPictures(ball()).seen_from(size=48, samples=samples)
+        asked = np.zeros(sight.canvas, dtype=bool)
+        asked.ravel()[sight.hit[sight._asked()]] = True
+        assert asked.sum() == pytest.approx(share * len(sight.hit), rel=0.02)
+        beside = np.pad(asked, 1)
+        beside = beside[1:-1, 2:] | beside[1:-1, :-2] | beside[2:, 1:-1] | beside[:-2, 1:-1] | asked
+        assert beside.ravel()[sight.hit].mean() > 0.99
 
 
 def test_pictures_of_a_cloud_are_those_of_render_points():

@@ -112,13 +112,16 @@ def developed(
     return np.ascontiguousarray(np.moveaxis(np.round(255 / samples**2 * total).astype(np.uint8), 0, 2))
 
 
-def smoothed(values: np.ndarray, depth: np.ndarray, mask: np.ndarray, step: float, radius: int) -> np.ndarray:
+def smoothed(
+    values: np.ndarray, depth: np.ndarray, mask: np.ndarray, known: np.ndarray, step: float, radius: int
+) -> np.ndarray:
     """Image terms averaged over neighbours of similar depth, against the noise of few rays.
 
     Args:
-        values: (T, H, W) the terms.
+        values: (T, H, W) the terms, of any value where they are not known.
         depth: (H, W).
         mask: (H, W) bool, where there is something; 1 elsewhere in the result.
+        known: (H, W) bool, where the terms are known, within the mask; 1 where no similar neighbour's are.
         step: Depths that differ by less are similar.
         radius: Neighbours are so many samples away at most, along each axis.
     Returns:
@@ -126,8 +129,8 @@ def smoothed(values: np.ndarray, depth: np.ndarray, mask: np.ndarray, step: floa
     """
     wide = ((radius, radius), (radius, radius))
     deep = np.pad(np.where(mask, depth, 1e9), wide, constant_values=1e9).astype(np.float32).ravel()
-    given = [np.pad(value.astype(np.float32), wide, constant_values=1).ravel() for value in values]
-    total, weight = [value.copy() for value in given], np.ones_like(deep)
+    given = [np.pad(np.where(known, term, 0).astype(np.float32), wide).ravel() for term in (*values, 1.0)]
+    total = [term.copy() for term in given]
     width = depth.shape[1] + 2 * radius
     for dy in range(radius + 1):
         for dx in range(-radius if dy else 1, radius + 1):
@@ -135,11 +138,10 @@ def smoothed(values: np.ndarray, depth: np.ndarray, mask: np.ndarray, step: floa
             away = dy * width + dx
             gap = np.subtract(deep[away:], deep[:-away])
             near = np.less(np.abs(gap, out=gap), step).astype(np.float32)
-            weight[away:] += near
-            weight[:-away] += near
-            for value, sum_ in zip(given, total):
-                sum_[away:] += np.multiply(near, value[:-away], out=gap)
-                sum_[:-away] += np.multiply(near, value[away:], out=gap)
+            for term, sum_ in zip(given, total):
+                sum_[away:] += np.multiply(near, term[:-away], out=gap)
+                sum_[:-away] += np.multiply(near, term[away:], out=gap)
     inner = (slice(radius, -radius),) * 2
-    means = [(sum_ / weight).reshape(-1, width)[inner] for sum_ in total]
-    return np.where(mask, np.stack(means), 1)
+    *total, weight = (sum_.reshape(-1, width)[inner] for sum_ in total)
+    some = mask & (weight > 0)
+    return np.where(some, np.stack(total) / np.where(some, weight, 1), 1)
