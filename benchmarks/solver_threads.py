@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 CLOCKS = {"wall": time.perf_counter, "calling thread": time.thread_time, "all threads": time.process_time}
-KINDS = {"products": ("mm}", "addmm}", "linear}"), "activations": ("softplus}", "sigmoid}")}
+KINDS = {"products": ("torch.mm>", "torch.addmm>", ".linear>"), "activations": (".softplus>", ".sigmoid>")}
 """What shared work is called, by the ends of the names of torch's functions."""
 
 
