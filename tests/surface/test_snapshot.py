@@ -6,8 +6,13 @@ import trimesh
 from PIL import Image
 
 from headfield.errors import OutputError
+from headfield.surface import snapshot
+from headfield.surface.clay import smoothed
+from headfield.surface.rays import RayScene
 from headfield.surface.snapshot import (
     VIEWS,
+    MeshPictures,
+    PointPictures,
     contact_sheet,
     error_colours,
     error_legend,
@@ -95,6 +100,75 @@ def test_colours_by_face_and_by_vertex_stay_legible():
     for count in (len(mesh.vertices), len(mesh.triangles)):
         picture = render(mesh, colours=np.full((count, 4), (40, 160, 60, 255), np.uint8), **SMALL)
         assert np.abs(picture[48, 48].astype(int) - [40, 160, 60]).max() < 50
+
+
+def test_pictures_of_a_sight_are_those_of_render_and_cast_once(monkeypatch):
+    mesh, rng = ball(), np.random.default_rng(0)
+    colours = rng.integers(0, 256, (len(mesh.vertices), 3), dtype=np.uint8)
+    wanted = {
+        view: (render(mesh, view=view, **SMALL), render(mesh, view=view, size=96, colours=colours, occlusion_rays=0))
+        for view in ("front", "left")
+    }
+    scenes, casts, cast = [], [], RayScene.first_hit
+    monkeypatch.setattr(snapshot, "RayScene", lambda *mesh: scenes.append(1) or RayScene(*mesh))
+    monkeypatch.setattr(RayScene, "first_hit", lambda *rays: casts.append(1) or cast(*rays))
+    shown = MeshPictures(mesh)
+    for view, pictures in wanted.items():
+        sight = shown.seen_from(view, size=96)
+        assert np.array_equal(sight.picture(occlusion_rays=2), pictures[0])
+        assert np.array_equal(sight.picture(colours, occlusion_rays=0), pictures[1])
+    assert len(scenes) == 1 and len(casts) == len(wanted)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"zoom": 3.0}, {"zoom": 0.4}, {"size": (96, 40)}, {"frame_on": np.array([[2, 2, 2], [3.0, 3.5, 3]])},
+     {"frame_on": np.array([[0, 0, 0], [0.1, 0.1, 0.1]])}],
+)  # fmt: skip
+def test_no_ray_that_is_spared_would_hit(options, monkeypatch):
+    """Rays are cast where the mesh's box is: the picture is that of all rays, also with the camera inside of it."""
+    mesh = ball()
+    wide = Mesh(mesh.vertices * [1.0, 0.4, 0.7], mesh.triangles)
+    given = {"view": (20, 10), **SMALL, **options}
+    few = render(wide, **given)
+    monkeypatch.setattr(snapshot, "_window", lambda scene, camera, x, y: (0, len(x), 0, len(y)))
+    assert np.array_equal(few, render(wide, **given))
+
+
+def test_smoothing_is_the_mean_of_known_similar_neighbours():
+    rng = np.random.default_rng(0)
+    depth, mask = rng.random((9, 12)), rng.random((9, 12)) < 0.7
+    known = mask & (rng.random((9, 12)) < 0.3)
+    values = rng.random((2, 9, 12))
+    found, alone = smoothed(values, depth, mask, known, 0.2, 2), 0
+    for y, x in np.ndindex(depth.shape):
+        near = (slice(max(y - 2, 0), y + 3), slice(max(x - 2, 0), x + 3))
+        similar = known[near] & (np.abs(depth[near] - depth[y, x]) < 0.2)
+        alone += mask[y, x] and not similar.any()
+        wanted = values[:, *near][:, similar].mean(1) if mask[y, x] and similar.any() else 1
+        np.testing.assert_allclose(found[:, y, x], wanted, rtol=1e-5)
+    assert alone and known.any()
+
+
+def test_light_is_asked_for_by_every_other_sample():
+    """Of four samples in a pixel two cast rays for light; pictures of one sample a pixel ask for all."""
+    for samples, share in ((1, 1.0), (2, 0.5), (3, 0.5)):
+        sight = MeshPictures(ball()).seen_from(size=48, samples=samples)
+        asked = np.zeros(sight.canvas, dtype=bool)
+        asked.ravel()[sight.hit[sight._asked()]] = True
+        assert asked.sum() == pytest.approx(share * len(sight.hit), rel=0.02)
+        beside = np.pad(asked, 1)
+        beside = beside[1:-1, 2:] | beside[1:-1, :-2] | beside[2:, 1:-1] | beside[:-2, 1:-1] | asked
+        assert beside.ravel()[sight.hit].mean() > 0.99
+
+
+def test_pictures_of_a_cloud_are_those_of_render_points():
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((500, 3))
+    points[3] = np.inf
+    shown = PointPictures(points, radius=0.1)
+    for view in ("front", "back", "top"):
+        assert np.array_equal(shown.picture(view, size=64), render_points(points, view=view, size=64, radius=0.1))
 
 
 def test_points_are_shaded_framed_and_sided():

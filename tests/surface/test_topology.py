@@ -41,3 +41,9 @@ def test_rays_in_any_unit():
         expected = np.array([0.3, 0.2, 1.0]) * scale + shift
         assert np.allclose(hits.barycentric[0] @ corner, expected, atol=1e-4 * scale)
         assert scene.occluded(origins, directions).tolist() == [True, False]
+        # two origins with three directions each, and one origin for both directions
+        spread = directions[:, None] * np.array([[1], [2], [-1]])
+        assert scene.occluded(origins[:, None], spread).tolist() == [[True, True, False], [False] * 3]
+        far = scene.distance(origins[:, None], spread)
+        assert np.allclose(far[0, :2], [2.0, 1.0], rtol=1e-5) and (far.ravel()[2:] > 1e6).all()
+        assert (scene.first_hit(origins[0], directions).triangle == hits.triangle[0]).all()

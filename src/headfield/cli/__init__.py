@@ -12,7 +12,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
 
 
 def main(args: list[str] | None = None) -> int:
@@ -50,50 +49,9 @@ def main(args: list[str] | None = None) -> int:
 
 def parse(args: list[str] | None = None):
     """The verb's dataclass, filled in from words; exits with help or a usage message as argument parsers do."""
-    import tyro
+    from headfield.cli.verbs import command_of
 
-    from headfield.cli.animate import AnimateCommand
-    from headfield.cli.curate import CurateCommand
-    from headfield.cli.doctor import DoctorCommand
-    from headfield.cli.edit import EditCommand
-    from headfield.cli.evaluate import EvaluateCommand
-    from headfield.cli.export import ExportCommand
-    from headfield.cli.fit import FitCommand
-    from headfield.cli.landmarks import LandmarksCommand
-    from headfield.cli.sample import SampleCommand
-    from headfield.cli.store import StoreCommand
-    from headfield.cli.synth import SynthCommand
-    from headfield.cli.train import TrainCommand
-    from headfield.cli.view import ViewCommand
-    from headfield.cli.wrap import WrapCommand
-
-    def verb(name: str):
-        return tyro.conf.subcommand(name)
-
-    verbs = (
-        Annotated[FitCommand, verb("fit")]
-        | Annotated[WrapCommand, verb("wrap")]
-        | Annotated[LandmarksCommand, verb("landmarks")]
-        | Annotated[SampleCommand, verb("sample")]
-        | Annotated[EditCommand, verb("edit")]
-        | Annotated[AnimateCommand, verb("animate")]
-        | Annotated[ExportCommand, verb("export")]
-        | Annotated[ViewCommand, verb("view")]
-        | Annotated[SynthCommand, verb("synth")]
-        | Annotated[CurateCommand, verb("curate")]
-        | Annotated[TrainCommand, verb("train")]
-        | Annotated[EvaluateCommand, verb("evaluate")]
-        | Annotated[StoreCommand, verb("store")]
-        | Annotated[DoctorCommand, verb("doctor")]
-    )
-    return tyro.cli(
-        verbs,
-        args=_beside_their_options(sys.argv[1:] if args is None else args),
-        prog="headfield",
-        description="Implicit morphable head models: any head scan in, a complete, editable head out.\n\nEvery verb "
-        "also takes --read-limit MB: the memory that reading any one file may take (512 unless given).",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    return command_of(_beside_their_options(sys.argv[1:] if args is None else args))
 
 
 def _read_limit(words: list[str]) -> tuple[list[str], str | None]:

@@ -227,16 +227,17 @@ def _picture(mesh, after, change):
     import numpy as np
 
     from headfield.surface.sheet import contact_sheet, error_colours, error_legend
-    from headfield.surface.snapshot import render
+    from headfield.surface.snapshot import MeshPictures
 
     most = float(np.ceil(max(1.0, np.nanpercentile(np.abs(change.displacement_mm), 99.5))))
-    now = after.head.neutral().mesh(PICTURED)
+    colours = error_colours(change.displacement_mm, most)
+    before, now = MeshPictures(mesh), MeshPictures(after.head.neutral().mesh(PICTURED))
     options = {"frame_on": mesh.vertices, "size": 320}
     images, labels = [], []
     for view in ("front", "three_quarter"):
-        images += [render(mesh, view=view, **options), render(now, view=view, **options)]
-        colours = error_colours(change.displacement_mm, most)
-        images.append(render(mesh, view=view, colours=colours, occlusion_rays=0, **options))
+        sight = before.seen_from(view, **options)
+        images += [sight.picture(), now.seen_from(view, **options).picture()]
+        images.append(sight.picture(colours, occlusion_rays=0))
         labels += ["before", "after", "where it moved"]
     return contact_sheet(images, 3, labels, legend=error_legend(960, most, "displacement of the surface (mm)"))
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.surface.sheet import contact_sheet, error_colours, error_legend
-from headfield.surface.snapshot import render, render_points, spacing
+from headfield.surface.snapshot import MeshPictures, PointPictures, spacing
 from headfield.types import Mesh, Scan
 
 VIEWS = ("front", "three_quarter", "left")
@@ -41,17 +41,23 @@ def fit_preview(
     Returns:
         (H, W, 3) uint8.
     """
-    frame = head.vertices
     if clay:
         scan, head = replace(scan, colours=None), replace(head, colours=None)
     error = error_colours(
         errors_on_head(scan.points if error_points is None else error_points, head, errors_mm), max_mm
     )
-    tasks = [partial(_scan_picture, scan, view, size, frame) for view in VIEWS]
-    tasks += [partial(render, head, view=view, size=size, colours=head.colours, occlusion_rays=4) for view in VIEWS]
-    tasks += [partial(render, head, view=view, size=size, colours=error, occlusion_rays=0) for view in VIEWS]
-    with ThreadPoolExecutor(2) as pool:  # more would take memory for pictures that nobody waits for
-        images = list(pool.map(lambda task: task(), tasks))
+    scanned, shown = _scan_pictures(scan), MeshPictures(head)
+
+    def pictures(view: str) -> list[np.ndarray]:
+        camera = {"size": size, "frame_on": head.vertices}
+        sight = shown.seen_from(view, **camera)
+        return [
+            _picture(scanned, view, camera, scan.colours),
+            sight.picture(head.colours, occlusion_rays=4),
+            sight.picture(error, occlusion_rays=0),
+        ]
+
+    images = [image for row in zip(*_side_by_side(pictures)) for image in row]
     names = ("scan", "head", "distance")
     labels = [f"{name}, {view.replace('_', ' ')}" for name in names for view in VIEWS]
     known = errors_mm[np.isfinite(errors_mm)]
@@ -82,19 +88,31 @@ def errors_on_head(points: np.ndarray, head: Mesh, errors_mm: np.ndarray) -> np.
     return result
 
 
-def _scan_picture(scan: Scan, view: str, size: int, frame: np.ndarray) -> np.ndarray:
+def _side_by_side(pictures: Callable[[str], list[np.ndarray]]) -> list[list[np.ndarray]]:
+    """The pictures of each view; more than two at once would take memory for what nobody waits for."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(pictures, VIEWS))
+
+
+def _scan_pictures(scan: Scan) -> MeshPictures | PointPictures:
     if scan.triangles is None:
-        options = {"normals": scan.normals, "frame_on": frame, "radius": 1.7 * spacing(scan.points)}
-        options["colours"] = scan.colours
-        return render_points(scan.points, view=view, size=size, **options)
+        radius = 1.7 * spacing(scan.points)
+        return PointPictures(scan.points, normals=scan.normals, colours=scan.colours, radius=radius)
     triangles = scan.triangles
     corner = scan.points[triangles]
     faces = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
     outward = np.einsum("fc,fc->", faces, corner.mean(axis=1) - scan.points.mean(axis=0))
     if outward < 0:  # inverted scans are common; show their outside
         triangles = triangles[:, ::-1]
-    surface, options = Mesh(scan.points, triangles), {"frame_on": frame, "occlusion_rays": 4}
-    return render(surface, view=view, size=size, colours=scan.colours, **options)
+    return MeshPictures(Mesh(scan.points, triangles))
+
+
+def _picture(
+    scanned: MeshPictures | PointPictures, view: str, camera: dict, colours: np.ndarray | None = None
+) -> np.ndarray:
+    if isinstance(scanned, PointPictures):  # which has its colours
+        return scanned.picture(view, **camera)
+    return scanned.seen_from(view, **camera).picture(colours, occlusion_rays=4)
 
 
 def wrap_preview(wrapped, triangles: np.ndarray, size: int = 300, max_mm: float = 1.0) -> np.ndarray:
@@ -112,17 +130,22 @@ def wrap_preview(wrapped, triangles: np.ndarray, size: int = 300, max_mm: float 
     before, after = (Mesh(turn.apply(places), triangles) for places in (wrapped.placed, wrapped.vertices))
     target = wrapped.target
     scan = Scan(target.vertices, target.normals, target.triangles if len(target.triangles) else None)
-    colours, light = error_colours(wrapped.registration.error, max_mm), {"occlusion_rays": 4}
-    rows = {
-        "scan": lambda view: _scan_picture(scan, view, size, after.vertices),
-        "template, placed": lambda view: render(before, view=view, size=size, frame_on=after.vertices, **light),
-        "wrapped": lambda view: render(after, view=view, size=size, **light),
-        "distance": lambda view: render(after, view=view, size=size, colours=colours, occlusion_rays=0),
-    }
-    tasks = [partial(draw, view) for draw in rows.values() for view in VIEWS]
-    with ThreadPoolExecutor(2) as pool:
-        images = list(pool.map(lambda task: task(), tasks))
-    labels = [f"{name}, {view.replace('_', ' ')}" for name in rows for view in VIEWS]
+    colours = error_colours(wrapped.registration.error, max_mm)
+    scanned, placed, shown = _scan_pictures(scan), MeshPictures(before), MeshPictures(after)
+
+    def pictures(view: str) -> list[np.ndarray]:
+        camera = {"size": size, "frame_on": after.vertices}
+        sight = shown.seen_from(view, **camera)
+        return [
+            _picture(scanned, view, camera),
+            placed.seen_from(view, **camera).picture(occlusion_rays=4),
+            sight.picture(occlusion_rays=4),
+            sight.picture(colours, occlusion_rays=0),
+        ]
+
+    images = [image for row in zip(*_side_by_side(pictures)) for image in row]
+    names = ("scan", "template, placed", "wrapped", "distance")
+    labels = [f"{name}, {view.replace('_', ' ')}" for name in names for view in VIEWS]
     known = wrapped.registration.error[wrapped.registration.matched]
     text = "distance to the scan (mm); grey: the scan does not show it"
     if len(known):

@@ -17,7 +17,7 @@ from headfield.models.release import load
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.nearest import Target
 from headfield.surface.sheet import error_colours
-from headfield.surface.snapshot import render, render_points, spacing
+from headfield.surface.snapshot import MeshPictures, render, render_points, spacing
 from headfield.types import Mesh
 
 PICTURE_RESOLUTION = 160
@@ -138,11 +138,12 @@ def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path,
     head = head_of(fit_of(options, case, out), sight)
     colours = error_colours(sight.target.closest(head.vertices)[0] * sight.mm_per_unit, ERROR_MM)
     view = {"view": "three_quarter", "size": size, "frame_on": sight.truth.vertices}
+    seen = MeshPictures(head).seen_from(**view)
     return [
         scan_picture(sight, **view),
         render(sight.truth, occlusion_rays=4, **view),
-        render(head, occlusion_rays=4, **view),
-        render(head, colours=colours, occlusion_rays=0, **view),
+        seen.picture(occlusion_rays=4),
+        seen.picture(colours, occlusion_rays=0),
     ]
 
 

@@ -38,9 +38,9 @@ class RayScene:
         scene = need("embreex.rtcore_scene", "", "Ray casting")
         mesh = need("embreex.mesh_construction", "", "Ray casting")
         vertices = np.asarray(vertices, dtype=float)
-        low, high = vertices.min(0), vertices.max(0)
-        self.centre = (low + high) / 2
-        self.size = float(max((high - low).max(), 1e-12))
+        self.low, self.high = vertices.min(0), vertices.max(0)
+        self.centre = (self.low + self.high) / 2
+        self.size = float(max((self.high - self.low).max(), 1e-12))
         self._scene = scene.EmbreeScene()
         self._geometry = mesh.TriangleMesh(
             self._scene,
@@ -48,21 +48,29 @@ class RayScene:
             np.ascontiguousarray(triangles, dtype=np.int32),
         )
 
-    def _rays(self, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        origins = (np.asarray(origins, dtype=float) - self.centre) / self.size
-        return (
-            np.ascontiguousarray(origins, dtype=np.float32),
-            np.ascontiguousarray(np.asarray(directions) / self.size, dtype=np.float32),
-        )
+    def _run(self, origins: np.ndarray, directions: np.ndarray, **what) -> tuple[tuple[int, ...], object]:
+        """Shape of the rays, and embree's answer for them, one after the other."""
+        origins = ((np.asarray(origins, dtype=float) - self.centre) / self.size).astype(np.float32)
+        directions = (np.asarray(directions) / self.size).astype(np.float32)
+        shape = np.broadcast_shapes(origins.shape, directions.shape)
+        rays = (np.ascontiguousarray(np.broadcast_to(ends, shape)).reshape(-1, 3) for ends in (origins, directions))
+        return shape[:-1], self._scene.run(*rays, **what)
 
     def first_hit(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
-        """First hits of rays from origins (N, 3) along directions (N, 3), any length but zero."""
-        answer = self._scene.run(*self._rays(origins, directions), query="INTERSECT", output=True)
+        """First hits of rays from origins (N, 3) or (3,) along directions (N, 3), any length but zero."""
+        _, answer = self._run(origins, directions, query="INTERSECT", output=True)
         triangle = answer["primID"].astype(np.int64)
         u, v = answer["u"], answer["v"]
         distance = np.where(triangle < 0, np.inf, answer["tfar"])
         return Hits(triangle, distance, np.stack([1 - u - v, u, v], axis=1))
 
+    def distance(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """How far (...) rays from origins (..., 3) along directions (..., 3) get, in units of the directions' length;
+        a large number for a miss. The two are broadcast against each other."""
+        shape, far = self._run(origins, directions, query="DISTANCE")
+        return far.reshape(shape)
+
     def occluded(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """Whether each ray from origins (N, 3) along directions (N, 3) meets the mesh at all: (N,) bool."""
-        return self._scene.run(*self._rays(origins, directions), query="OCCLUDED") >= 0
+        """Whether each ray from origins (..., 3) along directions (..., 3) meets the mesh at all: (...) bool."""
+        shape, hit = self._run(origins, directions, query="OCCLUDED")
+        return hit.reshape(shape) >= 0

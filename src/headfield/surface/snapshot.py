@@ -1,165 +1,197 @@
 """Pictures of meshes and points without OpenGL: embree finds what each pixel sees, numpy shades it as clay.
 
-Lights ride with the camera (key from the upper left, cool fill from the right, rim from behind), so every view is lit
-alike; soft key shadows and ambient occlusion show the shape of lids, lips and ears. `left` is the subject's left.
+Soft key shadows and ambient occlusion show the shape of lids, lips and ears. `left` is the subject's left. Several
+pictures of one subject share what does not depend on the camera (`MeshPictures`, `PointPictures`), and several
+pictures through one camera its rays (`Sight`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ..types import Mesh
-from .cloud_normals import estimated_normals
+from .camera import VIEWS, Camera, camera_for, canvas_of
+from .clay import BACK_FACE, CLAY, KEY, developed, linear, shade, smoothed
+from .point_pictures import PointPictures, render_points, spacing
 from .rays import RayScene
 from .sheet import contact_sheet, error_colours, error_legend, write_png
-from .topology import vertex_normals
+from .topology import face_vectors, vertex_normals
 
 __all__ = [
-    "VIEWS", "Camera", "camera_for", "contact_sheet", "error_colours", "error_legend", "render", "render_points",
-    "spacing", "write_png",
+    "CLAY", "VIEWS", "Camera", "MeshPictures", "PointPictures", "Sight", "camera_for", "contact_sheet",
+    "error_colours", "error_legend", "render", "render_points", "spacing", "write_png",
 ]  # fmt: skip
 
-VIEWS: dict[str, tuple[float, float]] = {
-    "front": (0, 0),
-    "left": (90, 0),
-    "right": (-90, 0),
-    "back": (180, 0),
-    "three_quarter": (38, 6),
-    "three_quarter_right": (-38, 6),
-    "top": (0, 85),
-    "below": (0, -35),
-}
-"""Camera places as (yaw, pitch) in degrees round the subject: yaw towards its left (+x), pitch upwards."""
 
-CLAY = np.array([0.54, 0.455, 0.395])
-BACK_FACE = np.array([0.24, 0.32, 0.46])
-_SIDE_LIGHTS = (  # direction towards the light in camera axes (right, up, towards the camera), linear colour, wrap
-    (np.array([0.75, 0.15, 0.60]), np.array([0.30, 0.34, 0.40]), 0.5),
-    (np.array([0.55, 0.65, -0.75]), np.array([0.50, 0.52, 0.55]), 0.0),
-    (np.array([-0.80, 0.20, -0.60]), np.array([0.28, 0.27, 0.26]), 0.0),
-)
-_KEY = np.array([-0.55, 0.65, 0.80])
-_KEY_COLOUR = np.array([1.12, 1.06, 0.97])
-_SKY, _GROUND = np.array([0.42, 0.44, 0.47]), np.array([0.24, 0.22, 0.20])
+class MeshPictures:
+    """A mesh of which pictures are taken."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        """Make a mesh ready.
+
+        Args:
+            mesh: Any unit; y up, +z towards the front camera.
+        """
+        self.vertices, self.triangles = np.asarray(mesh.vertices, dtype=float), np.asarray(mesh.triangles)
+        self.scene = RayScene(self.vertices, self.triangles)
+        self._normals = mesh.normals
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """(V, 3) the mesh's, or those of its triangles, by area."""
+        given = self._normals
+        return vertex_normals(self.vertices, self.triangles) if given is None else np.asarray(given, dtype=float)
+
+    @cached_property
+    def faces(self) -> np.ndarray:
+        """(F, 3) unit normals of the triangles."""
+        normals = face_vectors(self.vertices, self.triangles)
+        return normals / np.maximum(np.sqrt(np.einsum("fc,fc->f", normals, normals)), 1e-30)[:, None]
+
+    def seen_from(
+        self,
+        view: str | tuple[float, float] = "front",
+        *,
+        size: int | tuple[int, int] = 512,
+        frame_on: np.ndarray | None = None,
+        zoom: float = 1.0,
+        samples: int = 2,
+    ) -> Sight:
+        """What a camera sees; arguments as of `render`.
+
+        Raises:
+            ValueError: The view is unknown, or there is no vertex.
+        """
+        camera = camera_for(self.vertices if frame_on is None else frame_on, view, zoom)
+        return Sight(self, camera, canvas_of(size, samples), samples)
 
 
-@dataclass(frozen=True)
-class Camera:
-    """A pinhole camera.
+class Sight:
+    """What a camera sees of a mesh: its rays are cast once for all pictures that it takes."""
 
-    Attributes:
-        origin: (3,) its centre, in the frame and unit of what it looks at.
-        axes: (3, 3) rows right, up and backwards (towards the camera).
-        slope: Half the picture's shorter side at distance one.
-        shift: (2,) centre of the picture at distance one, right and up.
-        reach: Size of the subject, for offsets.
-    """
+    def __init__(self, subject: MeshPictures, camera: Camera, canvas: tuple[int, int], samples: int) -> None:
+        """Cast the rays.
 
-    origin: np.ndarray
-    axes: np.ndarray
-    slope: float
-    shift: np.ndarray
-    reach: float
+        Args:
+            subject: The mesh.
+            camera: Whence.
+            canvas: (height, width) in samples.
+            samples: Side of the square of samples that makes a pixel.
+        """
+        self.subject, self.camera, self.canvas, self.samples = subject, camera, canvas, samples
+        height, width = canvas
+        scale = min(canvas) / 2
+        x = (np.arange(width) + 0.5 - width / 2) / scale * camera.slope + camera.shift[0]
+        y = (height / 2 - np.arange(height) - 0.5) / scale * camera.slope + camera.shift[1]
+        left, right, top, bottom = _window(subject.scene, camera, x, y)
+        self._window = slice(top, bottom), slice(left, right)
+        x, y = x[left:right], y[top:bottom]
+        grid = np.stack([*np.meshgrid(x, y), -np.ones((len(y), len(x)))], axis=-1).reshape(-1, 3)
+        directions = grid @ camera.axes
+        hits = subject.scene.first_hit(camera.origin, directions)
+        seen = np.flatnonzero(hits.triangle >= 0)
+        row, column = np.divmod(seen, max(len(x), 1))
+        self.hit = (row + top) * width + column + left
+        self.triangle, self.distance, self.weights = hits.triangle[seen], hits.distance[seen], hits.barycentric[seen]
+        self.corners = subject.triangles[self.triangle]
+        directions = directions[seen]
+        face = subject.faces[self.triangle]
+        self.behind = np.einsum("nc,nc->n", face, directions) > 0
+        face[self.behind] *= -1
+        normals = self._mean_of(subject.normals)
+        normals /= np.maximum(np.sqrt(np.einsum("nc,nc->n", normals, normals)), 1e-30)[:, None]
+        normals[np.einsum("nc,nc->n", normals, face) < 0] *= -1
+        self.normals = normals
+        self._lifted = camera.origin + self.distance[:, None] * directions + 1e-3 * camera.reach * face
+
+    def picture(
+        self, colours: np.ndarray | None = None, *, occlusion_rays: int = 6, flat: float | None = None
+    ) -> np.ndarray:
+        """One picture (H, W, 3) uint8; arguments as of `render`."""
+        if colours is None:
+            albedo = np.tile(CLAY[:, None], len(self.hit))
+        elif len(colours) == len(self.subject.triangles) != len(self.subject.vertices):
+            albedo = linear(colours)[self.triangle].T
+        else:
+            albedo = self._mean_of(linear(colours)).T
+        albedo[:, self.behind] = BACK_FACE[:, None]
+        flat = (0.0 if colours is None else 0.45) if flat is None else flat
+        open_sky, lit = self._light(occlusion_rays) if occlusion_rays and len(self.hit) else (1.0, 1.0)
+        light = shade(self.camera.axes @ self.normals.T, albedo, open_sky, lit, flat)
+        return developed(light, self.hit, self.canvas, self.samples)
+
+    def _mean_of(self, values: np.ndarray) -> np.ndarray:
+        """(N, C) at what was hit, of values (V, C) at the vertices."""
+        return np.einsum("nk,nkc->nc", self.weights, values.take(self.corners, axis=0))
+
+    def _light(self, rays: int) -> tuple[np.ndarray, np.ndarray]:
+        """Openness of the sky (distance-weighted) and visibility of a soft key light, (N,) each in 0..1."""
+        camera, scene = self.camera, self.subject.scene
+        rng = np.random.default_rng(0)
+        key = KEY @ camera.axes
+        asked = self._asked()
+        terms = np.empty((2, len(asked)))
+        for start in range(0, len(asked), 100_000):  # bounds the memory of the ray bundle
+            part = asked[start : start + 100_000]
+            points = self._lifted[part, None]
+            far = scene.distance(points, _hemisphere(self.normals[part], rays, rng)) / (0.22 * camera.reach)
+            far = np.minimum(far, 1)
+            far[far < 1] **= 0.7
+            aside = 0.16 * rng.standard_normal((len(points), 1, 3))  # two opposite ones tell more than two of any kind
+            hidden = scene.occluded(points, key + np.concatenate([aside, -aside], axis=1))
+            terms[:, start : start + len(part)] = sum(far.T) / rays, 1 - sum(hidden.T) / 2
+        images, masks = np.ones((3, *self.canvas)), np.zeros((2, *self.canvas), dtype=bool)
+        images[0].ravel()[self.hit] = self.distance
+        images[1:].reshape(2, -1)[:, self.hit[asked]] = terms
+        masks[0].ravel()[self.hit] = True
+        masks[1].ravel()[self.hit[asked]] = True
+        (depth, *terms), (mask, known) = ((image[self._window] for image in both) for both in (images, masks))
+        return tuple(smoothed(terms, depth, mask, known, 0.012 * camera.reach, 3)[:, mask])
+
+    def _asked(self) -> np.ndarray:
+        """Which of what was hit cast rays for their light: all, or if a pixel has several samples every other one, as
+        on a chessboard; the terms are averaged over many neighbours anyway."""
+        row, column = np.divmod(self.hit, self.canvas[1])
+        return np.flatnonzero((row + column) % min(self.samples, 2) == 0)
 
 
-def camera_for(points: np.ndarray, view: str | tuple[float, float] = "front", zoom: float = 1.0) -> Camera:
-    """A long-lens camera that frames points (N, 3).
-
-    Args:
-        points: What must be in the picture: vertices, or the corners of a box.
-        view: A name in VIEWS or (yaw, pitch) in degrees.
-        zoom: Above one shows less.
-
-    Raises:
-        ValueError: The view is unknown, or no point is finite.
-    """
-    if isinstance(view, str) and view not in VIEWS:
-        raise ValueError(f"unknown view {view!r}: choose one of {', '.join(VIEWS)} or give (yaw, pitch) in degrees")
-    yaw, pitch = np.deg2rad(VIEWS[view] if isinstance(view, str) else view)
-    backwards = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-    right = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])
-    axes = np.stack([right, np.cross(backwards, right), backwards])
-    points = np.asarray(points, dtype=float)
-    points = points[np.isfinite(points).all(1)]
-    low, high = points.min(0), points.max(0)
-    reach = float(max(np.linalg.norm(high - low), 1e-12))
-    origin = (low + high) / 2 + 3.0 * reach * backwards
-    seen = (points - origin) @ axes.T
+def _window(scene: RayScene, camera: Camera, x: np.ndarray, y: np.ndarray) -> tuple[int, int, int, int]:
+    """First and past-the-last column and row in which a mesh can be seen: where the corners of its box are."""
+    ends = np.stack([scene.low, scene.high])
+    corners = np.stack(np.meshgrid(*ends.T), axis=-1).reshape(-1, 3)
+    seen = (corners - camera.origin) @ camera.axes.T
+    if not (seen[:, 2] < -1e-3 * camera.reach).all():  # the camera is in the box, or beside it
+        return 0, len(x), 0, len(y)
     flat = seen[:, :2] / -seen[:, 2:]
-    low, high = flat.min(0), flat.max(0)
-    return Camera(origin, axes, max(float((high - low).max()) / 2 * 1.12 / zoom, 1e-4), (low + high) / 2, reach)
-
-
-def _canvas(size: int | tuple[int, int], samples: int) -> tuple[int, int, np.ndarray]:
-    width, height = (size, size) if isinstance(size, int) else size
-    return width * samples, height * samples, np.array([width, height]) * samples
-
-
-def _background(height: int, width: int) -> np.ndarray:
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    fall = np.clip((x**2 + 0.8 * (y + 0.2) ** 2) / 2, 0, 1)[..., None]
-    return (1 - fall) * np.array([0.93, 0.93, 0.925]) + fall * np.array([0.80, 0.80, 0.80])
-
-
-def _to_srgb(linear: np.ndarray) -> np.ndarray:
-    linear = np.clip(linear, 0, None)
-    rolled = np.where(linear > 0.8, 0.8 + 0.2 * np.tanh((linear - 0.8) / 0.2), linear)  # soft shoulder, no clipping
-    return np.where(rolled <= 0.0031308, 12.92 * rolled, 1.055 * np.maximum(rolled, 1e-9) ** (1 / 2.4) - 0.055)
-
-
-def _from_srgb(srgb: np.ndarray) -> np.ndarray:
-    value = np.asarray(srgb, dtype=float) / 255
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-
-
-def _shade(normals: np.ndarray, albedo: np.ndarray, open_sky: np.ndarray, lit: np.ndarray, flat: float) -> np.ndarray:
-    """Linear colours (N, 3) from camera-axes normals, albedo, ambient openness and key visibility (N,) in 0..1."""
-    key = _KEY / np.linalg.norm(_KEY)
-    light = (_SKY * (0.5 + 0.5 * normals[:, 1:2]) + _GROUND * (0.5 - 0.5 * normals[:, 1:2])) * open_sky[:, None] ** 1.2
-    cosine = np.clip((normals @ key + 0.08) / 1.08, 0, None)
-    light = light + _KEY_COLOUR * (cosine * lit)[:, None]
-    for direction, colour, wrap in _SIDE_LIGHTS:
-        direction = direction / np.linalg.norm(direction)
-        cosine = np.clip((normals @ direction + wrap) / (1 + wrap), 0, None)
-        light = light + colour * (cosine**1.5 * open_sky)[:, None]
-    half = key + np.array([0, 0, 1.0])
-    sheen = np.clip(normals @ (half / np.linalg.norm(half)), 0, None) ** 28 * 0.07 * lit
-    light = (1 - flat) * light + flat * (0.75 + 0.25 * normals[:, 2:3])
-    return albedo * light * 0.86 + (1 - flat) * sheen[:, None]
-
-
-def _smooth_within(value: np.ndarray, depth: np.ndarray, mask: np.ndarray, reach: float, radius: int) -> np.ndarray:
-    """Average a noisy image term over neighbours of similar depth."""
-    total, weight = np.zeros_like(value), np.zeros_like(value)
-    depth = np.where(mask, depth, 1e9)
-    for dy in range(-radius, radius + 1):
-        for dx in range(-radius, radius + 1):
-            near = np.abs(np.roll(depth, (dy, dx), (0, 1)) - depth) < 0.012 * reach
-            total += near * np.roll(value, (dy, dx), (0, 1))
-            weight += near
-    return np.where(mask, total / np.maximum(weight, 1), 1)
+    (left, down), (right, up) = flat.min(0), flat.max(0)
+    columns = np.searchsorted(x, [left, right]) + [-1, 1]
+    rows = np.searchsorted(-y, [-up, -down]) + [-1, 1]
+    return *np.clip(columns, 0, len(x)).tolist(), *np.clip(rows, 0, len(y)).tolist()
 
 
 def _hemisphere(normals: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Cosine-distributed directions (N, count, 3) about unit normals (N, 3), stratified in azimuth."""
-    turn = (np.arange(count) + rng.random((len(normals), 1))) / count * 2 * np.pi + rng.random((len(normals), 1)) * 7
+    first = rng.random((len(normals), 1)) / count * 2 * np.pi
+    first = first + rng.random((len(normals), 1)) * 7
     ring = rng.permuted(np.tile(np.arange(count), (len(normals), 1)), axis=1)
-    radius = np.sqrt((ring + rng.random(turn.shape)) / count)
-    sphere = np.stack([radius * np.cos(turn), radius * np.sin(turn), np.sqrt(1 - radius**2)], axis=-1)
+    area = ((ring + rng.random(ring.shape)) / count).astype(np.float32)
+    radius, height = np.sqrt(area), np.sqrt(1 - area)
     helper = np.where(np.abs(normals[:, :1]) < 0.7, [[1.0, 0, 0]], [[0, 1.0, 0]])
     tangent = np.cross(normals, helper)
-    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-12)
-    frame = np.stack([tangent, np.cross(normals, tangent), normals], axis=1)
-    return np.einsum("nkc,ncd->nkd", sphere, frame)
-
-
-def _down(linear: np.ndarray, samples: int) -> np.ndarray:
-    height, width = linear.shape[0] // samples, linear.shape[1] // samples
-    # averaging in display space keeps silhouettes against the light background crisp
-    return np.round(255 * _to_srgb(linear).reshape(height, samples, width, samples, 3).mean((1, 3))).astype(np.uint8)
+    tangent /= np.maximum(np.sqrt(np.einsum("nc,nc->n", tangent, tangent)), 1e-12)[:, None]
+    # turned by the first azimuth, from which the others are equal steps away
+    across, sine, cosine = np.cross(normals, tangent), np.sin(first), np.cos(first)
+    along, across = cosine * tangent + sine * across, cosine * across - sine * tangent
+    along, across, normals = (axis.astype(np.float32) for axis in (along, across, normals))
+    steps = (np.arange(count) / count * 2 * np.pi).astype(np.float32)
+    step_along, step_across = np.cos(steps) * radius, np.sin(steps) * radius
+    rays = np.empty((*ring.shape, 3), dtype=np.float32)
+    for axis in range(3):
+        rays[..., axis] = step_along * along[:, axis, None] + step_across * across[:, axis, None]
+        rays[..., axis] += height * normals[:, axis, None]
+    return rays
 
 
 def render(
@@ -174,7 +206,7 @@ def render(
     occlusion_rays: int = 6,
     flat: float | None = None,
 ) -> np.ndarray:
-    """Picture of a mesh as clay.
+    """Picture of a mesh as clay; for several of one mesh see `MeshPictures`.
 
     Args:
         mesh: Any unit; y up, +z towards the front camera.
@@ -193,150 +225,5 @@ def render(
     Raises:
         ValueError: The view is unknown, or there is no vertex.
     """
-    vertices, triangles = np.asarray(mesh.vertices, dtype=float), np.asarray(mesh.triangles)
-    width, height, pixels = _canvas(size, samples)
-    camera = camera_for(vertices if frame_on is None else frame_on, view, zoom)
-    scene = RayScene(vertices, triangles)
-    x = (np.arange(width) + 0.5 - width / 2) / (pixels.min() / 2) * camera.slope + camera.shift[0]
-    y = (height / 2 - np.arange(height) - 0.5) / (pixels.min() / 2) * camera.slope + camera.shift[1]
-    grid = np.stack([*np.meshgrid(x, y), -np.ones((height, width))], axis=-1).reshape(-1, 3)
-    directions = grid @ camera.axes
-    hits = scene.first_hit(np.broadcast_to(camera.origin, directions.shape), directions)
-    hit = hits.triangle >= 0
-    linear = _background(height, width).reshape(-1, 3) ** 2.2
-    if hit.any():
-        corners, weights = triangles[hits.triangle[hit]], hits.barycentric[hit]
-        normals_at = vertex_normals(vertices, triangles) if mesh.normals is None else np.asarray(mesh.normals)
-        normals = np.einsum("nk,nkc->nc", weights, normals_at[corners])
-        edge = vertices[corners]
-        face = np.cross(edge[:, 1] - edge[:, 0], edge[:, 2] - edge[:, 0])
-        face /= np.maximum(np.linalg.norm(face, axis=1, keepdims=True), 1e-30)
-        behind = (face * directions[hit]).sum(1) > 0
-        face[behind] *= -1
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
-        normals = np.where(((normals * face).sum(1) < 0)[:, None], -normals, normals)
-        if colours is None:
-            albedo = np.broadcast_to(CLAY, normals.shape).copy()
-        elif len(colours) == len(triangles) != len(vertices):
-            albedo = _from_srgb(np.asarray(colours)[hits.triangle[hit], :3])
-        else:
-            albedo = np.einsum("nk,nkc->nc", weights, _from_srgb(np.asarray(colours)[:, :3])[corners])
-        albedo[behind] = BACK_FACE
-        flat = (0.0 if colours is None else 0.45) if flat is None else flat
-        open_sky, lit = np.ones(len(normals)), np.ones(len(normals))
-        if occlusion_rays:
-            points = camera.origin + hits.distance[hit, None] * directions[hit] + 1e-3 * camera.reach * face
-            open_sky, lit = _occlusion(scene, points, normals, camera, occlusion_rays)
-            depth, full = np.zeros(len(hit)), np.ones((2, len(hit)))
-            depth[hit], full[0, hit], full[1, hit] = hits.distance[hit], open_sky, lit
-            shape, mask = (height, width), hit.reshape(height, width)
-            open_sky, lit = (
-                _smooth_within(term.reshape(shape), depth.reshape(shape), mask, camera.reach, 3)[mask] for term in full
-            )
-        linear[hit] = _shade(normals @ camera.axes.T, albedo, open_sky, lit, flat)
-    return _down(linear.reshape(height, width, 3), samples)
-
-
-def _occlusion(scene: RayScene, points: np.ndarray, normals: np.ndarray, camera: Camera, count: int):
-    """Openness of the sky (distance-weighted) and visibility of a soft key light, (N,) each in 0..1."""
-    rng = np.random.default_rng(0)
-    key = (_KEY / np.linalg.norm(_KEY)) @ camera.axes
-    open_sky, lit = np.empty(len(points)), np.empty(len(points))
-    for start in range(0, len(points), 100_000):  # bounds the memory of the ray bundle
-        part = slice(start, start + 100_000)
-        rays = _hemisphere(normals[part], count, rng).reshape(-1, 3)
-        hits = scene.first_hit(np.repeat(points[part], count, axis=0), rays)
-        near = np.clip(hits.distance / (0.22 * camera.reach), 0, 1) ** 0.7
-        open_sky[part] = np.where(np.isfinite(hits.distance), near, 1).reshape(-1, count).mean(1)
-        towards = key + 0.16 * rng.standard_normal((2 * len(points[part]), 3))
-        lit[part] = 1 - scene.occluded(np.repeat(points[part], 2, axis=0), towards).reshape(-1, 2).mean(1)
-    return open_sky, lit
-
-
-def _covered(pixels: np.ndarray, depth: np.ndarray, radius: float, reach: float) -> np.ndarray:
-    """How much each point (N,) belongs to a far side seen between near points, 0..1; single strays cover nothing."""
-    count = min(12, len(pixels))
-    gap, index = cKDTree(pixels).query(pixels, k=count, distance_upper_bound=radius)
-    around = np.append(depth, np.inf)[index.reshape(len(pixels), count)]
-    third = np.sort(around, axis=1)[:, min(2, count - 1)]
-    return np.clip((depth - third) / (0.08 * reach) - 0.5, 0, 1)
-
-
-def spacing(points: np.ndarray) -> float:
-    """Median distance of finite points (N, 3) to their nearest neighbour; 0 when there is only one.
-
-    Discs of 1.7 times this close the surface of a scan: a cloud full of gaps is hard to judge.
-    """
-    some = points[:: max(1, len(points) // 2000)]
-    return float(np.median(cKDTree(points).query(some, k=2)[0][:, 1])) if len(points) > 1 else 0.0
-
-
-def render_points(
-    points: np.ndarray,
-    *,
-    view: str | tuple[float, float] = "front",
-    size: int | tuple[int, int] = 512,
-    normals: np.ndarray | None = None,
-    colours: np.ndarray | None = None,
-    frame_on: np.ndarray | None = None,
-    zoom: float = 1.0,
-    radius: float | None = None,
-    samples: int = 2,
-) -> np.ndarray:
-    """Picture of a point cloud as small shaded discs.
-
-    Args:
-        points: (N, 3), y up, +z towards the front camera; non-finite ones are left out.
-        view, size, frame_on, zoom, samples: As in `render`.
-        normals: (N, 3) of any sign, or None to estimate them from neighbours.
-        colours: (N, 3|4) uint8 sRGB, or None for clay.
-        radius: Disc radius in the points' unit; default 0.8 of the median spacing, at least a pixel.
-
-    Returns:
-        (H, W, 3) uint8.
-
-    Raises:
-        ValueError: The view is unknown.
-    """
-    points = np.asarray(points, dtype=float)
-    keep = np.isfinite(points).all(1)
-    points = points[keep]
-    if normals is None:
-        normals = estimated_normals(points) if len(points) else points
-    else:
-        normals = np.asarray(normals, dtype=float)[keep]
-    albedo = np.broadcast_to(CLAY, points.shape) if colours is None else _from_srgb(np.asarray(colours)[keep, :3])
-    width, height, pixels = _canvas(size, samples)
-    if not len(points):
-        return _down(_background(height, width) ** 2.2, samples)
-    camera = camera_for(points if frame_on is None else frame_on, view, zoom)
-    if radius is None:
-        radius = 0.8 * spacing(points)
-    seen = (points - camera.origin) @ camera.axes.T
-    scale = pixels.min() / 2 / camera.slope
-    x = (seen[:, 0] / -seen[:, 2] - camera.shift[0]) * scale + width / 2
-    y = height / 2 - (seen[:, 1] / -seen[:, 2] - camera.shift[1]) * scale
-    reach = np.clip(radius * scale / (3.0 * camera.reach), 0.8 * samples, 12 * samples)
-    around = np.arange(-int(np.ceil(reach)), int(np.ceil(reach)) + 1)
-    depth = -seen[:, 2]
-    order = np.argsort(depth, kind="stable")
-    rank = np.empty(len(points), dtype=np.int64)
-    rank[order] = np.arange(len(points))
-    nearest = np.full(width * height, len(points), dtype=np.int64)
-    for dy in around:
-        for dx in around:
-            if dx * dx + dy * dy > reach**2:
-                continue
-            column, row = np.floor(x + dx).astype(int), np.floor(y + dy).astype(int)
-            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            np.minimum.at(nearest, (row * width + column)[inside], rank[inside])
-    hit = nearest < len(points)
-    linear = _background(height, width).reshape(-1, 3) ** 2.2
-    which = order[nearest[hit]]
-    turned = normals @ camera.axes.T
-    turned = np.where(turned[:, 2:] < 0, -turned, turned)
-    fade = 0.85 * _covered(np.stack([x, y], axis=1), depth, 6 * reach, camera.reach)[which, None]
-    ones = np.ones(len(which))
-    shaded = _shade(turned[which], albedo[which], ones, ones, 0.0 if colours is None else 0.45)
-    linear[hit] = (1 - fade) * shaded + fade * linear[hit]
-    return _down(linear.reshape(height, width, 3), samples)
+    sight = MeshPictures(mesh).seen_from(view, size=size, frame_on=frame_on, zoom=zoom, samples=samples)
+    return sight.picture(colours, occlusion_rays=occlusion_rays, flat=flat)
