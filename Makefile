@@ -9,7 +9,7 @@ MEDIAPIPE := mediapipe==0.10.14
 # threads that spin while they wait starve each other on a shared machine
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test fuzz lint clean
+.PHONY: demo test fuzz kills lint clean
 
 demo: $(VENV)/.core-installed
 	$(BIN)/headfield fit examples/data/scan.ply --out out/demo --force
@@ -24,6 +24,11 @@ FUZZ_FILES ?= 2000
 FUZZ_SEED ?= 0
 fuzz: $(VENV)/.dev-installed
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz_run.py --files $(FUZZ_FILES) --seed $(FUZZ_SEED)
+
+# commands killed at random moments and run again: nothing lost, nothing left behind (an hour for 50 kills of each)
+KILLS ?= 50
+kills: $(VENV)/.dev-installed
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/kills/kill_run.py --kills $(KILLS)
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
