@@ -18,10 +18,11 @@ from headfield import frames
 from headfield.expressions import space_named
 from headfield.models.fingerprint import Fingerprint, fingerprint_of
 from headfield.models.imhead.config import ImHeadConfig
-from headfield.models.imhead.networks import deformer_size, ensemble_size, fusion_net, landmark_net
+from headfield.models.imhead.networks import deformer_size, ensemble_size, fusion_net
 from headfield.models.part_model import Condition, PartModel
 from headfield.models.prior import Prior
 from headfield.models.protocol import Jacobians
+from headfield.nn.anchor_net import AnchorNet
 from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleState, PartEnsemble
 from headfield.nn.machine import denormals_flushed
@@ -59,7 +60,7 @@ class ImHead(PartModel):
         super().__init__(box, mean_anchors, prior or Prior.standard(config.identity))
         self.config = config
         self.decompose = nn.Linear(config.identity, frames.N_ANCHORS * config.part_code)  # DecNet
-        self.landmarks = landmark_net(config)
+        self.landmarks = AnchorNet(frames.N_ANCHORS * config.part_code, config.landmark_hidden)
         self.ensemble = PartEnsemble(ensemble_size(config))
         self.fusion = fusion_net(config)
         self.deformer = ExpressionDeformer(deformer_size(config))
@@ -120,17 +121,12 @@ class ImHead(PartModel):
 
     def anchors_of_parts(self, parts: torch.Tensor) -> torch.Tensor:
         """LandmarkNet K (Eq. 3): part codes (B, K, d) -> anchors (B, K, 3), model units."""
-        return self.mean_anchors + self.landmarks(parts.flatten(1)).unflatten(1, (frames.N_ANCHORS, 3))
+        return self.mean_anchors + self.landmarks.offsets(parts.flatten(1))
 
     @torch.no_grad()
     def anchor_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
         """d anchors / d z_id (117, D), through DecNet and LandmarkNet, at one identity (1, D)."""
-        first, _, second, _, last = self.landmarks
-        before_first = first(self.decompose(identity))
-        before_second = second(torch.relu(before_first))
-        jacobian = (first.weight @ self.decompose.weight) * (before_first[0] > 0)[:, None]
-        jacobian = (second.weight @ jacobian) * (before_second[0] > 0)[:, None]
-        return last.weight @ jacobian
+        return self.landmarks.jacobian(self.decompose(identity), self.decompose.weight)
 
     def fold_expression(self, codes: Codes, expression: torch.Tensor) -> Expressed:
         """The deformer's biases for an expression (B, E), and the identity that it sees."""

@@ -1,30 +1,14 @@
-"""The networks that imHead is made of, from its configuration: LandmarkNet, FusionNet, sizes of the other two."""
+"""What imHead is made of, from its configuration: FusionNet, and the sizes of the parts and the deformer."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from headfield import frames
 from headfield.models.imhead.config import ImHeadConfig
 from headfield.nn.deformer import DeformerSize
 from headfield.nn.ensemble import EnsembleSize
 from headfield.nn.mlp import GroupedMLP
-
-
-def landmark_net(config: ImHeadConfig) -> nn.Sequential:
-    """LandmarkNet (Eq. 3): all part codes -> offsets of the anchors, which are zero at first."""
-    hidden = config.landmark_hidden
-    net = nn.Sequential(
-        nn.Linear(frames.N_ANCHORS * config.part_code, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, 3 * frames.N_ANCHORS),
-    )
-    nn.init.zeros_(net[-1].weight)
-    nn.init.zeros_(net[-1].bias)
-    return net
 
 
 def fusion_net(config: ImHeadConfig) -> GroupedMLP:

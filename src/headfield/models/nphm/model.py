@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
 
 from headfield import frames
 from headfield.expressions import space_named
@@ -19,6 +18,7 @@ from headfield.models.nphm.config import NphmConfig
 from headfield.models.part_model import Condition, PartModel
 from headfield.models.prior import Prior
 from headfield.models.protocol import Jacobians
+from headfield.nn.anchor_net import AnchorNet
 from headfield.nn.deformer import DeformerSize, Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleSize, PartEnsemble
 from headfield.nn.machine import denormals_flushed
@@ -58,16 +58,7 @@ class Nphm(PartModel):
         size, shared = config.identity, config.global_code
         self.register_buffer("latent_mean", torch.zeros(size))
         self.register_buffer("latent_spread", torch.eye(size))
-        hidden = config.anchor_hidden
-        self.landmarks = nn.Sequential(  # MLP_pos
-            nn.Linear(shared, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, 3 * frames.N_ANCHORS),
-        )
-        nn.init.zeros_(self.landmarks[-1].weight)
-        nn.init.zeros_(self.landmarks[-1].bias)
+        self.landmarks = AnchorNet(shared, config.anchor_hidden)  # MLP_pos
         self.ensemble = PartEnsemble(
             EnsembleSize(
                 code=shared + config.part_code,
@@ -158,24 +149,18 @@ class Nphm(PartModel):
     def anchors_of_parts(self, parts: torch.Tensor) -> torch.Tensor:
         """MLP_pos: each part's anchor (B, K, 3) follows from the z_glob in its own code (B, K, d)."""
         shared = parts[..., : self.config.global_code]
-        offsets = self.landmarks(shared).unflatten(-1, (frames.N_ANCHORS, 3))
-        return self.mean_anchors + torch.diagonal(offsets, dim1=1, dim2=2).transpose(1, 2)
+        return self.mean_anchors + torch.diagonal(self.landmarks.offsets(shared), dim1=1, dim2=2).transpose(1, 2)
 
     def anchors(self, codes: Codes) -> torch.Tensor:
         """Anchors (B, K, 3) of the unedited identity, model units."""
         shared = self.latent(codes.identity)[:, : self.config.global_code]
-        return self.mean_anchors + self.landmarks(shared).unflatten(-1, (frames.N_ANCHORS, 3))
+        return self.mean_anchors + self.landmarks.offsets(shared)
 
     @torch.no_grad()
     def anchor_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
         """d anchors / d z_id (117, D), at one identity (1, D)."""
-        first, _, second, _, last = self.landmarks
         shared = self.config.global_code
-        before_first = first(self.latent(identity)[:, :shared])
-        before_second = second(torch.relu(before_first))
-        jacobian = (first.weight @ self.latent_spread[:shared]) * (before_first[0] > 0)[:, None]
-        jacobian = (second.weight @ jacobian) * (before_second[0] > 0)[:, None]
-        return last.weight @ jacobian
+        return self.landmarks.jacobian(self.latent(identity)[:, :shared], self.latent_spread[:shared])
 
     def seen_by_deformation(self, identity: torch.Tensor) -> torch.Tensor:
         """[Z_id, a] (B, D + 117) of identity codes (B, D), which W projects (Eq. 10)."""

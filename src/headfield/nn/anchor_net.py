@@ -1,0 +1,36 @@
+"""The network that places anchors: imHead's LandmarkNet (Eq. 3), NPHM's MLP_pos (§4.1.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from headfield import frames
+
+
+class AnchorNet(nn.Sequential):
+    """Codes (..., I) -> offsets of the 39 anchors from their means (..., 39 x 3); two hidden layers, zero at first."""
+
+    def __init__(self, inputs: int, hidden: int):
+        super().__init__(
+            nn.Linear(inputs, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 3 * frames.N_ANCHORS),
+        )
+        nn.init.zeros_(self[-1].weight)
+        nn.init.zeros_(self[-1].bias)
+
+    def offsets(self, codes: torch.Tensor) -> torch.Tensor:
+        """Offsets (..., 39, 3) for codes (..., I), model units."""
+        return self(codes).unflatten(-1, (frames.N_ANCHORS, 3))
+
+    @torch.no_grad()
+    def jacobian(self, codes: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
+        """d offsets / d z (117, D) where codes (1, I) have the derivative `spread` (I, D)."""
+        first, _, second, _, last = self
+        before_first = first(codes)
+        before_second = second(torch.relu(before_first))
+        found = (first.weight @ spread) * (before_first[0] > 0)[:, None]
+        return last.weight @ ((second.weight @ found) * (before_second[0] > 0)[:, None])
