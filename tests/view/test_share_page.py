@@ -130,7 +130,7 @@ def opened(browser, page):
     tab.on("console", heard)
     tab.on("pageerror", lambda error: messages.append(str(error)))
     tab.goto(page.as_uri())
-    tab.wait_for_selector("html[data-ready]", timeout=30_000)
+    tab.wait_for_selector("html[data-ready]", timeout=180_000)
     yield tab
     tab.close()
     assert requests == [page.as_uri()], requests

@@ -132,16 +132,16 @@ def _shows_markup(victim, url: str, upload: bytes | None = None) -> bool:
     page.on("request", lambda request: asked.append(request.url))
     page.goto(url)
     if upload is not None:
-        page.get_by_role("tab", name="Head").wait_for(timeout=60_000)
+        page.get_by_role("tab", name="Head").wait_for(timeout=180_000)
         for name in (NAME, NAME.replace(".ply", ".jpg")):  # one that is opened, and one that is refused
             page.locator("input[type=file]").first.set_input_files(
                 {"name": name, "mimeType": "application/octet-stream", "buffer": upload}
             )
         page.locator("small").filter(has_text="Scan to head").wait_for(timeout=180_000)
-        page.locator("[role=alert]").filter(has_text=".jpg").first.wait_for(timeout=60_000)
+        page.locator("[role=alert]").filter(has_text=".jpg").first.wait_for(timeout=180_000)
         assert page.locator("small").filter(has_text=NAME).count() >= 1  # the name is there, letter for letter
     else:
-        page.get_by_text(".ply").first.wait_for(timeout=60_000)
+        page.get_by_text(".ply").first.wait_for(timeout=180_000)
     made = bool(page.evaluate(MARKUP)) or any(one.endswith(("/x", "/y")) for one in asked)
     page.close()
     return made
@@ -165,7 +165,7 @@ def test_no_attack_works(victim, hostile, viewer, bare):
 
 def test_every_answer_keeps_out_frames_and_other_origins(viewer):
     _, _, own, rest = viewer.url.split("/", 3)
-    connection = http.client.HTTPConnection(own, timeout=30)
+    connection = http.client.HTTPConnection(own, timeout=180)
     for path, status in ((f"/{rest}", 200), (f"/{rest}nothing", 404), ("/", 403)):
         connection.request("GET", path)
         answer = connection.getresponse()

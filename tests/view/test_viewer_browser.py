@@ -80,10 +80,10 @@ class Tab:
         self.page.on("websocket", lambda socket_: self.requests.append(socket_.url))
         self.page.on("console", lambda m: m.type == "error" and self.messages.append(m.text))
         self.page.on("pageerror", lambda error: self.messages.append(str(error)))
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(180_000)
         self.page.add_init_script(SPARINGLY)
         self.page.goto(viewer.url)
-        self.page.get_by_role("tab", name="Head").wait_for(timeout=30_000)
+        self.page.get_by_role("tab", name="Head").wait_for(timeout=180_000)
 
     def vertices(self) -> np.ndarray | None:
         found = self.page.evaluate(SHOWN)
@@ -93,7 +93,7 @@ class Tab:
         found = self.page.evaluate(SHOWN)
         return found is not None and found[1]
 
-    def settled(self, seconds: float = 60) -> np.ndarray:
+    def settled(self, seconds: float = 240) -> np.ndarray:
         """Wait until everything is made, and the tab has it; returns the vertices that it shows."""
         assert self.viewer.wait(seconds)
         wanted = np.asarray(self.viewer.screen.canvas.mesh.vertices, dtype=np.float32)
@@ -164,11 +164,11 @@ class Tab:
         note = self.page.locator("[role=alert]")
         for text in texts:
             note = note.filter(has_text=text)
-        note.first.wait_for(timeout=60_000)
+        note.first.wait_for(timeout=180_000)
         return note.first.inner_text()
 
 
-def eventually(true, seconds: float = 60) -> None:
+def eventually(true, seconds: float = 240) -> None:
     until = time.perf_counter() + seconds
     while not true():
         assert time.perf_counter() < until, f"not within {seconds} s"
@@ -384,7 +384,7 @@ def test_a_scan_is_fitted_with_a_progress_bar_and_goes_on_when_its_tab_is_closed
     first_head = second.settled()
     assert np.array_equal(first_head, tab.vertices())
     second.upload(SCAN)
-    tab.page.get_by_role("progressbar").wait_for(timeout=30_000)
+    tab.page.get_by_role("progressbar").wait_for(timeout=180_000)
     second.page.close()
     eventually(lambda: viewer.session.fit is not None, 120)
     assert viewer.session.opened.name == "scan.ply" and viewer.session.fit.errors["inliers"] > 0.9
@@ -487,7 +487,7 @@ def test_the_command_takes_the_next_port_and_ends_with_control_c(tmp_path):
             assert "Viewer at http://127.0.0.1:" in line and f"port {port} is in use" in line
             assert f":{port}/" not in line and len(line.split("/")[3]) >= 32  # the token
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=180)
         finally:
             process.kill()
     assert process.returncode == 0 and "Traceback" not in err and "viser" not in out + err, (out, err)

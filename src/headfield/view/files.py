@@ -17,6 +17,9 @@ from headfield.view.opening import MOST_BYTES, open_path
 from headfield.view.rooms import Rooms
 from headfield.view.uploads import limit_uploads
 
+PATIENCE = 180
+"""Seconds in which a browser must have drawn a picture; drawing without a graphics card is slow."""
+
 _STAGES = {"read": "Reading the scan", "align": "Finding the head", "solve": "Fitting"}
 
 
@@ -100,7 +103,14 @@ class Files:
 
             with self.jobs.sign("Making a snapshot"):
                 camera = client.camera
-                picture = client.get_render(camera.image_height, camera.image_width, transport_format="png", timeout=60)
+                size = camera.image_height, camera.image_width
+                try:
+                    picture = client.get_render(*size, transport_format="png", timeout=PATIENCE)
+                except TimeoutError as error:
+                    raise HeadfieldError(
+                        f"The browser drew no picture within {PATIENCE} s: a tab in the background draws nothing. "
+                        "Bring it to the front and press Snapshot again."
+                    ) from error
                 buffer = BytesIO()
                 Image.fromarray(picture).save(buffer, "PNG")
             client.send_file_download("head.png", buffer.getvalue(), save_immediately=True)
