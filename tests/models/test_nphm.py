@@ -15,6 +15,7 @@ from headfield.models.nphm.model import Nphm
 from headfield.nn.mlp import GroupedMLP
 from headfield.nn.root_finding import broyden
 from headfield.surface.head import Head
+from headfield.surface.inverse_warp import follow, from_canonical
 from headfield.types import Codes
 
 
@@ -136,6 +137,19 @@ def test_what_was_warped_comes_back():
         home = (found.residual < 1e-4).view(2, -1)
         torch.testing.assert_close(model.from_canonical(back, condition).detach()[home], posed[home], atol=1e-4, rtol=0)
         assert float((back - points).norm(dim=-1)[home].median()) < 1e-5
+
+
+def test_material_points_follow_an_expression_in_one_pass():
+    model = made(strong=0.03).float()
+    codes = Codes(identities(model)[:1].float(), expression(model)[:1].float())
+    rest = (0.6 * torch.rand(50, 3) - 0.3).numpy()
+    found = from_canonical(model, rest, codes)
+    back, jacobian = model.warp_and_jacobian(torch.from_numpy(found.points).float(), model.condition(codes))
+    np.testing.assert_allclose(back.detach().numpy(), rest, atol=1e-5)
+    np.testing.assert_allclose(found.determinant, torch.linalg.det(jacobian).detach().numpy(), rtol=1e-3)
+    assert found.report()["solved"] == 1.0 and found.report()["folded"] == 0.0
+    again = follow(model, rest, rest, replace(codes, expression=0 * codes.expression), codes)
+    np.testing.assert_array_equal(again.points, found.points)
 
 
 def test_a_point_that_does_not_come_home_keeps_the_best_that_was_seen():

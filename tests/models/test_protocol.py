@@ -17,7 +17,16 @@ from headfield.models.imhead.config import imhead_tiny
 from headfield.models.imhead.model import ImHead
 from headfield.models.nphm.config import nphm_tiny
 from headfield.models.nphm.model import Nphm
-from headfield.models.protocol import CAPABILITIES, HeadModel, Linearisable, Local, Warped, lacks, require
+from headfield.models.protocol import (
+    CAPABILITIES,
+    ForwardWarped,
+    HeadModel,
+    Linearisable,
+    Local,
+    Warped,
+    lacks,
+    require,
+)
 from headfield.surface.head import Head
 from headfield.surface.mesh_head import mesh_of
 from headfield.types import Codes, Scan, Similarity
@@ -115,4 +124,6 @@ def test_what_a_model_lacks_is_said_by_name():
         operations.sample_region(Head(plain, plain.mean_codes()), ["nose"])
     require(plain, Warped, "Baking")
     for model in (small_imhead(), small_nphm()):
-        assert [lacks(model, capability) for capability in CAPABILITIES] == [()] * len(CAPABILITIES)
+        backward = set(CAPABILITIES) - {ForwardWarped}
+        assert all(lacks(model, capability) == () for capability in backward)
+        assert (lacks(model, ForwardWarped) == ()) == (model.closed_form == "forward")

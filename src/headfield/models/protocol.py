@@ -148,6 +148,17 @@ class WarpLinearisable(Protocol):
 
 
 @runtime_checkable
+class ForwardWarped(Protocol):
+    """A warp whose way from the head at rest into an expression is one pass."""
+
+    def from_canonical(self, points: torch.Tensor, codes: Any) -> torch.Tensor:
+        """Points (B, N, 3) of the head at rest in the expression (B, N, 3)."""
+
+    def forward_jacobian(self, points: torch.Tensor, condition: Any) -> torch.Tensor:
+        """d posed / d rest (B, N, 3, 3) at points (B, N, 3) of the head at rest."""
+
+
+@runtime_checkable
 class Releasable(Protocol):
     """Weights that training can turn into a release, in place.
 
@@ -174,6 +185,7 @@ CAPABILITIES = {
     Local: "local parts",
     Warped: "a canonical space",
     WarpLinearisable: "a backward warp with its Jacobian",
+    ForwardWarped: "a forward warp with its Jacobian",
     Releasable: "weights that can be released",
 }
 """The optional protocols, in words."""

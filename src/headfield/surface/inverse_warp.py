@@ -1,6 +1,6 @@
 """The forward warp: posed points x with x + Delta x(x, z_exp) = x_can, by inverting the model's backward warp.
 
-Newton's method on batches of points. It begins with the deformer's exact 3x3 Jacobian (three reverse passes over one
+A model whose warp is forward answers in one pass. For the others: Newton's method on batches of points. It begins with the deformer's exact 3x3 Jacobian (three reverse passes over one
 forward pass) and keeps it up to date by Broyden's rule, which costs nothing; where that converges slowly the exact one
 is computed again, and where even that does not help the step is shortened. Points that do not converge from where they
 start are carried there by continuation: the expression changes in steps, each starting from the last one's answer.
@@ -20,7 +20,7 @@ from ..nn.machine import denormals_flushed
 from ..types import Codes
 
 if TYPE_CHECKING:
-    from ..models.protocol import WarpLinearisable
+    from ..models.protocol import ForwardWarped, WarpLinearisable
 
 TOLERANCE = 4e-5
 """Residual |x + Delta x - x_can| that counts as solved, model units (0.01 mm)."""
@@ -82,7 +82,7 @@ def from_canonical(
     """Posed points of canonical ones: the inverse of the model's `to_canonical`.
 
     Args:
-        model: A model whose warp is backward and has a Jacobian.
+        model: A model whose warp is forward, or backward with a Jacobian.
         canonical: (N, 3) points of the neutral head's space, model units.
         codes: One head (B = 1) with its expression; without one the points come back as they are.
         start: (N, 3) where to begin, default the canonical points.
@@ -91,16 +91,19 @@ def from_canonical(
         tolerance: Residual that is good enough, model units.
     Raises:
         ValueError: The codes are of more than one head.
+        ConfigError: The model has no warp of either kind.
     """
     if codes.identity.shape[0] != 1:
         raise ValueError(f"from_canonical takes the codes of one head, got a batch of {codes.identity.shape[0]}")
-    from ..models.protocol import WarpLinearisable, require
+    from ..models.protocol import ForwardWarped, WarpLinearisable, lacks, require
 
-    require(model, WarpLinearisable, "Following points into an expression")
     target = np.asarray(canonical, dtype=np.float32)
     if _neutral(codes):
         ones = np.ones(len(target))
         return Unwarped(target.astype(float), 0 * ones, ones, 0)
+    if not lacks(model, ForwardWarped):
+        return _forward(model, target, codes)
+    require(model, WarpLinearisable, "Following points into an expression")
     condition = model.condition(codes)
     begin = target if start is None else np.asarray(start, dtype=np.float32)
     points, residual, determinant, spent = _newton(
@@ -132,7 +135,7 @@ def follow(
     """As :func:`from_canonical`, along the way from an expression whose answer is known: its branch is kept.
 
     Args:
-        model: A model whose warp is backward and has a Jacobian.
+        model: A model whose warp is forward, or backward with a Jacobian.
         canonical: (N, 3).
         posed: (N, 3) posed points of the canonical ones with the known expression.
         known: One head with that expression.
@@ -141,11 +144,30 @@ def follow(
         steps: Newton steps in each.
         tolerance: Residual that is good enough, model units.
     """
+    from ..models.protocol import ForwardWarped, lacks
+
     target, start = (np.asarray(p, dtype=np.float32) for p in (canonical, posed))
+    if not lacks(model, ForwardWarped):
+        return _forward(model, target, codes)
     points, residual, determinant, spent = _follow(
         model, target, start, known.expression, codes, path, steps, tolerance
     )
     return Unwarped(points.astype(float), residual.astype(float), determinant.astype(float), spent)
+
+
+def _forward(model: ForwardWarped, target: np.ndarray, codes: Codes) -> Unwarped:
+    """The posed points of a forward warp: nothing is left over, and its backward warp has the inverse determinants."""
+    import torch
+
+    found = []
+    with torch.no_grad(), denormals_flushed():
+        condition = model.condition(codes)
+        for part in torch.from_numpy(target).to(codes.identity.device).split(CHUNK):
+            determinant = torch.linalg.det(model.forward_jacobian(part[None], condition))[0]
+            found.append((model.from_canonical(part[None], condition)[0].cpu(), determinant.cpu()))
+    points, determinant = (torch.cat(column).double().numpy() for column in zip(*found))
+    folded = np.where(np.abs(determinant) < 1e-6, 1e-6, determinant)
+    return Unwarped(points, np.zeros(len(points)), 1.0 / folded, len(points))
 
 
 def _follow(model, target, start, known, codes, path: int, steps: int, tolerance: float):

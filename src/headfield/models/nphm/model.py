@@ -204,7 +204,7 @@ class Nphm(PartModel):
     def roots(self, points: torch.Tensor, condition: Condition) -> Roots:
         """Where posed points (B, N, 3) came from (Eq. 15), all heads' points in one list (P = B N)."""
         flat, count = points.reshape(-1, 3), points.shape[1]
-        inverse = torch.linalg.inv(self._forward_jacobian(points, condition)).reshape(-1, 3, 3)
+        inverse = torch.linalg.inv(self.forward_jacobian(points, condition)).reshape(-1, 3, 3)
         return broyden(lambda x, index: self._forward(x, index // count, condition.expressed), flat, flat, inverse)
 
     @denormals_flushed()
@@ -216,7 +216,7 @@ class Nphm(PartModel):
         if condition.expressed is None:
             return points, none
         found = self.roots(points.detach(), condition).points.view(points.shape)
-        inverse = torch.linalg.inv(self._forward_jacobian(found, condition)).detach()
+        inverse = torch.linalg.inv(self.forward_jacobian(found, condition)).detach()
         return implicit(found, self.from_canonical(found, condition), points, inverse), none
 
     def warp_and_jacobian(self, points: torch.Tensor, condition: Condition) -> tuple[torch.Tensor, torch.Tensor]:
@@ -224,7 +224,7 @@ class Nphm(PartModel):
         if condition.expressed is None:
             return points, torch.eye(3, dtype=points.dtype, device=points.device).repeat(len(points), 1, 1)
         found = self.to_canonical(points[None], condition)[0]
-        return found[0], torch.linalg.inv(self._forward_jacobian(found, condition))[0]
+        return found[0], torch.linalg.inv(self.forward_jacobian(found, condition))[0]
 
     def _forward(self, x: torch.Tensor, head: torch.Tensor, expressed: Expressed) -> torch.Tensor:
         """Points (M, 3) of given heads (M,) into posed space."""
@@ -233,8 +233,10 @@ class Nphm(PartModel):
         return x + self.deformer.mlp(x, expressed.folded, head, bounds, gate=gate, keep=False)[0]
 
     @torch.no_grad()
-    def _forward_jacobian(self, points: torch.Tensor, condition: Condition) -> torch.Tensor:
-        """d posed / d rest (B, N, 3, 3) at points of the head at rest."""
+    def forward_jacobian(self, points: torch.Tensor, condition: Condition) -> torch.Tensor:
+        """d posed / d rest (B, N, 3, 3) at points (B, N, 3) of the head at rest, exact."""
+        if condition.expressed is None:
+            return torch.eye(3, dtype=points.dtype, device=points.device).repeat(*points.shape[:2], 1, 1)
         shift, _, state = self.deformer(points, condition.expressed)
         none, rows = points.new_zeros(*points.shape[:2], 0), []
         for axis in range(3):
@@ -267,7 +269,7 @@ class Nphm(PartModel):
 
     def _through_warp(self, gradient: torch.Tensor, canonical: torch.Tensor, condition: Condition) -> torch.Tensor:
         """J^-T g: the gradient (B, N, 3) by the posed points from that by the points at rest."""
-        jacobian = self._forward_jacobian(canonical, condition)
+        jacobian = self.forward_jacobian(canonical, condition)
         return torch.linalg.solve(jacobian.transpose(-1, -2), gradient[..., None])[..., 0]
 
     @torch.no_grad()
