@@ -1,9 +1,10 @@
 """The forward warp: posed points x with x + Delta x(x, z_exp) = x_can, by inverting the model's backward warp.
 
-A model whose warp is forward answers in one pass. For the others: Newton's method on batches of points. It begins with the deformer's exact 3x3 Jacobian (three reverse passes over one
-forward pass) and keeps it up to date by Broyden's rule, which costs nothing; where that converges slowly the exact one
-is computed again, and where even that does not help the step is shortened. Points that do not converge from where they
-start are carried there by continuation: the expression changes in steps, each starting from the last one's answer.
+A model whose warp is forward answers in one pass. For the others: Newton's method on batches of points. It begins
+with the deformer's exact 3x3 Jacobian (three reverse passes over one forward pass) and keeps it up to date by
+Broyden's rule, which costs nothing; where that converges slowly the exact one is computed again, and where even that
+does not help the step is shortened. Points that do not converge from where they start are carried there by
+continuation: the expression changes in steps, each starting from the last one's answer.
 
 Where the warp folds (a Jacobian with determinant <= 0) there is more than one posed point for a canonical one, or
 none: a closed mouth's seam opens into a whole cavity. Such points are reported, not hidden.
