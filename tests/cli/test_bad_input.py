@@ -203,24 +203,11 @@ def _surface(mesh, count=6000):
     return np.array(trimesh.sample.sample_surface(mesh, count, seed=0)[0])
 
 
-def _hand():
-    parts = [trimesh.creation.box((85, 100, 28))]
-    for x in (-32, -11, 11, 32):
-        finger = trimesh.creation.capsule(height=75, radius=9)
-        finger.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
-        finger.apply_translation((x, 125, 0))
-        parts.append(finger)
-    return np.concatenate([_surface(part, 2000) for part in parts])
-
-
+# hands, noise and more of their kind are refused in tests/synth/test_non_heads.py
 NO_HEADS = {
     "cube": lambda: _surface(trimesh.creation.box((200, 200, 200))),
     "ball": lambda: _surface(trimesh.creation.icosphere(4, radius=100)),
-    "cylinder": lambda: _surface(trimesh.creation.cylinder(radius=80, height=250)),
-    "capsule": lambda: _surface(trimesh.creation.capsule(height=150, radius=80)),
-    "hand": _hand,
     "plane": lambda: np.random.default_rng(0).uniform(-150, 150, (6000, 3)) * [1, 1, 0.001],
-    "noise": lambda: np.random.default_rng(0).uniform(-120, 120, (6000, 3)),
 }
 
 
