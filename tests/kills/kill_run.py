@@ -105,12 +105,14 @@ def _scans(folder: Path) -> None:
 def _curate() -> int:
     from toy_stages import STAGES
 
+    from headfield.cli.output import resumable_folder
     from headfield.curate.gather import gather
     from headfield.curate.options import CurateOptions
     from headfield.curate.pipeline import curate
 
     options = CurateOptions(model=os.path.abspath("stages.log"), points=200, samples=96)
-    curate(gather(Path("raw")).subjects, Path("store"), options, workers=0, work=STAGES)
+    with resumable_folder(Path("store"), began="curation/*/*"):  # as the command line does, which tidies up
+        curate(gather(Path("raw")).subjects, Path("store"), options, workers=0, work=STAGES)
     return 0
 
 
