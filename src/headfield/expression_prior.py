@@ -93,7 +93,8 @@ class ExpressionPrior:
     ) -> np.ndarray:
         """A random expression (E,) within bounds.
 
-        A normal draw of the numbers that rise together, scaled by an intensity that they share; small ones are at rest.
+        A normal draw of the numbers that rise together, scaled by an intensity that they share. Small ones
+        are at rest, where being there at all has a price.
         One face in ten is one-sided. Opposed numbers: the weaker is at rest.
 
         Args:
@@ -110,7 +111,7 @@ class ExpressionPrior:
             np.add.at(together, (a, b), -400.0)
         values, vectors = np.linalg.eigh(together)
         e = scale * vectors @ (rng.standard_normal(count) / np.sqrt(values))
-        e = np.where(np.abs(e) < 0.06, 0.0, e)
+        e = np.where((np.abs(e) < 0.06) & (self.presence > 0), 0.0, e)
         if rng.random() < 0.1 and len(self.pairs):
             e[self.pairs[:, rng.integers(2)]] *= rng.uniform(0.0, 0.5)
         e = np.clip(e, lower, upper)

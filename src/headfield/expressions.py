@@ -118,6 +118,11 @@ JAW = 3
 _JAW_LOWER, _JAW_UPPER, _JAW_SPREAD = (-0.1, -0.3, -0.3), (0.7, 0.3, 0.3), (0.2, 0.05, 0.05)
 
 
+def flame_names(count: int) -> tuple[str, ...]:
+    """Names of so many of FLAME's numbers: expr_0, ... and jaw_0 to jaw_2."""
+    return (*(f"expr_{k}" for k in range(count - JAW)), *(f"jaw_{k}" for k in range(JAW)))
+
+
 def flame_space(count: int) -> ExpressionSpace:
     """FLAME's expression coefficients, standard deviations each, and its jaw, three radians about x, y and z.
 
@@ -126,8 +131,7 @@ def flame_space(count: int) -> ExpressionSpace:
     Args:
         count: Of all numbers, the jaw's included.
     """
-    expressions = count - JAW
-    names = (*(f"expr_{k}" for k in range(expressions)), *(f"jaw_{k}" for k in range(JAW)))
+    expressions, names = count - JAW, flame_names(count)
     bound = np.full(expressions, 4.0)
     prior = _independent(np.concatenate([np.ones(expressions), _JAW_SPREAD]))
     return _own_numbers("flame", names, np.append(-bound, _JAW_LOWER), np.append(bound, _JAW_UPPER), prior)

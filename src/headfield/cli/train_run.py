@@ -75,7 +75,7 @@ def preview(trainer: Trainer) -> None:
     identities = torch.cat([codes.mean(0, keepdim=True), codes[rows]])
     labels = ["mean", *(f"head {int(row)}" for row in rows)]
     expressions: list[tuple[str, torch.Tensor | None]] = [("", None)]
-    if trainer.step >= config.expressions_from * config.steps:
+    if trainer.model.expression_space.speaks_arkit and trainer.step >= config.expressions_from * config.steps:
         smile = torch.zeros(1, len(ARKIT), device=codes.device)
         for name, weight in (("jawOpen", 0.6), ("mouthSmileLeft", 0.8), ("mouthSmileRight", 0.8), ("eyeBlinkLeft", 1)):
             smile[0, ARKIT.index(name)] = weight

@@ -15,7 +15,7 @@ import numpy as np
 
 from headfield.edit.tracks import MAX_FRAMES, Track
 from headfield.errors import ConfigError, TrackError
-from headfield.expressions import JAW, ExpressionSpace
+from headfield.expressions import JAW, ExpressionSpace, flame_names
 from headfield.io import guard
 from headfield.io.arrays import npy, npz
 
@@ -117,11 +117,6 @@ def for_space(track: Track, space: ExpressionSpace) -> Track:
         note = f"{have} expression coefficients, the model takes {want}: the others are zero."
         expression = np.pad(expression, ((0, 0), (0, want - have)))
     return replace(track, weights=np.concatenate([expression, jaw], axis=1), notes=(*track.notes, note))
-
-
-def flame_names(columns: int) -> list[str]:
-    """Headings of a frame's numbers: expr_0, ... and jaw_0 to jaw_2."""
-    return [*(f"expr_{index}" for index in range(columns - JAW)), *(f"jaw_{index}" for index in range(JAW))]
 
 
 def _from_archive(path: Path, file, fps: float | None):

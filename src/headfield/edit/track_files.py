@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from headfield.edit.flame_tracks import flame_columns, flame_names, flame_table, read_flame_arrays
+from headfield.edit.flame_tracks import flame_columns, flame_table, read_flame_arrays
 from headfield.edit.track_json import json_table
 from headfield.edit.tracks import MAX_FRAMES, Track, head_angles, head_rotation
 from headfield.errors import ConfigError, TrackError
+from headfield.expressions import flame_names
 from headfield.io import guard
 from headfield.io.mesh import write_bytes
 from headfield.types import ARKIT

@@ -107,6 +107,10 @@ class PartModel(nn.Module):
         """Their linear part (K or K + 1, d, D)."""
         return self.part_spread()
 
+    def silence(self, channels: torch.Tensor) -> None:
+        """Make expression numbers (E,) bool do nothing, in place."""
+        self.deformer.silence(channels)
+
     # ---- codes --------------------------------------------------------------------------------------------------
 
     def anchors(self, codes: Codes) -> torch.Tensor:

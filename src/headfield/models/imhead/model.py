@@ -64,7 +64,6 @@ class ImHead(PartModel):
         self.ensemble = PartEnsemble(ensemble_size(config))
         self.fusion = fusion_net(config)
         self.deformer = ExpressionDeformer(deformer_size(config))
-        self.regions = frames.REGIONS
         self.expression_space = space_named(config.expression_names, config.expression)
 
     # ---- weights -----------------------------------------------------------------------------------------------
@@ -103,11 +102,6 @@ class ImHead(PartModel):
             weight, bias = layer.weight.double(), layer.bias.double()
             layer.weight.copy_(weight @ spread.to(weight))
             layer.bias.copy_(bias + weight @ mean.to(weight))
-
-    @torch.no_grad()
-    def silence(self, channels: torch.Tensor) -> None:
-        """Make expression channels (E,) bool do nothing, in place."""
-        self.deformer.silence(channels)
 
     # ---- codes -------------------------------------------------------------------------------------------------
 

@@ -88,7 +88,6 @@ class Nphm(PartModel):
                 narrow=config.narrow,
             )
         )
-        self.regions = frames.REGIONS
         self.expression_space = space_named(config.expression_names, config.expression)
 
     # ---- weights -----------------------------------------------------------------------------------------------
@@ -112,11 +111,6 @@ class Nphm(PartModel):
         old = self.latent_spread.double()
         self.latent_mean.copy_(self.latent_mean + old @ mean.double())
         self.latent_spread.copy_(old @ spread.double())
-
-    @torch.no_grad()
-    def silence(self, channels: torch.Tensor) -> None:
-        """Make expression numbers (E,) bool do nothing, in place."""
-        self.deformer.silence(channels)
 
     # ---- codes -------------------------------------------------------------------------------------------------
 
