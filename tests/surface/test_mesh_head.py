@@ -85,11 +85,11 @@ def test_refuses_batches_and_empty_space():
 
 
 def test_a_real_network_gives_a_closed_surface():
-    config = pytest.importorskip("headfield.models.imhead.config")
+    from headfield.models.imhead.config import imhead_tiny
     from headfield.models.imhead.model import ImHead
 
     torch.manual_seed(0)
-    model = ImHead(config.imhead_tiny()).eval()
+    model = ImHead(imhead_tiny()).eval()
     mesh, report = mesh_with_report(model, model.mean_codes(), 64)
     assert trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False).is_watertight
     assert report.residual_voxels < 0.05
