@@ -194,7 +194,8 @@ def test_a_run_becomes_a_release(toy_store, tmp_path):
     model = headfield.load(tmp_path / "release")
     names = {name for name, _ in model.named_parameters()}
     assert not any("codes" in name for name in names)  # the training codes stay behind
-    raw, codes, _ = load_run(tmp_path / "run")
+    raw, tables, _ = load_run(tmp_path / "run")
+    codes = tables["codes"]
     points = torch.rand(1, 60, 3) - 0.5
     mean_head = raw.signed_distance(points, Codes(codes.mean(0, keepdim=True)))
     assert torch.allclose(model.signed_distance(points, model.mean_codes()), mean_head, atol=1e-4)

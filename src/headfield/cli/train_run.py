@@ -70,7 +70,7 @@ def preview(trainer: Trainer) -> None:
     from headfield.surface.snapshot import render
     from headfield.types import ARKIT
 
-    config, codes = trainer.config, trainer.codes.detach()
+    config, codes = trainer.config, trainer.codes
     rows = torch.linspace(0, len(codes) - 1, 4).long().to(codes.device)
     identities = torch.cat([codes.mean(0, keepdim=True), codes[rows]])
     labels = ["mean", *(f"head {int(row)}" for row in rows)]

@@ -111,6 +111,10 @@ class PartModel(nn.Module):
         """Make expression numbers (E,) bool do nothing, in place."""
         self.deformer.silence(channels)
 
+    def recode_expression(self, spread: torch.Tensor) -> None:
+        """Change the numbers of a learned expression in place: z_old = spread (E, E) z_new; zero stays zero."""
+        self.deformer.recode_expression(spread)
+
     # ---- codes --------------------------------------------------------------------------------------------------
 
     def anchors(self, codes: Codes) -> torch.Tensor:

@@ -180,6 +180,14 @@ class Releasable(Protocol):
         """The weights that a head at rest depends on, and those that matter only with an expression, by name; views."""
 
 
+@runtime_checkable
+class LearnsExpressions(Protocol):
+    """An expression code that training learns, so that its numbers have no meaning before a release gives them one."""
+
+    def recode_expression(self, spread: torch.Tensor) -> None:
+        """Change it in place: z_old = spread (E, E) z_new; zero, the face at rest, stays zero."""
+
+
 CAPABILITIES = {
     Linearisable: "derivatives in closed form",
     Local: "local parts",
@@ -187,6 +195,7 @@ CAPABILITIES = {
     WarpLinearisable: "a backward warp with its Jacobian",
     ForwardWarped: "a forward warp with its Jacobian",
     Releasable: "weights that can be released",
+    LearnsExpressions: "an expression code that can be learned",
 }
 """The optional protocols, in words."""
 

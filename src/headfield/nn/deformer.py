@@ -127,14 +127,22 @@ class ExpressionDeformer(nn.Module):
             on_expression = on_expression + on_gate @ self.gate.weight
         return on_identity, on_expression
 
+    def _of_expression(self) -> list[torch.Tensor]:
+        """The weights (..., E) that an expression meets first, views."""
+        found = [] if self.gate is None else [self.gate.weight]
+        if self.embed_expression is not None:
+            return [*found, self.embed_expression.weight]
+        inner = self.project_identity.out_features
+        return [*found, self.mlp.first_condition[:, :, inner:], self.mlp.skip_condition[:, :, inner:]]
+
+    @torch.no_grad()
+    def recode_expression(self, spread: torch.Tensor) -> None:
+        """Change the expression's numbers in place: z_old = spread (E, E) z_new."""
+        for weight in self._of_expression():
+            weight.copy_((weight.double() @ spread.to(weight.device).double()).to(weight.dtype))
+
     @torch.no_grad()
     def silence(self, channels: torch.Tensor) -> None:
         """Make expression channels (E,) bool do nothing, in place."""
-        if self.gate is not None:
-            self.gate.weight[:, channels] = 0.0
-        if self.embed_expression is not None:
-            self.embed_expression.weight[:, channels] = 0.0
-        else:
-            inner = self.project_identity.out_features
-            for weight in (self.mlp.first_condition, self.mlp.skip_condition):
-                weight[:, :, inner:][:, :, channels] = 0.0
+        for weight in self._of_expression():
+            weight[..., channels] = 0.0

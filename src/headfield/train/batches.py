@@ -25,6 +25,7 @@ class Batch:
     Attributes:
         rows: (B,) rows of the code table.
         expression: (B, 52), or None when neutral.
+        expression_rows: (B,) rows of a table of learned expression codes; of no use when neutral.
         surface, normals: (B, N, 3) surface points of the posed heads and outward unit normals.
         posed: (B, M, 3) more surface points, for the warp alone, which is cheap.
         neutral: (B, M, 3) the same material points on the neutral heads.
@@ -35,6 +36,7 @@ class Batch:
 
     rows: torch.Tensor
     expression: torch.Tensor | None
+    expression_rows: torch.Tensor
     surface: torch.Tensor
     normals: torch.Tensor
     posed: torch.Tensor
@@ -65,6 +67,7 @@ class Batches:
     Attributes:
         ids: All identities, in the order of their code rows.
         arrays: Theirs, None where the store does not hold them yet.
+        most_rows: Of an identity; code row r and its expression k are row r * most_rows + k of a table of both.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Batches:
         self.ids = sorted([record.id for record in records] + list(waiting)) if waiting else [r.id for r in records]
         self.arrays: list[dict | None] = [None] * len(self.ids)
         self._take(records)
+        self.most_rows = max(len(arrays["expressions"]) for arrays in self.arrays if arrays is not None)
 
     def _take(self, records: list[Record]) -> None:
         """Open the arrays of identities that have come."""
@@ -144,6 +148,7 @@ class Batches:
             name: []
             for name in (
                 "expression",
+                "expression_rows",
                 "surface",
                 "normals",
                 "posed",
@@ -161,10 +166,12 @@ class Batches:
                 posed,
                 (self.points, self.samples, self.warp_points if posed else 0),
                 self.held_rows,
+                self.most_rows,
                 rng,
             )
             if row >= len(self.ids):
                 head = _mirrored(head)
+            head["expression_rows"] = np.int64(row * self.most_rows + head.pop("row"))
             for name, value in head.items():
                 columns[name].append(value)
         tensors = {name: torch.from_numpy(np.stack(values)) for name, values in columns.items()}
@@ -173,13 +180,16 @@ class Batches:
         return Batch(rows=torch.from_numpy(rows), **tensors)
 
 
-def _read_head(arrays, box, posed: bool, sizes: tuple[int, int, int], held: int, rng: np.random.Generator) -> dict:
+def _read_head(
+    arrays, box, posed: bool, sizes: tuple[int, int, int], held: int, most: int, rng: np.random.Generator
+) -> dict:
     points, samples, warp = sizes
-    row = int(rng.integers(1, len(arrays["expressions"]) - held)) if posed else 0
+    row = int(rng.integers(1, min(len(arrays["expressions"]) - held, most))) if posed else 0
     a = int(rng.integers(0, arrays["points"].shape[1] - points + 1))
     b = int(rng.integers(0, arrays["samples"].shape[1] - samples + 1))
     c = int(rng.integers(0, arrays["points"].shape[1] - warp + 1))
     return {
+        "row": row,
         "expression": np.array(arrays["expressions"][row]),
         "surface": dequantise(arrays["points"][row, a : a + points], box),
         "normals": dequantise_normals(arrays["normals"][row, a : a + points]),

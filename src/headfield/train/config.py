@@ -22,6 +22,9 @@ class TrainConfig:
     """Which model; what it is trained for stands in its recipe."""
     preset: Literal["small", "paper", "tiny"] = "small"
     """Model sizes: small trains on a laptop, paper has the paper's, tiny is for tests."""
+    learned_expression: int = 0
+    """Numbers of an expression code that is learned, one for every scan (NPHM: 200), in the place of the 52 ARKit
+    weights, which the store knows; 0 for these."""
     steps: int = 40_000
     """Length of the whole run; a larger number given later extends it."""
     heads: int = 16

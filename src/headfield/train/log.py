@@ -18,7 +18,7 @@ def write_line(trainer, named: dict[str, float], rate: float, writer) -> None:
     """
     line = {"step": trainer.step, "seconds": round(trainer.seconds, 2), "rate": rate}
     line |= {name: round(value, 7) for name, value in named.items()}
-    watched = trainer.recipe.watch(trainer.model, trainer.codes.detach()[:256])
+    watched = trainer.recipe.watch(trainer.model, trainer.codes[:256])
     line |= {name: round(value, 3) for name, value in watched.items()}
     with open(trainer.config.out / "metrics.jsonl", "a") as file:
         file.write(json.dumps(line) + "\n")

@@ -11,7 +11,7 @@ import json
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -95,8 +95,6 @@ def one_step(trainer: Trainer) -> dict[str, float]:
     config, model = trainer.config, trainer.model
     for group in trainer.optimiser.param_groups:
         group["lr"] = _rate(trainer, config.rate) * group["share"]
-    for group in trainer.code_optimiser.param_groups:
-        group["lr"] = _rate(trainer, config.code_rate)
     posed = config.posed_share if trainer.step >= config.expressions_from * config.steps else 0.0
     drawn = trainer.batches.draw(trainer.step, posed, config.micro)[trainer.rank :: trainer.world]
     heads = sum(len(batch) for batch in drawn)
@@ -104,26 +102,23 @@ def one_step(trainer: Trainer) -> dict[str, float]:
     loss_of = trainer.recipe.warp_loss if only_warp else trainer.recipe.total_loss
     for parameter in model.parameters():  # never None: processes must agree on what they average
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
-    rows, row_gradients, named = [], [], {}
+    named: dict[str, list[float]] = {}
     for batch in drawn:
         batch = _to(batch, trainer.device)
-        identity = trainer.codes.detach()[batch.rows].requires_grad_(trainer.codes.requires_grad)
+        identity = trainer.identities.take(batch.rows)
+        if trainer.expressions is not None and batch.expression is not None:
+            batch = replace(batch, expression=trainer.expressions.take(batch.expression_rows))
         loss, terms = loss_of(model, batch, identity, trainer.weights)
         with denormals_flushed():
             (loss * (len(batch) / heads)).backward()
-        rows.append(batch.rows)
-        row_gradients.append(torch.zeros_like(identity) if identity.grad is None else identity.grad)
         for name, value in terms.items():
             named.setdefault(name, []).append(value)
-    row, gradient = torch.cat(rows), torch.cat(row_gradients)
     if trainer.world > 1:
-        row, gradient = _average(trainer, row, gradient)
+        _average(trainer)
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
     trainer.optimiser.step()
-    if trainer.codes.requires_grad:
-        # a code's gradient is the mean over heads, so its size would fall with the batch; Adam does not mind
-        trainer.codes.grad = torch.sparse_coo_tensor(row[None], gradient, trainer.codes.shape, check_invariants=False)
-        trainer.code_optimiser.step()
+    for table in trainer.tables:
+        table.step(_rate(trainer, config.code_rate), trainer.world)
     trainer.step += 1
     return {name: sum(values) / len(values) for name, values in named.items()}
 
@@ -131,17 +126,16 @@ def one_step(trainer: Trainer) -> dict[str, float]:
 def save(trainer: Trainer) -> None:
     """Write the checkpoint of a run atomically, and what held-out expressions say of it."""
     if trainer.config.held_rows:
-        errors = held_out_errors(trainer.model, trainer.codes.detach(), trainer.batches)
+        errors = held_out_errors(trainer.model, trainer.codes, trainer.batches)
         line = {"step": trainer.step, "seconds": round(trainer.seconds, 2)}
         line |= {name: round(value, 4) for name, value in errors.items()}
         with open(trainer.config.out / "held_out.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
     tensors = {f"model/{name}": value for name, value in trainer.model.state_dict().items()}
-    tensors["codes"] = trainer.codes
+    for table in trainer.tables:
+        tensors |= table.tensors()
     for name, value in checkpoint.optimiser_tensors(trainer.optimiser, trainer.names).items():
         tensors[f"adam/{name}"] = value
-    for name, value in checkpoint.optimiser_tensors(trainer.code_optimiser, ["codes"]).items():
-        tensors[f"code_adam/{name}"] = value
     meta = {
         "step": trainer.step,
         "seconds": trainer.seconds,
@@ -168,20 +162,14 @@ def _rate(trainer: Trainer, peak: float) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1.0 + float(torch.cos(torch.tensor(torch.pi * min(share, 1.0))))))
 
 
-def _average(trainer: Trainer, rows: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Average network gradients over processes and gather the rows of codes that any of them touched."""
+def _average(trainer: Trainer) -> None:
+    """Average network gradients over processes."""
     parameters = [p for p in trainer.model.parameters() if p.requires_grad]
     flat = torch.cat([p.grad.flatten() for p in parameters])
     dist.all_reduce(flat)
     flat /= trainer.world
     for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters])):
         parameter.grad.copy_(part.view_as(parameter))
-    gathered: list = [None] * trainer.world
-    dist.all_gather_object(gathered, (rows.cpu(), gradient.cpu()))
-    return (
-        torch.cat([r for r, _ in gathered]).to(rows.device),
-        torch.cat([g for _, g in gathered]).to(gradient.device) / trainer.world,
-    )
 
 
 def _any(asked_to_stop: list, trainer: Trainer) -> bool:
@@ -193,8 +181,6 @@ def _any(asked_to_stop: list, trainer: Trainer) -> bool:
 
 
 def _to(batch, device: torch.device):
-    from dataclasses import fields, replace
-
     if device.type == "cpu":
         return batch
     moved = {f.name: getattr(batch, f.name) for f in fields(batch)}

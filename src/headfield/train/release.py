@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from headfield.models.protocol import V1_TILT, HeadModel
 from headfield.train import checkpoint
 from headfield.train.card import model_card
 from headfield.train.trainer import CHECKPOINT, FIRST
-from headfield.train.whiten import whiten
+from headfield.train.whiten import whiten, whiten_expressions
 
 _DEFORMER = """
 ## The expression deformer, trained again
@@ -68,8 +68,10 @@ def hair_class(hair: str, beard: str) -> str | None:
     return BEARD if beard == "full" else COMPONENTS[hair]
 
 
-def load_run(run: Path) -> tuple[HeadModel, torch.Tensor, dict]:
-    """Model, code table (n, D) and meta data of a run's last checkpoint, code space as trained.
+def load_run(run: Path) -> tuple[HeadModel, dict[str, torch.Tensor], dict]:
+    """Model, learned codes and meta data of a run's last checkpoint, code space as trained.
+
+    The codes are ``codes`` (n, D) of the identities and, where they are learned, ``expressions`` (m, E) of the scans.
 
     Raises:
         WeightsError: No readable checkpoint there.
@@ -78,14 +80,41 @@ def load_run(run: Path) -> tuple[HeadModel, torch.Tensor, dict]:
     kind = architecture(meta.get("architecture", FIRST))
     model = kind.build(kind.config(**meta["config"]), box=np.array(meta["box"]))
     model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
-    return model.eval().requires_grad_(False), tensors["codes"], meta
+    tables = {name: tensors[name] for name in ("codes", "expressions") if name in tensors}
+    return model.eval().requires_grad_(False), tables, meta
 
 
-def _played(store: Store, identities: list[str]) -> tuple[list[Record], np.ndarray]:
-    """Records of a run's identities, and the expression channels (E,) bool that any of them plays."""
+@dataclass(frozen=True)
+class _Trained:
+    """Whom a run was trained on: those of its identities that the store holds.
+
+    Attributes:
+        records: Theirs.
+        rows: (n,) their rows of the run's code table, the mirrored copies after all others.
+        played: (52,) bool, the ARKit channels that any of them plays.
+        expression_rows: (m,) rows of their expressions in a table of learned codes.
+    """
+
+    records: list[Record]
+    rows: torch.Tensor
+    played: torch.Tensor
+    expression_rows: torch.Tensor
+
+
+def _trained(store: Store, identities: list[str], codes: int, expressions: int = 0) -> _Trained:
+    """Of a run with so many rows in its tables of codes and of learned expression codes."""
     records = {record.id: record for record in store.records}
-    chosen = [records[name] for name in identities]
-    return chosen, np.max([np.max(store.open(record)["expressions"], axis=0) for record in chosen], axis=0) > 0
+    here = [row for row, name in enumerate(identities) if name in records]
+    if not here:
+        raise StoreError(f"{store.path} holds none of the run's {len(identities)} identities: give the store it saw.")
+    chosen = [records[identities[row]] for row in here]
+    copies, each = range(codes // len(identities)), expressions // codes
+    rows = [row + copy * len(identities) for copy in copies for row in here]
+    posed = [
+        row * each + k for row, one in zip(rows, chosen * len(copies)) for k in range(1, min(each, one.expressions))
+    ]
+    played = np.max([np.max(store.open(record)["expressions"], axis=0) for record in chosen], axis=0) > 0
+    return _Trained(chosen, torch.tensor(rows), torch.as_tensor(played), torch.tensor(posed, dtype=torch.long))
 
 
 def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool = False) -> HeadModel:
@@ -98,13 +127,17 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
         card: Model card; empty writes that of :func:`headfield.train.card.model_card`.
         half: Store weights in float16.
     """
-    model, codes, meta = load_run(run)
-    chosen, played = _played(Store(store), meta["identities"])
-    model.silence(torch.as_tensor(~played))
-    copies = len(codes) // len(chosen)
+    model, tables, meta = load_run(run)
+    codes, expressions = tables["codes"], tables.get("expressions", torch.zeros(0, 0))
+    seen = _trained(Store(store), meta["identities"], len(codes), len(expressions))
+    if len(expressions):
+        whiten_expressions(model, expressions[seen.expression_rows])
+    else:
+        model.silence(~seen.played)
+    chosen, copies = seen.records, len(seen.rows) // len(seen.records)
     classes = [hair_class(record.hair, record.beard) for record in chosen] * copies
     sizes = np.array([record.log_size for record in chosen] * copies)
-    whiten(model, codes, classes, sizes)
+    whiten(model, codes[seen.rows], classes, sizes)
     model.neck_tilt = 0.0 if Store(store).settings.get("settings", {}).get("truth") == "v2" else V1_TILT
     # heads outside the training families vary more in size than the families do
     model.prior = replace(model.prior, size_sd=max(model.prior.size_sd, 0.08))
@@ -128,9 +161,8 @@ def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, car
     Raises:
         WeightsError: `base` was not released from the checkpoint that the run started from.
     """
-    model, _, meta = load_run(run)
-    _, played = _played(Store(store), meta["identities"])
-    model.silence(torch.as_tensor(~played))
+    model, tables, meta = load_run(run)
+    model.silence(~_trained(Store(store), meta["identities"], len(tables["codes"])).played)
     began = Path(meta["train"]["start"])
     codes = checkpoint.read(began)[0]["codes"]
     whiten(model, codes, [""] * len(codes), np.zeros(len(codes)))

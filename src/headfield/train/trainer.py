@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ import torch.distributed as dist
 from headfield.errors import ConfigError
 from headfield.io.store import Record, Store
 from headfield.io.store_plan import planned
-from headfield.models.architectures import architecture
+from headfield.models.architectures import Architecture, architecture
 from headfield.models.protocol import HeadModel, Releasable, Warped, require
 from headfield.train import checkpoint
 from headfield.train.batches import Batches
 from headfield.train.begin import begin_from
 from headfield.train.code_start import starting_codes
+from headfield.train.code_table import CodeTable
 from headfield.train.config import TrainConfig
 from headfield.train.deformer import hold_all_but_deformer, shared_weights
 from headfield.train.recipe import Recipe, recipe_of
@@ -36,17 +37,27 @@ class Trainer:
     config: TrainConfig
     model: HeadModel
     recipe: Recipe
-    codes: torch.nn.Parameter
+    identities: CodeTable
     batches: Batches
     device: torch.device
     optimiser: torch.optim.Optimizer
-    code_optimiser: torch.optim.Optimizer
     names: list[str]
+    expressions: CodeTable | None = None
     step: int = 0
     seconds: float = 0.0
     rank: int = 0
     world: int = 1
     weights: Any = None
+
+    @property
+    def codes(self) -> torch.Tensor:
+        """The identities' codes (C, D) as they are."""
+        return self.identities.values.detach()
+
+    @property
+    def tables(self) -> list[CodeTable]:
+        """All codes that are learned beside the networks."""
+        return [self.identities] if self.expressions is None else [self.identities, self.expressions]
 
 
 def start(config: TrainConfig) -> Trainer:
@@ -57,7 +68,7 @@ def start(config: TrainConfig) -> Trainer:
         StoreError: The store is missing or has no training identities.
     """
     kind, recipe = architecture(config.model), recipe_of(config.model)
-    model_config, weights = kind.preset(config.preset), recipe.loss_weights(config.losses)
+    model_config, weights = _model_config(config, kind), recipe.loss_weights(config.losses)
     alone = config.only == "deformer"
     if alone and config.start is None:
         raise ConfigError("--only deformer needs --start CHECKPOINT, the complete run that it continues from.")
@@ -100,20 +111,19 @@ def start(config: TrainConfig) -> Trainer:
     if alone:
         require(model, Releasable, "Training the deformer alone")
         hold_all_but_deformer(model)
-    codes = torch.nn.Parameter(table.float().to(device), requires_grad=not alone)
+    identities = CodeTable("codes", table.float().to(device), config.code_rate, learned=not alone, prefix="code_adam")
     named, groups = _parameter_groups(model, recipe, alone)
     optimiser = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay, fused=True)
-    code_optimiser = torch.optim.SparseAdam([codes], lr=config.code_rate)
     trainer = Trainer(
         config,
         model,
         recipe,
-        codes,
+        identities,
         batches,
         device,
         optimiser,
-        code_optimiser,
         [n for n, _ in named],
+        expressions=_expression_table(config, batches, device) if config.learned_expression else None,
         rank=rank,
         world=world,
         weights=weights,
@@ -121,6 +131,32 @@ def start(config: TrainConfig) -> Trainer:
     if file.exists():
         _restore(trainer, file)
     return trainer
+
+
+def _model_config(config: TrainConfig, kind: Architecture) -> Any:
+    """The preset's sizes, with an expression code to be learned where one is asked for.
+
+    Raises:
+        ConfigError: An unknown preset, or what a learned code cannot do.
+    """
+    sizes, count = kind.preset(config.preset), config.learned_expression
+    if count < 0:
+        raise ConfigError(f"--learned-expression {count}: expected how many numbers the code has, such as 100.")
+    if not count:
+        return sizes
+    if config.held_rows:
+        raise ConfigError(
+            "--held-rows measures expressions whose numbers the store knows; with --learned-expression nobody knows "
+            "those of a face that was not trained on. Leave one of the two out."
+        )
+    return replace(sizes, expression=count, expression_names="learned")
+
+
+def _expression_table(config: TrainConfig, batches: Batches, device: torch.device) -> CodeTable:
+    """Codes of all scans, N(0, 0.01) as in NPHM's published code."""
+    draws = torch.Generator().manual_seed(config.seed)
+    values = 0.01 * torch.randn(batches.codes * batches.most_rows, config.learned_expression, generator=draws)
+    return CodeTable("expressions", values.to(device), config.code_rate, prefix="expression_adam")
 
 
 def _first_codes(config: TrainConfig, model: HeadModel, batches: Batches) -> torch.Tensor:
@@ -198,8 +234,9 @@ def _restore(trainer: Trainer, file: Path) -> None:
             f"{len(trainer.batches.ids)} or others: use the same store, or another --out."
         )
     trainer.model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
-    with torch.no_grad():
-        trainer.codes.copy_(tensors["codes"])
+    for table in trainer.tables:
+        table.restore(tensors)
+    if trainer.expressions is not None:  # whoever was there first set how many a head has
+        trainer.batches.most_rows = len(trainer.expressions.values) // trainer.batches.codes
     checkpoint.restore_optimiser(trainer.optimiser, trainer.names, tensors, "adam/")
-    checkpoint.restore_optimiser(trainer.code_optimiser, ["codes"], tensors, "code_adam/")
     trainer.step, trainer.seconds = int(meta["step"]), float(meta["seconds"])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from headfield.models.prior import Prior
-from headfield.models.protocol import HeadModel, Releasable, require
+from headfield.models.protocol import HeadModel, LearnsExpressions, Releasable, require
 
 LEAST = 8
 """Heads that make a class of their own."""
@@ -36,6 +36,29 @@ def class_covariances(codes: np.ndarray, labels: np.ndarray, names: list[str]) -
     small = [rows for rows in own.values() if len(rows) < 2 * codes.shape[1]]
     pooled = shrunk_covariance(np.concatenate(small)) if small else None
     return [pooled if len(rows) < 2 * codes.shape[1] else shrunk_covariance(rows) for rows in own.values()]
+
+
+@torch.no_grad()
+def whiten_expressions(model: LearnsExpressions, codes: torch.Tensor) -> torch.Tensor:
+    """Change a learned expression code in place so that its numbers are N(0, 1) over the scans that it was learned of,
+    the strongest first; zero stays the face at rest.
+
+    Args:
+        model: The trained model.
+        codes: (n, E) codes of scans.
+    Returns:
+        The codes in the new numbers (n, E).
+    Raises:
+        ConfigError: The model learns no expression code.
+    """
+    require(model, LearnsExpressions, "Whitening expression codes")
+    table = codes.detach().double().cpu().numpy()
+    # about zero, not about the mean; what hardly any scan plays must not be blown up, for a fit would then play it
+    variance, direction = np.linalg.eigh(table.T @ table / len(table))
+    order = np.argsort(variance)[::-1]
+    spread = np.sqrt(np.maximum(variance[order], 1e-6 * variance.max()))
+    model.recode_expression(torch.as_tensor(direction[:, order] * spread))
+    return torch.as_tensor(table @ (direction[:, order] / spread)).float()
 
 
 @torch.no_grad()

@@ -48,6 +48,8 @@ class LossWeights:
     """|omega|."""
     displacement: float = 0.05
     """||Delta x||^2 off the surface."""
+    expression_code: float = 0.0005
+    """||z_exp||^2 where the expression code is learned (Eq. 12 has z_id's only: FLAME's coefficients are given)."""
     literal: bool = False
     """Use Eq. 10 squared, as printed."""
 
@@ -65,6 +67,7 @@ def literal_weights() -> LossWeights:
         moving=0.0,
         ambient=0.0,
         displacement=0.0,
+        expression_code=0.0,
         literal=True,
     )
 
@@ -103,6 +106,8 @@ def warp_loss(
     """The part of :func:`total_loss` that speaks of correspondences, for posed heads; nothing else is evaluated."""
     warped, _ = model.to_canonical(batch.posed, model.condition(Codes(identity, batch.expression)))
     terms = _correspondences(warped, batch)
+    if batch.expression.requires_grad:
+        terms["expression_code"] = losses.code_size(batch.expression)
     total = sum(getattr(weights, name) * term for name, term in terms.items())
     return total, {name: float(term.detach()) for name, term in terms.items()}
 
@@ -149,5 +154,7 @@ def total_loss(
             terms |= _correspondences(warped, batch)
         terms["ambient"] = losses.ambient_size(ambient)
         terms["displacement"] = losses.displacement_size(canonical[:, count:], batch.samples)
+        if batch.expression.requires_grad:
+            terms["expression_code"] = losses.code_size(batch.expression)
     total = sum(getattr(weights, name) * term for name, term in terms.items())
     return total, {name: float(term.detach()) for name, term in terms.items()}

@@ -48,6 +48,8 @@ class LossWeights:
     """||F_ex(x) - delta(x)|| of material points (Eq. 13): the distance; squared in the paper."""
     moving: float = 20.0
     """The same with every point weighted by how far it goes."""
+    expression_code: float = 0.0005
+    """||z_ex||^2 of a learned expression code (5e-5 in the published code, beside a deformation of 100)."""
     squared: bool = False
     """Squared distances in the anchors' and the deformation's losses, as printed."""
 
@@ -63,6 +65,7 @@ def paper_weights() -> LossWeights:
         code=0.005,
         signed=0.0,
         deformation=100.0,
+        expression_code=5e-5,
         moving=0.0,
         squared=True,
     )
@@ -108,6 +111,8 @@ def warp_loss(
         terms["deformation"] = (square * batch.neutral_valid).sum() / batch.neutral_valid.sum().clamp_min(1)
     if weights.moving:
         terms["moving"] = losses.moving_correspondence(moved, batch.neutral, batch.posed, batch.neutral_valid)
+    if batch.expression.requires_grad:
+        terms["expression_code"] = losses.code_size(batch.expression)
     return _sum(terms, weights)
 
 
