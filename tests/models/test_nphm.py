@@ -232,3 +232,16 @@ def test_a_swapped_nose_changes_the_head_where_it_has_weight_and_nowhere_else():
     assert without.mean() > 0.5
     np.testing.assert_array_equal(before[without], after[without])
     assert np.abs(before - after).max() > 1e-3
+
+
+def test_without_a_gate_zeros_are_an_expression_and_none_is_the_head_at_rest():
+    points = torch.rand(1, 40, 3).double() - 0.5
+    for gated in (True, False):
+        model = made(replace(nphm_tiny(), gated=gated), strong=0.02)
+        rest = Codes(identities(model)[:1])
+        zeros = replace(rest, expression=torch.zeros(1, model.config.expression).double())
+        moved = (model.from_canonical(points, zeros) - points).norm(dim=-1).max()
+        values = model.signed_distance(points, rest), model.signed_distance(points, zeros)
+        assert bool(moved > 1e-3) == (not gated) and torch.equal(*values) == gated
+        with_jacobian = model.value_and_jacobian(points[0], zeros)
+        torch.testing.assert_close(with_jacobian.value, values[1][0])

@@ -31,11 +31,12 @@ VERBS = {
     "synth": "SynthCommand",
     "curate": "CurateCommand",
     "train": "TrainCommand",
+    "convert-weights": "ConvertWeightsCommand",
     "evaluate": "EvaluateCommand",
     "store": "StoreCommand",
     "doctor": "DoctorCommand",
 }
-"""Verb -> its dataclass in the module of the verb's name, in the order of the help."""
+"""Verb -> its dataclass in the module of the verb's name (with _ for -), in the order of the help."""
 
 _DESCRIPTION = (
     "Implicit morphable head models: any head scan in, a complete, editable head out.\n\nEvery verb "
@@ -74,18 +75,22 @@ def _parsed(words: list[str], imported: set[str]):
 
 
 def _command(verb: str) -> type:
-    return getattr(importlib.import_module(f"headfield.cli.{verb}"), VERBS[verb])
+    return getattr(importlib.import_module(_module(verb)), VERBS[verb])
 
 
 def _stand_in(verb: str) -> type:
     """A dataclass without options that says of itself what the verb's says, which is read without running it."""
-    source = _source(f"headfield.cli.{verb}")
+    source = _source(_module(verb))
     stated = re.search(rf'^class {VERBS[verb]}\b[^\n]*:\n    """(.*?)"""', source or "", re.MULTILINE | re.DOTALL)
     if stated is None:  # installed without its source
         return _command(verb)
     kind = make_dataclass(VERBS[verb], [])
     kind.__doc__ = inspect.cleandoc(stated[1])
     return kind
+
+
+def _module(verb: str) -> str:
+    return f"headfield.cli.{verb.replace('-', '_')}"
 
 
 def _source(module: str) -> str | None:

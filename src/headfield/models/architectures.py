@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from headfield.errors import ConfigError
 from headfield.models.imhead.config import PRESETS as IMHEAD
 from headfield.models.imhead.config import ImHeadConfig
@@ -13,6 +15,7 @@ from headfield.models.imhead.model import ImHead
 from headfield.models.nphm.config import PRESETS as NPHM
 from headfield.models.nphm.config import NphmConfig
 from headfield.models.nphm.model import Nphm
+from headfield.models.nphm.published import nphm_of
 from headfield.models.protocol import HeadModel
 
 
@@ -24,11 +27,14 @@ class Architecture:
         config: Its configuration, a dataclass of plain values.
         build: ``build(config, box=, mean_anchors=, prior=)`` gives a model with random weights; all three may be None.
         presets: Functions that return a configuration, by name.
+        published: ``published(identity, expression, anchors, codes)`` gives the model of checkpoints that its authors
+            published, from their state dicts, and its codes of heads; None where there are none that can be read.
     """
 
     config: type
     build: Callable[..., HeadModel]
     presets: Mapping[str, Callable[[], Any]]
+    published: Callable[..., tuple[HeadModel, torch.Tensor]] | None = None
 
     def preset(self, name: str) -> Any:
         """The configuration of a preset.
@@ -43,7 +49,7 @@ class Architecture:
 
 ARCHITECTURES = {
     "imhead": Architecture(ImHeadConfig, ImHead, IMHEAD),
-    "nphm": Architecture(NphmConfig, Nphm, NPHM),
+    "nphm": Architecture(NphmConfig, Nphm, NPHM, nphm_of),
 }
 
 

@@ -129,7 +129,8 @@ class PartModel(nn.Module):
     def condition(self, codes: Codes) -> Condition:
         """Fold codes into biases and anchors.
 
-        Neutral heads (expression None or all zero) get no deformer: their evaluation skips it.
+        Heads without an expression are those at rest: their evaluation skips the deformer. So does an expression of
+        zeros where it moves nothing by construction.
         """
         own = self.part_codes(codes.identity)
         blend_anchors = self.anchors_of_parts(own)
@@ -139,7 +140,7 @@ class PartModel(nn.Module):
         else:
             origins = blend_anchors if codes.parts is None else self.anchors_of_parts(parts)
         expressed = None
-        if codes.expression is not None and (codes.expression.requires_grad or bool((codes.expression != 0).any())):
+        if codes.expression is not None and self._moves(codes.expression):
             expressed = self.fold_expression(codes, codes.expression)
         window = None
         if codes.parts is not None and codes.around is not None:
@@ -153,6 +154,10 @@ class PartModel(nn.Module):
             by_slot[:, window.own], places[:, window.own] = own[:, edited], blend_anchors[:, edited]
             folded = self.ensemble.fold(by_slot, window)
         return Condition(parts, blend_anchors, origins, places, folded, window, expressed)
+
+    def _moves(self, expression: torch.Tensor) -> bool:
+        """Whether an expression (B, E) matters: without a gate zeros move something, too."""
+        return expression.requires_grad or self.deformer.gate is None or bool((expression != 0).any())
 
     def blend_weights(self, points: torch.Tensor, condition: Condition) -> torch.Tensor:
         """Blend weights w_j (B, N, K) of the anchored parts at canonical points (B, N, 3) (Eq. 4)."""
