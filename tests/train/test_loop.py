@@ -213,3 +213,13 @@ def test_a_run_becomes_a_release(toy_store, tmp_path):
     (tmp_path / "level" / "store.json").write_text(json.dumps(header | {"settings": {"truth": "v2"}}))
     release_run(tmp_path / "run", tmp_path / "level", tmp_path / "release2")
     assert headfield.load(tmp_path / "release2").neck_tilt == 0.0  # truth v2 is cut level
+
+
+def test_the_literal_preset_brings_its_own_training(toy_store, tmp_path):
+    """Losses as printed and random codes, unless said otherwise; and what the paper prints does learn."""
+    trainer = start(config(toy_store, tmp_path / "run", preset="literal-small", heads=6, rate=1e-3, steps=30))
+    assert trainer.config.losses == "paper" and trainer.config.code_start == "random" and trainer.weights.literal
+    assert 0.05 < float(trainer.codes.norm(dim=1).mean()) < 0.2
+    losses = [one_step(trainer)["surface"] for _ in range(30)]
+    print("surface", losses[0], losses[-1])
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:3])

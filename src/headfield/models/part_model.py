@@ -178,7 +178,7 @@ class PartModel(nn.Module):
         part = rows.part if window is None else window.part[rows.part]
         if codes.parts is not None:  # only the own codes beside the edited ones follow the identity
             follows = follows & self._own_slots(window, points.device)[rows.part]
-        if codes.parts is not None or codes.anchors is None:
+        if self.ensemble.local and (codes.parts is not None or codes.anchors is None):
             anchored = follows & (part < parts)  # a background has no anchor
             slot = rows.point * parts + part.clamp_max(parts - 1)
             on_origins = on_anchors.new_zeros(count * parts, 3).index_add(0, slot, -back.local * anchored[:, None])

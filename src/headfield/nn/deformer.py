@@ -43,7 +43,7 @@ class DeformerSize:
         hidden: H, width of the hidden layers.
         layers: How many there are.
         frequencies: Of the positional encoding of points; 0 for none.
-        identity_inner: Numbers that z_id is projected to.
+        identity_inner: Numbers that z_id is projected to; 0 takes it as it is.
         expression_inner: Numbers that z_exp is embedded to; 0 takes it as it is.
         gated: The last hidden layer is multiplied by a linear image of z_exp, so that there is no displacement where
             z_exp is zero. Without, what z_exp = 0 does is learned.
@@ -71,11 +71,11 @@ class ExpressionDeformer(nn.Module):
     def __init__(self, size: DeformerSize):
         super().__init__()
         self.frequencies, self.ambient = size.frequencies, size.ambient
-        self.project_identity = nn.Linear(size.identity, size.identity_inner)
+        self.project_identity = _projection(size.identity, size.identity_inner)
         self.embed_expression = nn.Linear(size.expression, size.expression_inner) if size.expression_inner else None
         self.gate = nn.Linear(size.expression, size.hidden, bias=False) if size.gated else None
         inputs, outputs = encoded_size(size.frequencies), 3 + size.ambient
-        inner = size.identity_inner + (size.expression_inner or size.expression)
+        inner = self.project_identity.out_features + (size.expression_inner or size.expression)
         self.mlp = GroupedMLP(1, inputs, inner, size.hidden, size.layers, outputs, skip=True, narrow=size.narrow)
         nn.init.zeros_(self.mlp.last_bias)
         nn.init.normal_(self.mlp.last, std=1e-3)
@@ -146,3 +146,13 @@ class ExpressionDeformer(nn.Module):
         """Make expression channels (E,) bool do nothing, in place."""
         for weight in self._of_expression():
             weight[..., channels] = 0.0
+
+
+def _projection(identity: int, inner: int) -> nn.Linear:
+    """z_id (..., D) -> (..., inner); with inner = 0 what is not learned: z_id itself, until a release recodes it."""
+    layer = nn.Linear(identity, inner or identity)
+    if not inner:
+        layer.requires_grad_(False)
+        nn.init.eye_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -70,6 +70,7 @@ class EnsembleSize:
         narrow: The skip of DeepSDF, see :class:`headfield.nn.mlp.GroupedMLP`.
         background: Log-weight of one more part, the last, which is everywhere and has the origin as its anchor (f_0 of
             NPHM Eqs. 6-7); None for none.
+        local: Parts see x - k_j; else x.
     """
 
     code: int
@@ -83,6 +84,7 @@ class EnsembleSize:
     threshold: float
     narrow: bool = False
     background: float | None = None
+    local: bool = True
 
 
 class PartEnsemble(nn.Module):
@@ -96,7 +98,7 @@ class PartEnsemble(nn.Module):
         super().__init__()
         self.frequencies, self.ambient, self.features = size.frequencies, size.ambient, size.features
         self.kernel, self.sigma, self.threshold = size.kernel, size.sigma, size.threshold
-        self.background = size.background
+        self.background, self.local = size.background, size.local
         everywhere = int(size.background is not None)
         self.networks, inputs = frames.N_PART_NETWORKS + everywhere, encoded_size(size.frequencies) + size.ambient
         self.mlp = GroupedMLP(
@@ -122,7 +124,9 @@ class PartEnsemble(nn.Module):
         return blend(points, anchors, self.kernel, self.sigma, self.threshold, self.background)
 
     def places(self, origins: torch.Tensor) -> torch.Tensor:
-        """Origins of all parts from those (B, 39, 3) of the anchored ones: a background's is the model's origin."""
+        """Origins of all parts from those (B, 39, 3) of the anchored ones: a background's is the model's origin, and so
+        is every part's where they have no frames of their own."""
+        origins = origins if self.local else torch.zeros_like(origins)
         return origins if self.background is None else torch.cat([origins, torch.zeros_like(origins[:, :1])], dim=1)
 
     def forward(

@@ -8,6 +8,7 @@ principal components of these descriptors are the first codes. Training is free 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy.spatial import cKDTree
 
 from headfield import frames
@@ -57,3 +58,9 @@ def starting_codes(arrays: list[dict], box: np.ndarray, identity: int, mirror: b
     scores[:, :kept] = u[:, :kept] * singular[:kept]
     scores /= np.sqrt((scores**2).sum(1).mean()) + 1e-12
     return scores + 0.002 * np.random.default_rng([seed, 1]).standard_normal(scores.shape)
+
+
+def random_codes(count: int, identity: int, seed: int) -> torch.Tensor:
+    """Codes (count, D) drawn from N(0, 0.01 / D), as NPHM's published code begins (the papers do not say)."""
+    draws = torch.Generator().manual_seed(seed)
+    return 0.1 / identity**0.5 * torch.randn(count, identity, generator=draws)

@@ -20,8 +20,9 @@ class TrainConfig:
     """Folder of the run: checkpoints, metrics.jsonl, previews. An existing run is resumed."""
     model: Literal["imhead", "nphm"] = "imhead"
     """Which model; what it is trained for stands in its recipe."""
-    preset: Literal["small", "paper", "tiny"] = "small"
-    """Model sizes: small trains on a laptop, paper has the paper's, tiny is for tests."""
+    preset: Literal["small", "paper", "tiny", "literal", "literal-small"] = "small"
+    """Model sizes: small trains on a laptop, paper has the paper's, tiny is for tests; literal is what the paper
+    prints, with its losses and random codes at the start."""
     learned_expression: int = 0
     """Numbers of an expression code that is learned, one for every scan (NPHM: 200), in the place of the 52 ARKit
     weights, which the store knows; 0 for these."""
@@ -67,7 +68,9 @@ class TrainConfig:
     held_rows: int = 0
     """Last expressions of every identity that are not trained on, but measured whenever a checkpoint is written."""
     losses: Literal["default", "paper"] = "default"
-    """default is the stabilised recipe; paper is Eqs. 9-12 as printed."""
+    """default is the stabilised recipe; paper is what the model's paper prints."""
+    code_start: Literal["shape", "random"] = "shape"
+    """Where identity codes start: at principal components of what heads look like, or at random as in NPHM's code."""
     seed: int = 0
     """Of everything random."""
     save_minutes: float = 4.0

@@ -43,14 +43,16 @@ def held_out_errors(model: Warped, codes: torch.Tensor, batches: Batches, most: 
             valid = np.array(arrays["canonical_valid"][row, :POINTS])
             expression = torch.as_tensor(np.array(arrays["expressions"][row]), device=codes.device)[None]
             condition = model.condition(Codes(codes[index][None], expression))
-            warped, _ = model.to_canonical(posed, condition)
-            miss = MM_PER_UNIT * (warped - neutral).norm(dim=-1)[0].cpu().numpy()
+            forward = model.closed_form == "forward"  # the way back takes steps, so it is asked for fewer points
+            warped = model.from_canonical(neutral, condition) if forward else model.to_canonical(posed, condition)[0]
+            miss = MM_PER_UNIT * (warped - (posed if forward else neutral)).norm(dim=-1)[0].cpu().numpy()
             way = MM_PER_UNIT * (posed - neutral).norm(dim=-1)[0].cpu().numpy()
-            value = MM_PER_UNIT * model.signed_distance(posed, condition).abs()[0].cpu().numpy()
+            some = slice(None, None, 4 if forward else 1)
+            value = MM_PER_UNIT * model.signed_distance(posed[:, some], condition).abs()[0].cpu().numpy()
             moved = valid & (way > MOVED)
             for name, values in (("warp", miss[valid]), ("moved", miss[moved]), ("way", way[moved])):
                 found[name].append(values)
-            found["surface"].append(value[moved])
+            found["surface"].append(value[moved[some]])
     columns = {name: np.concatenate(values) for name, values in found.items()}
     errors = {name: float(values.mean()) for name, values in columns.items()}
     return errors | {"surface_p90": float(np.quantile(columns["surface"], 0.9))}

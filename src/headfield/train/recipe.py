@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
 import torch
 
 from headfield.errors import ConfigError
 from headfield.train.batches import Batch
+from headfield.train.config import TrainConfig
 from headfield.train.recipes import imhead, nphm
 
 
@@ -17,6 +20,9 @@ class Recipe(Protocol):
     `model` is of that architecture, B heads of a batch have the codes `identity` (B, D), and losses are numbers by
     name beside their weighted sum.
     """
+
+    PRESET_SETTINGS: Mapping[str, Mapping[str, Any]]
+    """By preset, fields of the training's configuration that belong to it, where they are not set otherwise."""
 
     def loss_weights(self, name: str) -> Any:
         """The weights of the losses that a configuration's `losses` names; ConfigError for an unknown name."""
@@ -46,3 +52,10 @@ def recipe_of(architecture: str) -> Recipe:
     if architecture not in RECIPES:
         raise ConfigError(f"No recipe trains {architecture!r}: there are those of {', '.join(RECIPES)}.")
     return RECIPES[architecture]
+
+
+def with_preset(config: TrainConfig) -> TrainConfig:
+    """The configuration with what its preset asks of the training; a setting that is not the default's stays."""
+    asked = recipe_of(config.model).PRESET_SETTINGS.get(config.preset, {})
+    default = {field.name: field.default for field in fields(config)}
+    return replace(config, **{name: value for name, value in asked.items() if getattr(config, name) == default[name]})

@@ -18,11 +18,11 @@ from headfield.models.protocol import HeadModel, Releasable, Warped, require
 from headfield.train import checkpoint
 from headfield.train.batches import Batches
 from headfield.train.begin import begin_from
-from headfield.train.code_start import starting_codes
+from headfield.train.code_start import random_codes, starting_codes
 from headfield.train.code_table import CodeTable
 from headfield.train.config import TrainConfig
 from headfield.train.deformer import hold_all_but_deformer, shared_weights
-from headfield.train.recipe import Recipe, recipe_of
+from headfield.train.recipe import Recipe, recipe_of, with_preset
 
 CHECKPOINT = "last.safetensors"
 
@@ -67,6 +67,7 @@ def start(config: TrainConfig) -> Trainer:
         ConfigError: An unknown model, preset or losses, or an existing run of other settings.
         StoreError: The store is missing or has no training identities.
     """
+    config = with_preset(config)
     kind, recipe = architecture(config.model), recipe_of(config.model)
     model_config, weights = _model_config(config, kind), recipe.loss_weights(config.losses)
     alone = config.only == "deformer"
@@ -110,6 +111,10 @@ def start(config: TrainConfig) -> Trainer:
     )
     if alone:
         require(model, Releasable, "Training the deformer alone")
+        if not model.weights_by_use()[1]:
+            raise ConfigError(
+                f"of preset {config.preset!r} the head at rest depends on the deformer: it cannot be trained alone."
+            )
         hold_all_but_deformer(model)
     identities = CodeTable("codes", table.float().to(device), config.code_rate, learned=not alone, prefix="code_adam")
     named, groups = _parameter_groups(model, recipe, alone)
@@ -164,6 +169,8 @@ def _first_codes(config: TrainConfig, model: HeadModel, batches: Batches) -> tor
     if config.only == "deformer" or (config.start is not None and batches.missing):
         return begin_from(config.start, model, batches.ids, config.mirror)
     size = model.prior.means.shape[1]
+    if config.code_start == "random" and config.start is None:
+        return random_codes(batches.codes, size, config.seed)
     table = starting_codes(batches.arrays, batches.store.box, size, config.mirror, config.seed)
     if config.start is None:
         return torch.as_tensor(table)

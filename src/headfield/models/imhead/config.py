@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from headfield.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,11 @@ class ImHeadConfig:
 
     identity: int = 256
     """D: numbers of the identity code z_id (paper §3.2)."""
+    compact: bool = True
+    """DecNet makes the part codes of one code. Without it (ablation, Table 3) z_id is the part codes themselves, one
+    after another, and D must be shared_code + 39 x (part_code - shared_code)."""
+    shared_code: int = 0
+    """Where the code is not compact: numbers at its beginning that every part sees before its own."""
     part_code: int = 32
     """d: numbers of one part code z_j; 39 x 32 = 1,248 (paper §3.3)."""
     expression: int = 52
@@ -28,10 +35,19 @@ class ImHeadConfig:
     """F: size of the feature that a part returns (silent: as wide as the network)."""
     part_frequencies: int = 7
     """L of the positional encoding of x - k_j (paper's supplement)."""
+    local_frames: bool = True
+    """Parts see x - k_j; else x (ablation)."""
+    fused: bool = True
+    """FusionNet makes the distance of the blended features; else parts return distances, which are blended (ablation;
+    part_features must be 1)."""
     fusion_hidden: int = 200
     """Width of FusionNet."""
     fusion_layers: int = 4
     """Hidden layers of FusionNet."""
+    fusion_skip: bool = False
+    """FusionNet takes its input again at the middle layer, as the paper's "DeepSDF module" does."""
+    fusion_centred: bool = True
+    """FusionNet sees x less the middle of the mean anchors, so that the sphere that it starts as lies in the head."""
     landmark_hidden: int = 256
     """Width of LandmarkNet, 1248 -> 256 -> 256 -> 117 (silent: three layers)."""
     deformer_hidden: int = 128
@@ -41,9 +57,11 @@ class ImHeadConfig:
     deformer_frequencies: int = 0
     """Positional encoding of the deformer's points (silent: none)."""
     deformer_identity: int = 32
-    """z_id is projected to this many numbers before the deformer (silent; NPHM compresses to 32)."""
+    """z_id is projected to this many numbers before the deformer (silent; NPHM compresses to 32); 0 takes it whole."""
     deformer_expression: int = 128
     """z_exp is embedded to this many numbers (silent)."""
+    gated: bool = True
+    """Nothing moves at zero expression, by construction; the paper learns it."""
     ambient: int = 2
     """A: ambient coordinates omega that carry changes of topology (paper §3.4)."""
     kernel: str = "gaussian"
@@ -53,10 +71,43 @@ class ImHeadConfig:
     threshold: float = 0.005
     """eps of the smooth threshold on blend weights, below 1/39; 0 keeps every part everywhere."""
 
+    def __post_init__(self) -> None:
+        parts = self.shared_code + 39 * (self.part_code - self.shared_code)
+        if not self.compact and self.identity != parts:
+            raise ConfigError(
+                f"a code that is not compact has shared_code + 39 x (part_code - shared_code) = {parts} numbers, not "
+                f"identity = {self.identity}."
+            )
+        if not self.fused and self.part_features != 1:
+            raise ConfigError(
+                f"parts whose distances are blended return 1 number, not part_features = {self.part_features}."
+            )
+
 
 def imhead() -> ImHeadConfig:
     """The paper's sizes."""
     return ImHeadConfig()
+
+
+def literal(sizes: ImHeadConfig | None = None) -> ImHeadConfig:
+    """What the paper prints, where our default departs from it; `sizes` are the paper's unless given. The width of the
+    kernel, which it does not state, is that which makes it as local as NPHM's (10 mm)."""
+    return replace(
+        sizes or imhead(),
+        kernel="laplace",
+        sigma=0.04,
+        threshold=0.0,
+        fusion_skip=True,
+        fusion_centred=False,
+        deformer_frequencies=0,
+        deformer_identity=0,
+        gated=False,
+    )
+
+
+def literal_small() -> ImHeadConfig:
+    """The same with the widths of `small`."""
+    return literal(imhead_small())
 
 
 def imhead_small() -> ImHeadConfig:
@@ -95,5 +146,11 @@ def imhead_tiny() -> ImHeadConfig:
     )
 
 
-PRESETS = {"paper": imhead, "small": imhead_small, "tiny": imhead_tiny}
+PRESETS = {
+    "paper": imhead,
+    "small": imhead_small,
+    "tiny": imhead_tiny,
+    "literal": literal,
+    "literal-small": literal_small,
+}
 """The presets by the name that the command line uses."""

@@ -12,13 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from headfield import frames
 from headfield.expressions import space_named
 from headfield.models.fingerprint import Fingerprint, fingerprint_of
 from headfield.models.imhead.config import ImHeadConfig
-from headfield.models.imhead.networks import deformer_size, ensemble_size, fusion_net
+from headfield.models.imhead.networks import dec_net, deformer_size, ensemble_size, fusion_net
 from headfield.models.part_model import Condition, PartModel
 from headfield.models.prior import Prior
 from headfield.models.protocol import Jacobians
@@ -59,7 +58,7 @@ class ImHead(PartModel):
         """
         super().__init__(box, mean_anchors, prior or Prior.standard(config.identity))
         self.config = config
-        self.decompose = nn.Linear(config.identity, frames.N_ANCHORS * config.part_code)  # DecNet
+        self.decompose = dec_net(config)
         self.landmarks = AnchorNet(frames.N_ANCHORS * config.part_code, config.landmark_hidden)
         self.ensemble = PartEnsemble(ensemble_size(config))
         self.fusion = fusion_net(config)
@@ -73,13 +72,17 @@ class ImHead(PartModel):
         """What tells these weights from others; not the prior, the box or the name, under any of which a code means the
         same head."""
         config = self.config
-        return fingerprint_of(self, [config.kernel, config.sigma, config.threshold], config.expression_names)
+        others = [getattr(config, name) for name in ("local_frames", "fusion_centred", "gated")]
+        others = [] if all(others) else others  # the first weights were told apart without
+        return fingerprint_of(self, [config.kernel, config.sigma, config.threshold, *others], config.expression_names)
 
     def weights_by_use(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """The weights that a head at rest depends on, and those that matter only with an expression, by name.
 
-        At zero expression the deformer is skipped and the ambient coordinates are zero.
+        At zero expression the deformer is skipped and the ambient coordinates are zero; without a gate all matter.
         """
+        if not self.config.gated:
+            return dict(self.state_dict()), {}
         ambient = {f"ensemble.{name}": count for name, count in self.ensemble.ambient_columns().items()}
         at_rest, expressive = {}, {}
         for name, tensor in self.state_dict().items():
@@ -100,8 +103,8 @@ class ImHead(PartModel):
         """
         for layer in (self.decompose, self.deformer.project_identity):
             weight, bias = layer.weight.double(), layer.bias.double()
+            layer.bias.copy_(bias + weight @ mean.to(weight))  # first: of a model in double precision these are views
             layer.weight.copy_(weight @ spread.to(weight))
-            layer.bias.copy_(bias + weight @ mean.to(weight))
 
     # ---- codes -------------------------------------------------------------------------------------------------
 
@@ -125,6 +128,12 @@ class ImHead(PartModel):
     def fold_expression(self, codes: Codes, expression: torch.Tensor) -> Expressed:
         """The deformer's biases for an expression (B, E), and the identity that it sees."""
         return self.deformer.fold(codes.identity if codes.warp_identity is None else codes.warp_identity, expression)
+
+    def condition(self, codes: Codes) -> Condition:
+        """See :meth:`PartModel.condition`; without a gate the head at rest is what zeros of an expression make."""
+        if codes.expression is None and not self.config.gated:
+            codes = replace(codes, expression=codes.identity.new_zeros(len(codes.identity), self.config.expression))
+        return super().condition(codes)
 
     # ---- the field -----------------------------------------------------------------------------------------------
 
@@ -221,15 +230,20 @@ class ImHead(PartModel):
             dense=dense,
             keep=keep,
         )
-        inputs = torch.cat([points.reshape(-1, 3) - self.centre, features], dim=1)
+        if self.fusion is None:
+            return features.view(heads, count), (ensemble_state, None)
+        places = points - self.centre if self.config.fusion_centred else points
+        inputs = torch.cat([places.reshape(-1, 3), features], dim=1)
         zero = torch.zeros(1, dtype=torch.long, device=points.device)
         out, fusion_state = self.fusion(inputs, self.fusion.fold(None, zero), zero, (0, len(inputs)), keep=keep)
         return out.view(heads, count), (ensemble_state, fusion_state)
 
-    def _canonical_reverse(self, state: tuple[EnsembleState, MlpState], points, condition: Condition):
+    def _canonical_reverse(self, state: tuple[EnsembleState, MlpState | None], points, condition: Condition):
         ensemble_state, fusion_state = state
         heads, count, _ = points.shape
         ones = points.new_ones(heads * count, 1)
+        if fusion_state is None:
+            return self.ensemble.reverse(ones, ensemble_state, points, condition.blend_anchors)
         on_inputs, _, _ = self.fusion.reverse(ones, fusion_state, (0, heads * count))
         back = self.ensemble.reverse(on_inputs[:, 3:], ensemble_state, points, condition.blend_anchors)
         direct = on_inputs[:, :3].reshape(heads, count, 3)

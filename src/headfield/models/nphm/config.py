@@ -82,5 +82,10 @@ def nphm_tiny() -> NphmConfig:
     )
 
 
-PRESETS = {"paper": nphm, "small": nphm_small, "tiny": nphm_tiny}
+def nphm_literal() -> NphmConfig:
+    """The paper's sizes with the kernel that it prints (Eq. 7) in the place of that of its code."""
+    return NphmConfig(kernel="laplace", sigma=0.2)
+
+
+PRESETS = {"paper": nphm, "small": nphm_small, "tiny": nphm_tiny, "literal": nphm_literal}
 """The presets by the name that the command line uses."""

@@ -14,6 +14,11 @@ from headfield.models.imhead.model import ImHead
 from headfield.train.batches import Batch
 from headfield.types import Codes
 
+LITERAL = {"losses": "paper", "code_start": "random"}
+
+PRESET_SETTINGS = {"literal": LITERAL, "literal-small": LITERAL}
+"""What presets ask of the training, beside sizes."""
+
 LANDMARK_SHARE = 0.1
 """Of the learning rate, for LandmarkNet: its 1,248 inputs move together, and at the full rate a step throws its units
 so far that nearly all of them die (2 % were left, and anchors 2.5 mm off)."""
@@ -149,12 +154,12 @@ def total_loss(
         "off_surface": losses.off_surface(value[:, count:][away]) if bool(away.any()) else value.sum() * 0.0,
     }
     if ambient is not None:
-        if weights.correspondence or weights.moving:
+        if batch.expression is not None and (weights.correspondence or weights.moving):
             warped, _ = model.to_canonical(batch.posed, condition)
             terms |= _correspondences(warped, batch)
         terms["ambient"] = losses.ambient_size(ambient)
         terms["displacement"] = losses.displacement_size(canonical[:, count:], batch.samples)
-        if batch.expression.requires_grad:
+        if batch.expression is not None and batch.expression.requires_grad:
             terms["expression_code"] = losses.code_size(batch.expression)
     total = sum(getattr(weights, name) * term for name, term in terms.items())
     return total, {name: float(term.detach()) for name, term in terms.items()}

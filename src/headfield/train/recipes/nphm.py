@@ -19,6 +19,9 @@ from headfield.models.nphm.model import Nphm
 from headfield.train.batches import Batch
 from headfield.types import Codes
 
+PRESET_SETTINGS = {"literal": {"losses": "paper", "code_start": "random"}}
+"""What presets ask of the training, beside sizes."""
+
 ANCHOR_SHARE = 0.1
 """Of the learning rate, for MLP_pos, as for imHead's LandmarkNet."""
 
@@ -138,6 +141,10 @@ def total_loss(
         "code": losses.code_size(model.latent(identity)),
         "signed": losses.signed_samples(value[:, count:], batch.sdf, SDF_LIMIT),
     }
+    if model.deformer.gate is None and model.expression_space.kind != "learned":  # what the gate does by construction
+        rest = identity.new_zeros(len(identity), model.config.expression)
+        stay = model.from_canonical(batch.surface, Codes(identity.detach(), rest))
+        terms["deformation"] = (stay - batch.surface).norm(dim=-1).mean()
     if weights.squared:
         terms["anchors"] = ((condition.blend_anchors - batch.anchors) ** 2).sum(-1).mean()
     return _sum(terms, weights)
