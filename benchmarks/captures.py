@@ -19,7 +19,8 @@ from pathlib import Path
 
 from headfield.evaluate.kinds import KINDS, PREFIX, table_of_kinds
 from headfield.evaluate.options import Options
-from headfield.evaluate.protocols import PROTOCOLS, Protocol
+from headfield.evaluate.protocol import Protocol
+from headfield.evaluate.protocols import PROTOCOLS
 from headfield.evaluate.records import CaseResult, case_path, read_case, write_json
 from headfield.evaluate.report import write_report
 from headfield.evaluate.run import evaluate

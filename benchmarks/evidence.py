@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from headfield.evaluate.cases import Settings, compare, heads, make_case, numbers
-from headfield.evaluate.options import Options
+from headfield.evaluate.cases import heads, make_case
+from headfield.evaluate.measured import compare, numbers
+from headfield.evaluate.options import Options, Settings
 from headfield.evaluate.pictures import ERROR_MM, case_pictures
 from headfield.evaluate.protocols import protocol_named
 from headfield.evaluate.run import case_name

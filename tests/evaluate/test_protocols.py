@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from headfield.errors import ConfigError
-from headfield.evaluate.protocols import PROTOCOLS, Column, Protocol, protocol_named
+from headfield.evaluate.protocol import Column, Protocol
+from headfield.evaluate.protocols import PROTOCOLS, protocol_named
 from headfield.evaluate.records import CaseResult
 from headfield.evaluate.report import reached, summary_of, table
 

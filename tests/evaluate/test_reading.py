@@ -9,7 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from headfield.evaluate import captures, real
 from headfield.evaluate.captures import anchor_error
-from headfield.evaluate.protocols import PROTOCOLS, REAL, RIGHT_MM, Column, Protocol
+from headfield.evaluate.protocol import Column, Protocol
+from headfield.evaluate.protocols import PROTOCOLS, REAL, RIGHT_MM
 from headfield.evaluate.reading import Action, actions_of, gaze_error, read_motion, read_weights
 from headfield.evaluate.records import CaseResult
 from headfield.evaluate.report import reached, summary_of

@@ -87,7 +87,7 @@ def test_poses_and_smiles_are_what_the_protocols_say():
 
 
 def test_a_head_measured_against_itself_is_perfect(haired):
-    from headfield.evaluate.cases import compare
+    from headfield.evaluate.measured import compare
     from headfield.evaluate.options import Settings
 
     truth = truth_of(haired.person, haired.solid)

@@ -15,40 +15,65 @@ from headfield.evaluate.options import Options
 class EvaluateCommand:
     """Measure a model on held-out heads against hidden truth, beside the mean head and a PCA of the training heads.
 
-    Writes table.md, results.json, worst.png, typical.png and every case's numbers and fit. Run it again to resume.
+    Writes table.md, results.json, worst.png, typical.png and every case's numbers and fit; with --models a comparison
+    of them, head by head (comparison.md, .csv, .tex, .json). Run it again to resume.
     """
 
     protocol: str
     """full-ict, full-anny, depth-bald, depth-mixed, haired, posed, disentangled, outsiders, placement,
     or captures-KIND with mask, closed, average, phone-mesh, smile, bust, photogrammetry, phone-depth, clean,
-    closed-neutral, with-neutral or real."""
+    closed-neutral, with-neutral or real; or the papers': imhead-identity, imhead-expression, nphm-identity,
+    nphm-single, nphm-expression-23, noise, points."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("evaluation")
     """Output folder; one that was interrupted is continued."""
+    models: tuple[str, ...] = ()
+    """Models to compare on the same heads, the others with the first; --model does not count then."""
     options: Annotated[Options, tyro.conf.OmitArgPrefixes] = field(default_factory=Options)
 
     def run(self) -> int:
-        """Run the protocol with a line per case; 1 when a case failed."""
+        """Run the protocol, or each of a curve's, with a line per case; 1 when a case failed."""
         from headfield.cli.output import resumable_folder
-        from headfield.cli.report import duration, working
         from headfield.errors import ConfigError
+        from headfield.evaluate.papers import SWEEPS
         from headfield.evaluate.protocols import protocol_named
-        from headfield.evaluate.run import evaluate
 
-        protocol_named(self.protocol)
+        several = SWEEPS.get(self.protocol)
+        for name in several or (self.protocol,):
+            protocol_named(name)
         if self.options.limit is not None and self.options.limit < 1:
             raise ConfigError(f"--limit {self.options.limit}: measure at least one head, or leave it out for all.")
-        with resumable_folder(self.out, began="cases/*.json"), working(f"Running {self.protocol}") as say:
-            results = evaluate(
-                self.protocol,
-                self.out,
-                self.options,
-                progress=lambda done, total, name: say(f"{self.protocol}: {done} of {total} ({name})"),
-            )
-        print((self.out / "table.md").read_text(encoding="utf-8"))
-        seconds = [result.facts["case_seconds"] for result in results if result.facts]
-        if seconds:
-            print(f"{len(results)} heads, {duration(sum(seconds))} of work; {self.out}/results.json, worst.png")
-        for result in results:
+        began = "**/settings.json" if several or self.models else "cases/*.json"
+        with resumable_folder(self.out, began=began):
+            found = [self._one(name, self.out / name if several else self.out) for name in several or (self.protocol,)]
+        for result in (result for results in found for result in results):
             if result.error:
                 print(f"{result.name} failed: {result.error}")
-        return 1 if any(result.error for result in results) else 0
+        return 1 if any(result.error for results in found for result in results) else 0
+
+    def _one(self, name: str, out: Path) -> list:
+        """One protocol: the cases of all models that were run."""
+        from headfield.cli.report import duration, working
+        from headfield.evaluate.compare import compare_models
+        from headfield.evaluate.run import evaluate
+
+        if self.models:
+            with working(f"Running {name}") as say:
+                found = compare_models(
+                    name,
+                    self.models,
+                    out,
+                    self.options,
+                    progress=lambda model, done, total, case: say(f"{name}, {model}: {done} of {total} ({case})"),
+                )
+            print((out / "comparison.md").read_text(encoding="utf-8"))
+            print(f"{out}/comparison.csv, .tex, .json; a folder for each model")
+            return [result for results in found.values() for result in results]
+        with working(f"Running {name}") as say:
+            results = evaluate(
+                name, out, self.options, progress=lambda done, total, case: say(f"{name}: {done} of {total} ({case})")
+            )
+        print((out / "table.md").read_text(encoding="utf-8"))
+        seconds = [result.facts["case_seconds"] for result in results if result.facts]
+        if seconds:
+            print(f"{len(results)} heads, {duration(sum(seconds))} of work; {out}/results.json, worst.png")
+        return results

@@ -11,7 +11,8 @@ import numpy as np
 
 from headfield.evaluate.options import Settings
 from headfield.evaluate.outcome import Outcome, fit_facts
-from headfield.evaluate.protocols import FALSE_HAIR_MM, RIGHT_MM, Protocol
+from headfield.evaluate.protocol import Protocol
+from headfield.evaluate.protocols import FALSE_HAIR_MM, RIGHT_MM
 from headfield.evaluate.reading import (
     ACTED,
     COLUMNS,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-import zlib
-from dataclasses import dataclass
 
 import numpy as np
 
 from headfield.evaluate.baselines import fit_mean, fit_pca, mean_mesh, points_near, training_pca
-from headfield.evaluate.metrics import PairMetrics, Truth, evaluate_pair
-from headfield.evaluate.observe import Observed, ScanKind, observe
+from headfield.evaluate.measured import Case, by_column, compare, numbers, scan_of, told_of
+from headfield.evaluate.metrics import Truth
 from headfield.evaluate.options import Settings
 from headfield.evaluate.outcome import Outcome, Values, fit_facts
 from headfield.evaluate.outsiders import run_outsider
-from headfield.evaluate.protocols import FALSE_HAIR_MM, RIGHT_MM, Protocol
+from headfield.evaluate.protocol import Protocol
+from headfield.evaluate.protocols import FALSE_HAIR_MM, RIGHT_MM
 from headfield.evaluate.truth import frozen_person, millimetres, scalp_mask, truth_of
 from headfield.fit.gate import FACE_PARTS
 from headfield.fit.normal_equations import codes_of, model_anchors
@@ -24,30 +23,9 @@ from headfield.models.release import load
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.visibility import visible_triangles
 from headfield.synth.identities import IdentityKey, frozen
-from headfield.synth.person import Person
-from headfield.synth.solid import Solid
 from headfield.types import ARKIT, Mesh, Similarity
 
 SMILE = {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A head of a protocol with its scan.
-
-    Attributes:
-        name: Such as ``ict-dev-00003``.
-        person: Who.
-        solid: What was scanned, model frame.
-        observed: The scan and where it truly was.
-        expression: (52,) true weights, zeros when neutral.
-    """
-
-    name: str
-    person: Person
-    solid: Solid
-    observed: Observed
-    expression: np.ndarray
 
 
 def make_case(protocol: Protocol, split: str, family: str, index: int, truth: str = "v1") -> Case:
@@ -60,15 +38,10 @@ def make_case(protocol: Protocol, split: str, family: str, index: int, truth: st
     elif protocol.pose == "smile":
         expression = np.array([SMILE.get(name, 0.0) for name in ARKIT], dtype=np.float32)
     solid = person.solid(expression) if expression.any() else person.neutral
-    observed = _scan(
+    observed = scan_of(
         protocol, key, person, expression if expression.any() else None, protocol.scan[index % len(protocol.scan)]
     )
     return Case(key.id, person, solid, observed, expression)
-
-
-def _scan(protocol: Protocol, key: IdentityKey, person: Person, expression, kind: ScanKind, part: str = "") -> Observed:
-    words = [*key.rng("scan").integers(0, 2**31, 2), zlib.crc32(f"{protocol.name}{part}".encode())]
-    return observe(person, expression, kind, np.random.default_rng(words), key.id)
 
 
 def run_case(protocol: Protocol, family: str, index: int, settings: Settings) -> Outcome:
@@ -87,13 +60,17 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
         from headfield.evaluate.captures import run_capture
 
         return run_capture(protocol, family, index, settings)
+    if protocol.kind == "several":
+        from headfield.evaluate.several import run_several
+
+        return run_several(protocol, family, index, settings)
     case = make_case(protocol, settings.split, family, index, settings.truth)
     model = load(settings.model)
     begin = time.perf_counter()
     found = fit(case.observed.scan, model, expression=protocol.expression, refuse=False)
     facts = {"fit_seconds": time.perf_counter() - begin} | fit_facts(found)
     person = case.person
-    facts["person"] = person.head.describe(person.identity) | {"hair": person.hair_class, "beard": person.beard_class}
+    facts["person"] = told_of(person)
     if protocol.kind == "placement":
         return Outcome(_anchor_values(case, found, model, settings), found, facts)
     if protocol.kind == "disentangled":
@@ -103,7 +80,8 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
     for method, mesh, visible in heads(case, found, model, settings, protocol.pose == "drawn"):
         pair = compare(mesh, truth, millimetres(case.person), settings, visible)
         pairs[method] = numbers(pair) | _scalp(case, mesh)
-    return Outcome(_by_column(protocol, pairs), found, facts)
+    pairs["ours"]["seconds"] = facts["fit_seconds"]
+    return Outcome(by_column(protocol, pairs), found, facts)
 
 
 def heads(case: Case, found: Fit, model, settings: Settings, posed: bool):
@@ -116,31 +94,14 @@ def heads(case: Case, found: Fit, model, settings: Settings, posed: bool):
     to_true = case.observed.truth.after(found.placement.inverse())
     mesh = mesh_of(model, found.codes(), settings.resolution)
     yield "ours", mesh.transformed(to_true), visible_triangles(mesh)
+    if not settings.baselines:
+        return
     place = fit_mean(model, points, start)
     mesh, visible = mean_mesh(settings.model, settings.resolution)
     yield "mean", mesh.transformed(case.observed.truth.after(place.inverse())), visible
     pca = fit_pca(training_pca(case.person.key.family, settings.pca_heads, posed, settings.truth), points, start)
     mesh = pca.mesh.transformed(case.observed.truth.after(pca.placement.inverse()))
     yield "pca", mesh, visible_triangles(mesh)
-
-
-def compare(mesh: Mesh, truth: Truth, mm_per_unit: float, settings: Settings, visible=None) -> PairMetrics:
-    """Metrics of a head against a truth in the same frame."""
-    return evaluate_pair(mesh, truth, visible=visible, samples=settings.samples, mm_per_unit=mm_per_unit)
-
-
-def numbers(pair: PairMetrics) -> dict[str, float]:
-    """The numbers of a comparison by column name."""
-    found = {"whole": pair.whole.chamfer_l1_mm, "normals": pair.whole.normal_consistency, "f1_5": pair.whole.f1_5}
-    found["face"] = float("nan") if pair.face is None else pair.face.chamfer_l1_mm
-    return found | {name: region.chamfer_l1_mm for name, region in pair.regions.items()}
-
-
-def _by_column(protocol: Protocol, pairs: dict[str, dict[str, float]]) -> Values:
-    return {
-        column.name: {method: float(found.get(column.name, float("nan"))) for method, found in pairs.items()}
-        for column in protocol.columns
-    }
 
 
 def _scalp(case: Case, mesh: Mesh) -> dict[str, float]:
@@ -196,7 +157,7 @@ def _disentangled(protocol: Protocol, case: Case, smiling: Fit, model, settings:
     answer = fit_pca(linear, points, to_true)
     face("neutral", "pca", answer.mesh, to_true.after(answer.placement.inverse()), neutral_truth)
 
-    rest = _scan(protocol, person.key, person, None, protocol.scan[0], "rest")
+    rest = scan_of(protocol, person.key, person, None, protocol.scan[0], "rest")
     calm = fit(rest.scan, model, expression="neutral", refuse=False)
     to_true = rest.truth
     points = points_near(rest.scan, to_true, model.box)

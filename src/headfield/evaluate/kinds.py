@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from headfield.evaluate.protocols import PROTOCOLS, Column
+from headfield.evaluate.protocol import Column
+from headfield.evaluate.protocols import PROTOCOLS
 from headfield.evaluate.records import CaseResult
 from headfield.evaluate.report import reached, summary_of
 from headfield.synth.captures import KINDS as MAKERS

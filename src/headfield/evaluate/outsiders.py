@@ -23,7 +23,7 @@ from headfield.evaluate.metrics import scan_errors
 from headfield.evaluate.observe import Observed, small_pose
 from headfield.evaluate.options import Settings
 from headfield.evaluate.outcome import Outcome, fit_facts
-from headfield.evaluate.protocols import Protocol
+from headfield.evaluate.protocol import Protocol
 from headfield.fit.run import fit
 from headfield.models.release import load
 from headfield.parametric.normalise import normalising_similarity

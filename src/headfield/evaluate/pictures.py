@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from headfield.evaluate.observe import Observed
-from headfield.evaluate.protocols import Protocol
+from headfield.evaluate.protocol import Protocol
 from headfield.evaluate.records import case_path
 from headfield.fit.result import Fit
 from headfield.frames import reference_anchors
@@ -58,8 +58,8 @@ class Sight:
     mm_per_unit: float
 
 
-def sight_of(protocol: Protocol, split: str, case: tuple[str, int]) -> Sight:
-    """What was scanned in a case; nothing of its fit."""
+def sight_of(protocol: Protocol, split: str, case: tuple[str, int], people: str = "v1") -> Sight:
+    """What was scanned in a case, nothing of its fit; `people` as of :class:`Settings.truth`."""
     if protocol.kind == "real":
         from headfield.evaluate.real import make_real
 
@@ -77,7 +77,12 @@ def sight_of(protocol: Protocol, split: str, case: tuple[str, int]) -> Sight:
     from headfield.evaluate.cases import make_case
     from headfield.evaluate.truth import millimetres, truth_of
 
-    made = make_case(protocol, split, *case)
+    if protocol.kind == "several":
+        from headfield.evaluate.several import make_several
+
+        made = make_several(protocol, split, *case, people).first
+    else:
+        made = make_case(protocol, split, *case, people)
     truth = truth_of(made.person, made.solid)
     return _plain(made.observed, _whole(made.solid), Target(truth.mesh, truth.visible), millimetres(made.person))
 
@@ -134,7 +139,7 @@ def scan_picture(sight: Sight, **view) -> np.ndarray:
 
 def case_pictures(protocol: Protocol, options, case: tuple[str, int], out: Path, size: int = 320) -> list[np.ndarray]:
     """Scan, truth, head and error map of a case that was run, seen alike."""
-    sight = sight_of(protocol, options.split, case)
+    sight = sight_of(protocol, options.split, case, options.truth)
     head = head_of(fit_of(options, case, out), sight)
     colours = error_colours(sight.target.closest(head.vertices)[0] * sight.mm_per_unit, ERROR_MM)
     view = {"view": "three_quarter", "size": size, "frame_on": sight.truth.vertices}

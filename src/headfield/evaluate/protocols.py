@@ -1,14 +1,14 @@
-"""The frozen tests: which heads, how scanned, what is measured, and what is to be reached."""
+"""The frozen tests of this library, and every test by its name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from headfield.errors import ConfigError
-from headfield.evaluate.observe import ANYWHERE, DEPTH, FULL, NO_BACK, ScanKind
+from headfield.evaluate.observe import ANYWHERE, DEPTH, NO_BACK
+from headfield.evaluate.papers import PAPERS
+from headfield.evaluate.protocol import Column, Protocol
 from headfield.synth.captures import people
-from headfield.synth.identities import frozen
 
 FALSE_HAIR_MM = 5.0
 """A bald head got false hair when its scalp lies this far outside the true one (median): hair is 5 mm thick or more."""
@@ -21,81 +21,6 @@ REAL = (
     "mask_03", "mask_07", "mask_20", "mask_33", "mask_41",
 )  # fmt: skip
 """The captures of real people at hand, by file name; the same in both splits."""
-
-METHODS = {"ours": "fit", "mean": "mean head (z = 0)", "pca": "PCA, same training heads"}
-"""Everything is measured three times: the fit, and the two trivial answers to the same points."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One number of a protocol.
-
-    Attributes:
-        name: Key in results.
-        title: What the table says.
-        reach: The goal: an upper limit on the mean, or, for shares, a limit on the share of heads.
-        share: The number is 0 or 1 per head and the table gives its mean as a share.
-        at_least: More is better.
-        statistic: What of it is to reach the goal: ``mean``, ``median`` or ``p90``.
-    """
-
-    name: str
-    title: str
-    reach: float | None = None
-    share: bool = False
-    at_least: bool = False
-    statistic: Literal["mean", "median", "p90"] = "mean"
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """One test.
-
-    Attributes:
-        name: For the command line.
-        title: One line.
-        people: (family, how many in the test split).
-        columns: What is measured; the first one orders the heads from best to worst.
-        kind: How a case is run: ``scan``, ``disentangled``, ``outsiders``, ``placement``, ``capture`` or ``real``.
-        hair: ``bald``, ``drawn`` or ``all``, see `truth.frozen_person`.
-        scan: How heads are scanned; placement alternates the first with the second.
-        pose: ``neutral``, ``drawn`` (the person's own random expressions; of captures, the table's poses), ``smile``,
-            or of captures ``acted`` (emotions and visemes only).
-        expression: What the fit is told: ``neutral`` (known to be), ``auto`` or ``fit``.
-        capture: Kind of the captures, see `headfield.synth.captures`.
-        rest: A second capture of the person, with a still face, is given as well and said to be neutral.
-    """
-
-    name: str
-    title: str
-    people: tuple[tuple[str, int], ...]
-    columns: tuple[Column, ...]
-    kind: Literal["scan", "disentangled", "outsiders", "placement", "capture", "real"] = "scan"
-    hair: str = "bald"
-    scan: tuple[ScanKind, ...] = (FULL,)
-    pose: str = "neutral"
-    expression: str = "neutral"
-    capture: str = ""
-    rest: bool = False
-
-    def cases(self, split: str, limit: int | None = None) -> list[tuple[str, int]]:
-        """(family, index) of the split's heads, families in turn.
-
-        Raises:
-            ConfigError: Unknown split.
-        """
-        if split not in ("dev", "test"):
-            raise ConfigError(f"--split {split!r}: choose dev (to tune on) or test (public, run last).")
-        counts = {}
-        for name, count in self.people:
-            held = frozen()["released_counts"].get(name, {}).get(split, count)
-            if self.kind == "capture" or name == "rocketbox":
-                held = people(self.capture, split)[name]
-            counts[name] = min(count, held)
-        rows = max(counts.values())
-        listed = [(name, index) for index in range(rows) for name, count in counts.items() if index < count]
-        return listed[:limit]
-
 
 _WHOLE = Column("whole", "whole head, Chamfer L1 mm")
 _PARTS = tuple(Column(name, f"{name}, Chamfer L1 mm") for name in ("lids", "lips", "neck"))
@@ -302,12 +227,12 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def protocol_named(name: str) -> Protocol:
-    """A protocol by name.
+    """A protocol by name, one of ours or of the papers'.
 
     Raises:
         ConfigError: There is none; the message lists them.
     """
-    try:
-        return PROTOCOLS[name]
-    except KeyError:
-        raise ConfigError(f"unknown protocol {name!r}: choose one of {', '.join(PROTOCOLS)}.") from None
+    every = PROTOCOLS | PAPERS
+    if name not in every:
+        raise ConfigError(f"unknown protocol {name!r}: choose one of {', '.join(every)}.")
+    return every[name]

@@ -22,7 +22,7 @@ from headfield.errors import DataError
 from headfield.evaluate.observe import Observed
 from headfield.evaluate.options import Settings
 from headfield.evaluate.outcome import Outcome, fit_facts
-from headfield.evaluate.protocols import Protocol
+from headfield.evaluate.protocol import Protocol
 from headfield.evaluate.reading import WELL_MM, nonzero
 from headfield.fit.result import Fit
 from headfield.fit.run import fit

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headfield.evaluate.protocols import METHODS, Column, Protocol
+from headfield.evaluate.protocol import METHODS, Column, Protocol
 from headfield.evaluate.records import write_json
 
 WORST, TYPICAL = 5, 6

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from headfield.errors import ConfigError, DataError, HeadfieldError, MissingExtra, WeightsError
 from headfield.evaluate.options import Options, Settings
-from headfield.evaluate.protocols import Protocol, protocol_named
+from headfield.evaluate.protocol import Protocol
+from headfield.evaluate.protocols import protocol_named
 from headfield.evaluate.records import CaseResult, case_name, case_path, read_case, write_json
 from headfield.workers import in_workers
 
@@ -104,7 +105,7 @@ def _claim(out: Path, protocol: Protocol, options: Options) -> None:
     mine |= {name: getattr(options, name) for name in SETTINGS}
     path = out / "settings.json"
     if path.exists():
-        theirs = {"truth": "v1"} | json.loads(path.read_text())  # runs of headfield 0.1 say nothing of it
+        theirs = {"truth": "v1", "baselines": True} | json.loads(path.read_text())  # older runs do not say it
         different = sorted(key for key in mine if theirs.get(key) != mine[key])
         if different:
             raise ConfigError(
