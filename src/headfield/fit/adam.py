@@ -82,7 +82,7 @@ def solve_adam(
             group["lr"] = rate * 0.5 ** sum(progress >= at for at in HALVE_AT)
         gate = [limit for first, limit in GATES if progress >= first][-1]
         away = identity - center
-        loss = weight / 256.0 * ((away @ precision) * away).sum()
+        loss = weight / len(prior.mean) * ((away @ precision) * away).sum()
         for start, pose, expression in zip(starts, poses, expressions):
             chosen = start
             if batch is not None and batch < len(start):

@@ -43,14 +43,25 @@ mean head. Components of the prior: {components}.
 
 ## Limits
 
-Trained on synthetic heads: real skin detail, real hair and unusual anatomy are outside of what it saw. ICT-FaceKit's
-identities are bald adults; children, age and ethnic groups come from anny's phenotypes alone, which are sliders of an
-artist's model and no statistics of any population. Teeth and tongue are not modelled (`tongueOut` does nothing);
-eyeballs and lids are one surface, so gaze bends it instead of turning a ball. Do not use it to identify people.
+Trained on synthetic heads: real skin detail, real hair and unusual anatomy are outside of what it saw. {limits} Do not
+use it to identify people.
 """
 
+_LIMITS = {
+    "v1": """ICT-FaceKit's
+identities are bald adults; children, age and ethnic groups come from anny's phenotypes alone, which are sliders of an
+artist's model and no statistics of any population. Teeth and tongue are not modelled (`tongueOut` does nothing);
+eyeballs and lids are one surface, so gaze bends it instead of turning a ball.""",
+    "v2": """Its people are
+ICT-FaceKit's bald adults and anny's phenotypes, a third of them between the two, with deformations, ears and folds drawn
+at random: sliders and chance, no statistics of any population. Children, age and ethnic groups come from anny alone.
+Eyeballs turn and lids are sealed to them, but eyes, lids and skin are one surface. Teeth, gums and tongue are no part of
+the field; exports add them as meshes of their own. Caps and cropped hair were seen, hats and glasses were not.""",
+}
+"""Of what a model cannot do, by the truth of its training store."""
 
-def model_card(name: str, meta: dict, records: list[Record], model: HeadModel) -> str:
+
+def model_card(name: str, meta: dict, records: list[Record], model: HeadModel, truth: str = "v1") -> str:
     """The card as Markdown.
 
     Args:
@@ -58,6 +69,7 @@ def model_card(name: str, meta: dict, records: list[Record], model: HeadModel) -
         meta: Meta data of the run's checkpoint.
         records: Its training identities.
         model: The released model.
+        truth: Which people the store has, see :mod:`headfield.synth.config`.
     """
     rows = []
     for family in sorted({record.family for record in records}):
@@ -109,6 +121,7 @@ def model_card(name: str, meta: dict, records: list[Record], model: HeadModel) -
         processes=processes,
         threads=meta["threads"],
         components=", ".join(model.prior.names),
+        limits=_LIMITS.get(truth, _LIMITS["v1"]),
     )
 
 

@@ -138,14 +138,15 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
     classes = [hair_class(record.hair, record.beard) for record in chosen] * copies
     sizes = np.array([record.log_size for record in chosen] * copies)
     whiten(model, codes[seen.rows], classes, sizes)
-    model.neck_tilt = 0.0 if Store(store).settings.get("settings", {}).get("truth") == "v2" else V1_TILT
+    truth = Store(store).settings.get("settings", {}).get("truth", "v1")
+    model.neck_tilt = 0.0 if truth == "v2" else V1_TILT
     # heads outside the training families vary more in size than the families do
     model.prior = replace(model.prior, size_sd=max(model.prior.size_sd, 0.08))
     settings = {key: value for key, value in meta["train"].items() if key not in ("store", "out", "release")}
     facts = {
         "training": settings | {"step": meta["step"], "seconds": round(meta["seconds"]), "identities": len(chosen)}
     }
-    release.write(out, model, card or model_card(out.name, meta, chosen, model), facts, half=half)
+    release.write(out, model, card or model_card(out.name, meta, chosen, model, truth), facts, half=half)
     return model
 
 
