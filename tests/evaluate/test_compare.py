@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import ttest_rel
+from stub_head import PlainHead
 
 from headfield.errors import ConfigError, ScanError, WeightsError
 from headfield.evaluate import cases, compare, report
@@ -124,3 +125,21 @@ def test_what_is_refused(runs, tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="headfield train --model NAME"):
         compare_models("nphm-identity", ["imhead-open-small", "nowhere-at-all"], tmp_path / "out", Options(limit=1))
     assert not (tmp_path / "out").exists()
+
+
+def test_the_way_from_head_to_head_of_a_model_in_closed_form_is_even(monkeypatch):
+    """Its bumps grow in proportion to the code, so steps are alike and nothing is a detour; a model without parts is
+    told so by the tests that edit regions."""
+    from headfield.evaluate import drawn
+
+    stub = PlainHead()
+    monkeypatch.setattr(drawn, "load", lambda name: stub)
+    settings = Options(resolution=48)
+    found = drawn.run_drawn(protocol_named("interpolation"), 0, settings)
+    values = {name: row["ours"] for name, row in found.values.items()}
+    print(values)
+    assert 1.0 <= values["longest"] < 1.1 and 0.97 < values["detour"] < 1.15 and values["apart"] > 0.2
+    assert found.fit is None
+    for name in ("region-sampling", "swap"):
+        with pytest.raises(ConfigError, match="local parts; 'stub' has none"):
+            drawn.run_drawn(protocol_named(name), 0, settings)

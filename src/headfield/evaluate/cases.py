@@ -60,6 +60,10 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
         from headfield.evaluate.captures import run_capture
 
         return run_capture(protocol, family, index, settings)
+    if protocol.kind == "drawn":
+        from headfield.evaluate.drawn import run_drawn
+
+        return run_drawn(protocol, index, settings)
     if protocol.kind == "several":
         from headfield.evaluate.several import run_several
 

@@ -18,12 +18,12 @@ class Outcome:
 
     Attributes:
         values: Column -> method -> number.
-        fit: The fit whose head is pictured.
+        fit: The fit whose head is pictured, None where nothing was fitted.
         facts: More numbers of interest: seconds, whether the fit would have been refused.
     """
 
     values: Values
-    fit: Fit
+    fit: Fit | None
     facts: dict
 
 

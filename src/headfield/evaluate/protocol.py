@@ -44,8 +44,8 @@ class Protocol:
         title: One line.
         people: (family, how many in the test split).
         columns: What is measured; the first one orders the heads from best to worst.
-        kind: How a case is run: ``scan``, ``several``, ``disentangled``, ``outsiders``, ``placement``, ``capture`` or
-            ``real``.
+        kind: How a case is run: ``scan``, ``several``, ``disentangled``, ``outsiders``, ``placement``, ``capture``,
+            ``real`` or ``drawn`` (heads of the model's own, no scan).
         hair: ``bald``, ``drawn`` or ``all``, see `truth.frozen_person`.
         scan: How heads are scanned; placement alternates the first with the second.
         pose: ``neutral``, ``drawn`` (the person's own random expressions; of captures, the table's poses), ``smile``,
@@ -60,7 +60,7 @@ class Protocol:
     title: str
     people: tuple[tuple[str, int], ...]
     columns: tuple[Column, ...]
-    kind: Literal["scan", "several", "disentangled", "outsiders", "placement", "capture", "real"] = "scan"
+    kind: Literal["scan", "several", "disentangled", "outsiders", "placement", "capture", "real", "drawn"] = "scan"
     hair: str = "bald"
     scan: tuple[ScanKind, ...] = (FULL,)
     pose: str = "neutral"

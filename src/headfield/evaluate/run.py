@@ -88,7 +88,8 @@ def _work(name: str, case: tuple[str, int], options: Options, place: str) -> Cas
         traceback.print_exc()
         result = CaseResult(case_name(case), error=f"{type(error).__name__}: {error}")
     else:
-        outcome.fit.save(Path(place).with_suffix(".npz"))
+        if outcome.fit is not None:
+            outcome.fit.save(Path(place).with_suffix(".npz"))
         facts = outcome.facts | {"case_seconds": time.perf_counter() - begin}
         result = CaseResult(case_name(case), outcome.values, facts)
         del outcome
