@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import headfield
 from headfield.errors import ConfigError, OutputError, WeightsError
@@ -177,3 +177,24 @@ def test_expression_names():
         head.with_expression(np.zeros(3))
     with pytest.raises(ConfigError, match="finite"):
         head.with_expression({"jawOpen": float("nan")})
+
+
+def test_spreads_that_components_share_are_kept_once(tmp_path):
+    """Of a code of 1,344 numbers each takes 7 MB."""
+    model = ImHead(imhead_tiny())
+    shared = torch.tril(torch.rand(16, 16)) + torch.eye(16)
+    spreads = torch.stack([torch.eye(16), shared, 2 * torch.eye(16), shared])
+    model.prior = Prior(("all", "bald", "short", "long"), torch.randn(4, 16), (0.5, 0.3, 0.2), spreads=spreads)
+    release.write(tmp_path / "few", model, "card")
+    stored = load_file(tmp_path / "few" / release.WEIGHTS)["prior.spreads"]
+    assert stored.shape == (2, 16, 16)
+    assert torch.equal(release.load(tmp_path / "few").prior.spreads, spreads)
+    model.prior = Prior(("all",), torch.zeros(1, 16), spreads=torch.eye(16)[None])
+    release.write(tmp_path / "one", model, "card")
+    assert torch.equal(release.load(tmp_path / "one").prior.spreads, torch.eye(16)[None])
+    facts = json.loads((tmp_path / "few" / release.CONFIG).read_text())
+    for wrong in ([0, 1], [0, 1, 7, 1], "no"):
+        facts["prior"]["spread_of"] = wrong
+        (tmp_path / "few" / release.CONFIG).write_text(json.dumps(facts))
+        with pytest.raises(WeightsError, match="not the config.json"):
+            release._load_folder.__wrapped__(tmp_path / "few", 0)  # past the cache

@@ -29,6 +29,9 @@ PACKAGED = Path(__file__).parent / "weights"
 
 _LONGEST_NAME = 1000
 
+_FEW = 1000
+"""Numbers of a buffer up to which it keeps its precision in a file of halves."""
+
 _NARROW = 64
 """Sizes of a model up to this need not be found among those of its tensors (they may be counts of layers, or sums)."""
 
@@ -144,16 +147,42 @@ def _empty_model(stored: dict, tensors: dict[str, torch.Tensor]) -> HeadModel:
         if isinstance(value, int) and value > _NARROW and value not in sizes:
             raise ValueError(f"{name} is {guard.shown(value, 20)}, a size that no tensor of {WEIGHTS} has")
     facts = stored["prior"]
+    means = tensors.pop("prior.means", torch.zeros(1))
     prior = Prior(
         tuple(facts["names"]),
-        tensors.pop("prior.means", torch.zeros(1)),
+        means,
         tuple(facts["weights"]),
         facts["size_mean"],
         facts["size_sd"],
-        tensors.pop("prior.spreads", None),
+        _every_spread(tensors.pop("prior.spreads", None), facts.get("spread_of"), len(means)),
     )
     box = np.array(stored["box"], dtype=float).reshape(2, 3)
     return kind.build(kind.config(**stored["config"]), box=box, prior=prior)
+
+
+def _few_spreads(spreads: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
+    """The different ones (U, D, D) of a prior's spreads (C, D, D), and which of them each component has; -1 is the
+    identity, which is not kept. Of a code with many numbers most classes of hair share one."""
+    kept: list[torch.Tensor] = []
+    index = []
+    for spread in spreads:
+        if torch.equal(spread, torch.eye(len(spread)).to(spread)):
+            index.append(-1)
+            continue
+        same = next((number for number, other in enumerate(kept) if torch.equal(spread, other)), len(kept))
+        kept += [spread] if same == len(kept) else []
+        index.append(same)
+    return torch.stack(kept) if kept else spreads[:0], index
+
+
+def _every_spread(few: torch.Tensor | None, index: list[int] | None, count: int) -> torch.Tensor | None:
+    """What :func:`_few_spreads` took apart, of so many components; files without an index hold them all."""
+    if few is None or index is None:
+        return few
+    if len(index) != count:
+        raise ValueError(f"spread_of names {len(index)} components, there are {count}")
+    eye = torch.eye(few.shape[-1])
+    return torch.stack([eye if number < 0 else few[number] for number in index])
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
@@ -241,14 +270,16 @@ def write(folder: Path, model: HeadModel, card: str, extra: dict | None = None, 
 
 def _write_files(folder: Path, model: HeadModel, card: str, extra: dict, half: bool) -> None:
     kind = torch.float16 if half else torch.float32
-    exact = {name for name, _ in model.named_buffers()}  # places in space, a few numbers
+    exact = {name for name, buffer in model.named_buffers() if buffer.numel() <= _FEW}  # places in space
     tensors = {
         name: value.to(torch.float32 if name in exact else kind).contiguous()
         for name, value in model.state_dict().items()
     }
     tensors["prior.means"] = model.prior.means.float().contiguous()
+    spread_of = {}
     if model.prior.spreads is not None:
-        tensors["prior.spreads"] = model.prior.spreads.to(kind).contiguous()
+        few, index = _few_spreads(model.prior.spreads)
+        tensors["prior.spreads"], spread_of = few.to(kind).contiguous(), {"spread_of": index}
     save_file(tensors, folder / WEIGHTS)
     prior = model.prior
     facts = {
@@ -262,7 +293,8 @@ def _write_files(folder: Path, model: HeadModel, card: str, extra: dict, half: b
             "weights": list(prior.weights),
             "size_mean": prior.size_mean,
             "size_sd": prior.size_sd,
-        },
+        }
+        | spread_of,
     } | extra
     (folder / CONFIG).write_text(json.dumps(facts, indent=1) + "\n")
     (folder / CARD).write_text(card)
