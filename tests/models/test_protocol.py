@@ -17,6 +17,8 @@ from headfield.models.imhead.config import imhead_tiny
 from headfield.models.imhead.model import ImHead
 from headfield.models.nphm.config import nphm_tiny
 from headfield.models.nphm.model import Nphm
+from headfield.models.npm.config import npm_tiny
+from headfield.models.npm.model import Npm
 from headfield.models.protocol import (
     CAPABILITIES,
     ForwardWarped,
@@ -42,7 +44,12 @@ def small_nphm() -> Nphm:
     return Nphm(nphm_tiny())
 
 
-MODELS = {"imhead": small_imhead, "nphm": small_nphm, "analytic": StubHead, "plain": PlainHead}
+def small_npm() -> Npm:
+    torch.manual_seed(0)
+    return Npm(npm_tiny())
+
+
+MODELS = {"imhead": small_imhead, "nphm": small_nphm, "npm": small_npm, "analytic": StubHead, "plain": PlainHead}
 
 
 @pytest.fixture(params=MODELS)
@@ -67,7 +74,7 @@ def test_every_model_keeps_the_required_protocol(model):
 
 
 def test_derivatives_by_autograd_are_those_in_closed_form():
-    for model in (small_imhead(), small_nphm(), StubHead()):
+    for model in (small_imhead(), small_nphm(), small_npm(), StubHead()):
         generator = torch.Generator().manual_seed(1)
         size, channels = model.prior.means.shape[1], len(model.expression_space)
         identity = 0.3 * torch.randn(1, size, generator=generator)

@@ -16,6 +16,9 @@ from headfield.models.nphm.config import PRESETS as NPHM
 from headfield.models.nphm.config import NphmConfig
 from headfield.models.nphm.model import Nphm
 from headfield.models.nphm.published import nphm_of
+from headfield.models.npm.config import PRESETS as NPM
+from headfield.models.npm.config import NpmConfig
+from headfield.models.npm.model import Npm
 from headfield.models.protocol import HeadModel
 
 
@@ -50,6 +53,7 @@ class Architecture:
 ARCHITECTURES = {
     "imhead": Architecture(ImHeadConfig, ImHead, IMHEAD),
     "nphm": Architecture(NphmConfig, Nphm, NPHM, nphm_of),
+    "npm": Architecture(NpmConfig, Npm, NPM),
 }
 
 
