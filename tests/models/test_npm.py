@@ -163,7 +163,7 @@ def test_it_has_every_capability_but_parts():
 def test_it_begins_as_a_sphere_about_the_middle_of_the_anchors():
     for narrow in (False, True):
         torch.manual_seed(0)
-        model = Npm(replace(npm_tiny(), hidden=256, layers=4, narrow=narrow, deformer_identity=4)).double()
+        model = Npm(replace(npm_tiny(), hidden=256, layers=4, narrow=narrow, deformer_hidden=128)).double()
         away = torch.nn.functional.normalize(torch.randn(1, 400, 3).double(), dim=-1)
         values = [model.signed_distance(model.centre + r * away, model.mean_codes())[0] for r in (0.2, 0.4, 0.6)]
         values = [v.detach() for v in values]

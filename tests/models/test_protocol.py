@@ -13,6 +13,8 @@ from headfield.fit.derivatives import by_autograd, jacobians_of
 from headfield.fit.options import FitOptions
 from headfield.fit.placement import Placement
 from headfield.fit.run import fit_placed
+from headfield.models.imface.config import imface_tiny
+from headfield.models.imface.model import ImFace
 from headfield.models.imhead.config import imhead_tiny
 from headfield.models.imhead.model import ImHead
 from headfield.models.nphm.config import nphm_tiny
@@ -49,7 +51,19 @@ def small_npm() -> Npm:
     return Npm(npm_tiny())
 
 
-MODELS = {"imhead": small_imhead, "nphm": small_nphm, "npm": small_npm, "analytic": StubHead, "plain": PlainHead}
+def small_imface() -> ImFace:
+    torch.manual_seed(0)
+    return ImFace(imface_tiny())
+
+
+MODELS = {
+    "imhead": small_imhead,
+    "nphm": small_nphm,
+    "npm": small_npm,
+    "imface": small_imface,
+    "analytic": StubHead,
+    "plain": PlainHead,
+}
 
 
 @pytest.fixture(params=MODELS)

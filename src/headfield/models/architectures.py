@@ -9,6 +9,9 @@ from typing import Any
 import torch
 
 from headfield.errors import ConfigError
+from headfield.models.imface.config import PRESETS as IMFACE
+from headfield.models.imface.config import ImFaceConfig
+from headfield.models.imface.model import ImFace
 from headfield.models.imhead.config import PRESETS as IMHEAD
 from headfield.models.imhead.config import ImHeadConfig
 from headfield.models.imhead.model import ImHead
@@ -54,6 +57,7 @@ ARCHITECTURES = {
     "imhead": Architecture(ImHeadConfig, ImHead, IMHEAD),
     "nphm": Architecture(NphmConfig, Nphm, NPHM, nphm_of),
     "npm": Architecture(NpmConfig, Npm, NPM),
+    "imface": Architecture(ImFaceConfig, ImFace, IMFACE),
 }
 
 

@@ -52,6 +52,34 @@ class FieldModel(nn.Module):
         """The deformer's biases for an expression (B, E) of these heads."""
         raise NotImplementedError
 
+    def ambient_columns(self) -> dict[str, int]:
+        """How many last columns of which weights of the field at rest meet ambient coordinates, by name."""
+        return {}
+
+    def weights_by_use(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """The weights that a head at rest depends on, and those that matter only with an expression, by name; views.
+
+        A head at rest skips the deformer, and its ambient coordinates are zero.
+        """
+        ambient, at_rest, expressive = self.ambient_columns(), {}, {}
+        for name, tensor in self.state_dict().items():
+            if name.startswith("deformer."):
+                expressive[name] = tensor
+            elif name in ambient:
+                own = tensor.shape[-1] - ambient[name]
+                at_rest[name], expressive[name] = tensor[..., :own], tensor[..., own:]
+            else:
+                at_rest[name] = tensor
+        return at_rest, expressive
+
+    def condition(self, codes: Codes) -> Any:
+        """Codes folded into whatever is constant for a head, with a field `expressed`."""
+        raise NotImplementedError
+
+    def condition_of(self, codes: Any) -> Any:
+        """The condition of codes, or what was made of them before."""
+        return self.condition(codes) if isinstance(codes, Codes) else codes
+
     def mean_codes(self, component: int = 0, batch: int = 1) -> Codes:
         """Codes of the mean head of a prior component, neutral."""
         mean = self.prior.means[component].to(self.mean_anchors)

@@ -32,10 +32,6 @@ class ForwardWarpedModel(FieldModel):
 
     # ---- what a subclass defines ----------------------------------------------------------------------------------
 
-    def condition(self, codes: Codes) -> Any:
-        """Codes folded into whatever is constant for a head, with a field `expressed`."""
-        raise NotImplementedError
-
     def at_rest(self, points: torch.Tensor, condition: Any, dense: bool = False, keep: bool = True):
         """The field (B, N) at points (B, N, 3) of heads at rest, and what its reverse pass needs."""
         raise NotImplementedError
@@ -59,12 +55,6 @@ class ForwardWarpedModel(FieldModel):
 
     # ---- the deformation -----------------------------------------------------------------------------------------
 
-    def weights_by_use(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """The weights that a head at rest depends on, and those of the deformation, by name."""
-        state = self.state_dict()
-        moves = {name for name in state if name.startswith("deformer.")}
-        return {n: t for n, t in state.items() if n not in moves}, {n: t for n, t in state.items() if n in moves}
-
     def fold_expression(self, codes: Codes, expression: torch.Tensor) -> Expressed:
         """The deformation's biases for an expression (B, E)."""
         identity = codes.identity if codes.warp_identity is None else codes.warp_identity
@@ -72,7 +62,7 @@ class ForwardWarpedModel(FieldModel):
 
     def from_canonical(self, points: torch.Tensor, codes: Any) -> torch.Tensor:
         """The forward deformation: points (B, N, 3) of the head at rest -> posed points (B, N, 3)."""
-        condition = self._condition_of(codes)
+        condition = self.condition_of(codes)
         if condition.expressed is None:
             return points
         return points + self.deformer(points, condition.expressed, keep=False)[0]
@@ -88,7 +78,7 @@ class ForwardWarpedModel(FieldModel):
     def to_canonical(self, points: torch.Tensor, codes: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Posed points (B, N, 3) -> points of the head at rest (B, N, 3), by root finding, with the derivatives of the
         implicit function theorem; there are no ambient coordinates (B, N, 0)."""
-        condition = self._condition_of(codes)
+        condition = self.condition_of(codes)
         none = points.new_zeros(*points.shape[:2], 0)
         if condition.expressed is None:
             return points, none
@@ -129,7 +119,7 @@ class ForwardWarpedModel(FieldModel):
     def signed_distance(self, points: torch.Tensor, codes: Any, *, dense: bool = False) -> torch.Tensor:
         """Signed distance (B, N) at posed points (B, N, 3); `dense` evaluates all parts, where there are any (the
         oracle)."""
-        condition = self._condition_of(codes)
+        condition = self.condition_of(codes)
         canonical, _ = self.to_canonical(points, condition)
         return self.at_rest(canonical, condition, dense, keep=False)[0]
 
@@ -137,7 +127,7 @@ class ForwardWarpedModel(FieldModel):
     def value_and_gradient(self, points: torch.Tensor, codes: Any, *, dense: bool = False):
         """Signed distance (B, N) and its gradient (B, N, 3) by the posed points; of heads at rest both are
         differentiable once more, which is what training needs."""
-        condition = self._condition_of(codes)
+        condition = self.condition_of(codes)
         canonical, _ = self.to_canonical(points, condition)
         value, state = self.at_rest(canonical, condition, dense)
         gradient = self.gradient_at_rest(state, canonical, condition).points
@@ -176,6 +166,3 @@ class ForwardWarpedModel(FieldModel):
             for term in self.seen_by_identity(on_seen, codes):
                 identity = identity - term
         return Jacobians(value[0], gradient[0], identity, -on_expression)
-
-    def _condition_of(self, codes: Any) -> Any:
-        return self.condition(codes) if isinstance(codes, Codes) else codes

@@ -8,7 +8,7 @@ import torch
 
 from headfield.errors import ConfigError
 from headfield.train.batches import Batch
-from headfield.train.recipes import imhead, nphm, npm
+from headfield.train.recipes import imface, imhead, nphm, npm
 
 
 class Recipe(Protocol):
@@ -34,7 +34,7 @@ class Recipe(Protocol):
         """Numbers that a run's metrics hold beside the losses, from some of the codes (N, D)."""
 
 
-RECIPES: dict[str, Recipe] = {"imhead": imhead, "nphm": nphm, "npm": npm}
+RECIPES: dict[str, Recipe] = {"imhead": imhead, "nphm": nphm, "npm": npm, "imface": imface}
 
 
 def recipe_of(architecture: str) -> Recipe:
