@@ -17,6 +17,8 @@ from headfield.models.imface.config import imface_tiny
 from headfield.models.imface.model import ImFace
 from headfield.models.imhead.config import imhead_tiny
 from headfield.models.imhead.model import ImHead
+from headfield.models.mononphm.config import mononphm_tiny
+from headfield.models.mononphm.model import MonoNphm
 from headfield.models.nphm.config import nphm_tiny
 from headfield.models.nphm.model import Nphm
 from headfield.models.npm.config import npm_tiny
@@ -56,11 +58,17 @@ def small_imface() -> ImFace:
     return ImFace(imface_tiny())
 
 
+def small_mononphm() -> MonoNphm:
+    torch.manual_seed(0)
+    return MonoNphm(mononphm_tiny())
+
+
 MODELS = {
     "imhead": small_imhead,
     "nphm": small_nphm,
     "npm": small_npm,
     "imface": small_imface,
+    "mononphm": small_mononphm,
     "analytic": StubHead,
     "plain": PlainHead,
 }

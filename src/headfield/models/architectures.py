@@ -15,6 +15,9 @@ from headfield.models.imface.model import ImFace
 from headfield.models.imhead.config import PRESETS as IMHEAD
 from headfield.models.imhead.config import ImHeadConfig
 from headfield.models.imhead.model import ImHead
+from headfield.models.mononphm.config import PRESETS as MONONPHM
+from headfield.models.mononphm.config import MonoNphmConfig
+from headfield.models.mononphm.model import MonoNphm
 from headfield.models.nphm.config import PRESETS as NPHM
 from headfield.models.nphm.config import NphmConfig
 from headfield.models.nphm.model import Nphm
@@ -58,6 +61,7 @@ ARCHITECTURES = {
     "nphm": Architecture(NphmConfig, Nphm, NPHM, nphm_of),
     "npm": Architecture(NpmConfig, Npm, NPM),
     "imface": Architecture(ImFaceConfig, ImFace, IMFACE),
+    "mononphm": Architecture(MonoNphmConfig, MonoNphm, MONONPHM),
 }
 
 

@@ -8,7 +8,7 @@ import torch
 
 from headfield.errors import ConfigError
 from headfield.train.batches import Batch
-from headfield.train.recipes import imface, imhead, nphm, npm
+from headfield.train.recipes import imface, imhead, mononphm, nphm, npm
 
 
 class Recipe(Protocol):
@@ -34,7 +34,13 @@ class Recipe(Protocol):
         """Numbers that a run's metrics hold beside the losses, from some of the codes (N, D)."""
 
 
-RECIPES: dict[str, Recipe] = {"imhead": imhead, "nphm": nphm, "npm": npm, "imface": imface}
+RECIPES: dict[str, Recipe] = {
+    "imhead": imhead,
+    "nphm": nphm,
+    "npm": npm,
+    "imface": imface,
+    "mononphm": mononphm,
+}
 
 
 def recipe_of(architecture: str) -> Recipe:
