@@ -5,8 +5,8 @@ distance c. All weights are Gaussian in the distance d_j, with a standard deviat
 
     s(x) = d_(8)(x) / 3.75,   w_j = exp(-d_j^2 / 2 s^2) / sum,   w_0 = exp(-c^2 / 2 s^2) / sum
 
-with d_(8) the distance of the eighth nearest. There a Gaussian is 9e-4 of its height, and beyond it smaller: such a step,
-relative to the sum of them all, the field's weights make where another anchor becomes one of the twelve.
+with d_(8) the distance of the eighth nearest. There a Gaussian is 9e-4 of its height, and beyond it smaller: such a
+step, relative to the sum of them all, the weights make where another anchor becomes one of the twelve.
 """
 
 from __future__ import annotations

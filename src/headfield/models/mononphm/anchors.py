@@ -44,7 +44,6 @@ def mean_anchors65(mean: np.ndarray) -> np.ndarray:
 
     A further place goes along with the nearest of the 39.
     """
-    assert tuple(DENSER) == tuple(frames.DENSER_LANDMARKS)
     reference = frames.reference_anchors()
     left = np.array(list(DENSER.values()))
     more = np.stack([left, frames.mirror_points(left)], axis=1).reshape(-1, 3)
