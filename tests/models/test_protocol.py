@@ -93,7 +93,7 @@ def test_every_model_keeps_the_required_protocol(model):
     change = model.signed_distance(points + step, codes) - model.signed_distance(points - step, codes)
     close = torch.isclose(change, 2 * (gradient * step).sum(-1), atol=2e-4, rtol=0.05).float().mean()
     print(f"gradients that say how the field changes: {float(close):.0%}")
-    # MonoNPHM's field has a small step where another anchor becomes one of the 12 nearest: 2 % of random pairs cross one
+    # where another anchor becomes one of the 12 nearest MonoNPHM has a step, which 2 % of these pairs of points cross
     assert float(close) >= (0.93 if getattr(model, "architecture", "") == "mononphm" else 1.0)
     assert str(model.fingerprint) and np.asarray(model.box).shape == (2, 3)
 
