@@ -75,7 +75,7 @@ def test_every_room_imports_from_earlier_rooms_only():
 
 def test_a_model_is_known_to_its_folder_its_recipe_and_the_table_of_architectures_alone():
     found = graph(SOURCE)
-    for model in ("imhead", "nphm"):
+    for model in ("imhead", "nphm", "npm", "imface", "mononphm"):
         own = f"headfield.models.{model}"
         known = {name for name, others in found.items() if any(other.startswith(f"{own}.") for other in others)}
         outside = {name for name in known if not name.startswith(own)}

@@ -106,6 +106,9 @@ ANCHOR65_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 """Names of 65 anchors: the 39, and the denser landmarks."""
 
+MIRROR65 = np.concatenate([MIRROR_PART, N_ANCHORS + (np.arange(2 * len(DENSER_LANDMARKS)) ^ 1)])
+"""Index (65,) of each one's mirror image: an involution."""
+
 _UNSTABLE = {"mouth_corner", "throat", "lower_lip", "upper_lip", "chin", "chin_side", "neck_side", "nape", "jaw_angle"}
 NORMALISING_ANCHORS = np.array(
     [name.removesuffix("_left").removesuffix("_right") not in _UNSTABLE for name in ANCHOR_NAMES]

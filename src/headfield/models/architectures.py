@@ -9,13 +9,22 @@ from typing import Any
 import torch
 
 from headfield.errors import ConfigError
+from headfield.models.imface.config import PRESETS as IMFACE
+from headfield.models.imface.config import ImFaceConfig
+from headfield.models.imface.model import ImFace
 from headfield.models.imhead.config import PRESETS as IMHEAD
 from headfield.models.imhead.config import ImHeadConfig
 from headfield.models.imhead.model import ImHead
+from headfield.models.mononphm.config import PRESETS as MONONPHM
+from headfield.models.mononphm.config import MonoNphmConfig
+from headfield.models.mononphm.model import MonoNphm
 from headfield.models.nphm.config import PRESETS as NPHM
 from headfield.models.nphm.config import NphmConfig
 from headfield.models.nphm.model import Nphm
 from headfield.models.nphm.published import nphm_of
+from headfield.models.npm.config import PRESETS as NPM
+from headfield.models.npm.config import NpmConfig
+from headfield.models.npm.model import Npm
 from headfield.models.protocol import HeadModel
 
 
@@ -50,6 +59,9 @@ class Architecture:
 ARCHITECTURES = {
     "imhead": Architecture(ImHeadConfig, ImHead, IMHEAD),
     "nphm": Architecture(NphmConfig, Nphm, NPHM, nphm_of),
+    "npm": Architecture(NpmConfig, Npm, NPM),
+    "imface": Architecture(ImFaceConfig, ImFace, IMFACE),
+    "mononphm": Architecture(MonoNphmConfig, MonoNphm, MONONPHM),
 }
 
 

@@ -6,19 +6,15 @@ module folds them, edited or not, into what is constant for a head, and pulls de
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch import nn
 
 from headfield import frames
-from headfield.models.prior import Prior
-from headfield.models.protocol import V1_TILT
-from headfield.nn.deformer import Expressed, ExpressionDeformer
+from headfield.models.field_model import FieldModel
+from headfield.nn.deformer import Expressed
 from headfield.nn.ensemble import EnsembleCotangents, EnsembleState, PartEnsemble
 from headfield.nn.grouped import RowGroups
-from headfield.nn.machine import keep_freed_memory, use_fast_products
 from headfield.nn.mlp import Folded
 from headfield.nn.window import Window, window_of
 from headfield.types import Codes
@@ -47,35 +43,15 @@ class Condition:
     expressed: Expressed | None = None
 
 
-class PartModel(nn.Module):
+class PartModel(FieldModel):
     """The common ground of models with 39 anchored parts.
 
     Dimensions: B heads, N points, K = 39 parts, d numbers of a part code, D of an identity code, E expression numbers,
-    P rows of the ensemble. A subclass has an `ensemble` and a `deformer`, and defines the five functions that raise
-    here; one with a background part (NPHM) extends :meth:`all_codes` and :meth:`all_spread` by it.
+    P rows of the ensemble. A subclass has an `ensemble` and a `deformer`, and defines the functions that raise here;
+    one with a background part (NPHM) extends :meth:`all_codes` and :meth:`all_spread` by it.
     """
 
     ensemble: PartEnsemble
-    deformer: ExpressionDeformer
-
-    def __init__(self, box: np.ndarray | None, mean_anchors: np.ndarray | None, prior: Prior):
-        """Keep what says where heads are; the networks are the subclass's.
-
-        Args:
-            box: (2, 3) model box, default :data:`headfield.frames.BOX`.
-            mean_anchors: (39, 3) mean anchors, default the reference anchors.
-            prior: Distribution of the codes.
-        """
-        super().__init__()
-        use_fast_products()
-        keep_freed_memory()
-        self.name, self.neck_tilt = "unnamed", V1_TILT  # set by whoever loads it
-        self.box = np.array(frames.BOX if box is None else box, dtype=float)
-        self.prior = prior
-        mean = frames.reference_anchors() if mean_anchors is None else mean_anchors
-        self.register_buffer("mean_anchors", torch.as_tensor(mean, dtype=torch.float32))
-        self.register_buffer("centre", self.mean_anchors.mean(0), persistent=False)
-        self.register_load_state_dict_post_hook(_find_centre)
 
     # ---- what a subclass defines ----------------------------------------------------------------------------------
 
@@ -95,10 +71,6 @@ class PartModel(nn.Module):
         """d anchors / d z_id (3 K, D) at one identity (1, D)."""
         raise NotImplementedError
 
-    def fold_expression(self, codes: Codes, expression: torch.Tensor) -> Expressed:
-        """The deformer's biases for an expression (B, E) of these heads."""
-        raise NotImplementedError
-
     def all_codes(self, parts: torch.Tensor, identity: torch.Tensor) -> torch.Tensor:
         """Codes (B, K or K + 1, d) of all that the ensemble evaluates."""
         return parts
@@ -107,31 +79,14 @@ class PartModel(nn.Module):
         """Their linear part (K or K + 1, d, D)."""
         return self.part_spread()
 
-    def silence(self, channels: torch.Tensor) -> None:
-        """Make expression numbers (E,) bool do nothing, in place."""
-        self.deformer.silence(channels)
-
-    def recode_expression(self, spread: torch.Tensor) -> None:
-        """Change the numbers of a learned expression in place: z_old = spread (E, E) z_new; zero stays zero."""
-        self.deformer.recode_expression(spread)
-
     # ---- codes --------------------------------------------------------------------------------------------------
 
     def anchors(self, codes: Codes) -> torch.Tensor:
         """Anchors (B, K, 3) of the unedited identity, model units."""
         return self.anchors_of_parts(self.part_codes(codes.identity))
 
-    def mean_codes(self, component: int = 0, batch: int = 1) -> Codes:
-        """Codes of the mean head of a prior component, neutral."""
-        mean = self.prior.means[component].to(self.mean_anchors)
-        return Codes(identity=mean[None].repeat(batch, 1))
-
     def condition(self, codes: Codes) -> Condition:
-        """Fold codes into biases and anchors.
-
-        Heads without an expression are those at rest: their evaluation skips the deformer. So does an expression of
-        zeros where it moves nothing by construction.
-        """
+        """Fold codes into biases and anchors, and the expression where there is one (:meth:`expressed_of`)."""
         own = self.part_codes(codes.identity)
         blend_anchors = self.anchors_of_parts(own)
         parts = own if codes.parts is None else codes.parts
@@ -139,9 +94,7 @@ class PartModel(nn.Module):
             origins = codes.anchors
         else:
             origins = blend_anchors if codes.parts is None else self.anchors_of_parts(parts)
-        expressed = None
-        if codes.expression is not None and self._moves(codes.expression):
-            expressed = self.fold_expression(codes, codes.expression)
+        expressed = self.expressed_of(codes)
         window = None
         if codes.parts is not None and codes.around is not None:
             window = window_of(codes.around, self.ensemble.network, parts)
@@ -154,10 +107,6 @@ class PartModel(nn.Module):
             by_slot[:, window.own], places[:, window.own] = own[:, edited], blend_anchors[:, edited]
             folded = self.ensemble.fold(by_slot, window)
         return Condition(parts, blend_anchors, origins, places, folded, window, expressed)
-
-    def _moves(self, expression: torch.Tensor) -> bool:
-        """Whether an expression (B, E) matters: without a gate zeros move something, too."""
-        return expression.requires_grad or self.deformer.gate is None or bool((expression != 0).any())
 
     def blend_weights(self, points: torch.Tensor, condition: Condition) -> torch.Tensor:
         """Blend weights w_j (B, N, K) of the anchored parts at canonical points (B, N, 3) (Eq. 4)."""
@@ -204,15 +153,3 @@ class PartModel(nn.Module):
         for own, block in zip(real.split(counts), blocks):
             if len(own):
                 by_identity.index_add_(0, rows.point[own], on_rows[own] @ block)
-
-    def with_expression(self, codes: Codes, condition: Condition) -> tuple[Condition, bool]:
-        """The condition in which an expression of zeros is folded, too, whose derivatives may be asked for, and whether
-        there is one."""
-        if codes.expression is None or condition.expressed is not None:
-            return condition, condition.expressed is not None
-        return replace(condition, expressed=self.fold_expression(codes, codes.expression)), True
-
-
-def _find_centre(model: PartModel, _) -> None:
-    """After loading, the middle of the anchors that were loaded."""
-    model.centre.copy_(model.mean_anchors.mean(0))

@@ -9,26 +9,26 @@ from headfield import frames
 
 
 class AnchorNet(nn.Sequential):
-    """Codes (..., I) -> offsets of the 39 anchors from their means (..., 39 x 3); two hidden layers, zero at first."""
+    """Codes (..., I) -> offsets of K anchors from their means (..., K x 3); two hidden layers, zero at first."""
 
-    def __init__(self, inputs: int, hidden: int):
+    def __init__(self, inputs: int, hidden: int, anchors: int = frames.N_ANCHORS):
         super().__init__(
             nn.Linear(inputs, hidden),
             nn.ReLU(),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
-            nn.Linear(hidden, 3 * frames.N_ANCHORS),
+            nn.Linear(hidden, 3 * anchors),
         )
         nn.init.zeros_(self[-1].weight)
         nn.init.zeros_(self[-1].bias)
 
     def offsets(self, codes: torch.Tensor) -> torch.Tensor:
-        """Offsets (..., 39, 3) for codes (..., I), model units."""
-        return self(codes).unflatten(-1, (frames.N_ANCHORS, 3))
+        """Offsets (..., K, 3) for codes (..., I), model units."""
+        return self(codes).unflatten(-1, (-1, 3))
 
     @torch.no_grad()
     def jacobian(self, codes: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
-        """d offsets / d z (117, D) where codes (1, I) have the derivative `spread` (I, D)."""
+        """d offsets / d z (3 K, D) where codes (1, I) have the derivative `spread` (I, D)."""
         first, _, second, _, last = self
         before_first = first(codes)
         before_second = second(torch.relu(before_first))

@@ -71,11 +71,12 @@ class ExpressionDeformer(nn.Module):
     def __init__(self, size: DeformerSize):
         super().__init__()
         self.frequencies, self.ambient = size.frequencies, size.ambient
-        self.project_identity = _projection(size.identity, size.identity_inner)
+        self.project_identity = nn.Linear(size.identity, size.identity_inner) if size.identity_inner else None
         self.embed_expression = nn.Linear(size.expression, size.expression_inner) if size.expression_inner else None
         self.gate = nn.Linear(size.expression, size.hidden, bias=False) if size.gated else None
         inputs, outputs = encoded_size(size.frequencies), 3 + size.ambient
-        inner = self.project_identity.out_features + (size.expression_inner or size.expression)
+        self._seen = size.identity_inner or size.identity  # of z_id, by the network itself
+        inner = self._seen + (size.expression_inner or size.expression)
         self.mlp = GroupedMLP(1, inputs, inner, size.hidden, size.layers, outputs, skip=True, narrow=size.narrow)
         nn.init.zeros_(self.mlp.last_bias)
         nn.init.normal_(self.mlp.last, std=1e-3)
@@ -86,7 +87,8 @@ class ExpressionDeformer(nn.Module):
     def fold(self, identity: torch.Tensor, expression: torch.Tensor) -> Expressed:
         """Fold codes z_id (B, D) and z_exp (B, E) into biases and gate."""
         embedded = expression if self.embed_expression is None else self.embed_expression(expression)
-        condition = torch.cat([self.project_identity(identity), embedded], dim=1)
+        seen = identity if self.project_identity is None else self.project_identity(identity)
+        condition = torch.cat([seen, embedded], dim=1)
         network = torch.zeros(1, dtype=torch.long, device=identity.device)
         gate = None if self.gate is None else self.gate(expression)
         return Expressed(self.mlp.fold(condition[:, None], network), gate)
@@ -117,9 +119,9 @@ class ExpressionDeformer(nn.Module):
     def reverse_codes(self, cotangent: torch.Tensor, first: torch.Tensor, skip: torch.Tensor, state: DeformerState):
         """Cotangents at z_id (B N, D) and at z_exp (B N, E), from what :meth:`reverse` returned."""
         on_condition = self.mlp.reverse_condition(first, skip, state.bounds)
-        inner = self.project_identity.out_features
-        on_identity = on_condition[:, :inner] @ self.project_identity.weight
-        on_expression = on_condition[:, inner:]
+        on_identity, on_expression = on_condition[:, : self._seen], on_condition[:, self._seen :]
+        if self.project_identity is not None:
+            on_identity = on_identity @ self.project_identity.weight
         if self.embed_expression is not None:
             on_expression = on_expression @ self.embed_expression.weight
         if self.gate is not None:
@@ -132,8 +134,22 @@ class ExpressionDeformer(nn.Module):
         found = [] if self.gate is None else [self.gate.weight]
         if self.embed_expression is not None:
             return [*found, self.embed_expression.weight]
-        inner = self.project_identity.out_features
-        return [*found, self.mlp.first_condition[:, :, inner:], self.mlp.skip_condition[:, :, inner:]]
+        seen = self._seen
+        return [*found, self.mlp.first_condition[:, :, seen:], self.mlp.skip_condition[:, :, seen:]]
+
+    @torch.no_grad()
+    def recode_identity(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
+        """Change z_id in place: z_old = mean (D,) + spread (D, D) z_new; what sees it absorbs the map exactly."""
+        layer, mlp, seen = self.project_identity, self.mlp, self._seen
+        if layer is not None:
+            met = [(layer.weight, layer.bias, 1.0)]
+        else:  # the bias of the skip layer counts after its division by sqrt(2)
+            met = [(mlp.first_condition[0, :, :seen], mlp.biases[0][0], 1.0)]
+            met.append((mlp.skip_condition[0, :, :seen], mlp.biases[mlp.skip_layer][0], mlp.scale))
+        for weight, bias, scale in met:
+            old = weight.double().clone()
+            bias.copy_(bias + scale * (old @ mean.to(old)))
+            weight.copy_(old @ spread.to(old))
 
     @torch.no_grad()
     def recode_expression(self, spread: torch.Tensor) -> None:
@@ -146,13 +162,3 @@ class ExpressionDeformer(nn.Module):
         """Make expression channels (E,) bool do nothing, in place."""
         for weight in self._of_expression():
             weight[..., channels] = 0.0
-
-
-def _projection(identity: int, inner: int) -> nn.Linear:
-    """z_id (..., D) -> (..., inner); with inner = 0 what is not learned: z_id itself, until a release recodes it."""
-    layer = nn.Linear(identity, inner or identity)
-    if not inner:
-        layer.requires_grad_(False)
-        nn.init.eye_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    return layer

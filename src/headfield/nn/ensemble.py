@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,7 +17,25 @@ from headfield.nn.blending import Blend, blend, blend_reverse
 from headfield.nn.encoding import encode, encode_reverse, encoded_size
 from headfield.nn.grouped import RowGroups, group_rows
 from headfield.nn.mlp import Folded, GroupedMLP, MlpState
+from headfield.nn.nearest_blending import NearestBlend, nearest_blend, nearest_blend_reverse
 from headfield.nn.window import Shares, Window, shares, slot_weights, slot_weights_reverse
+
+
+@dataclass(frozen=True, eq=False)
+class PartLayout:
+    """Which anchored parts there are.
+
+    Attributes:
+        network: (K,) network of each part, non-decreasing: pairs share one.
+        mirrored: (K,) True for the right one of a pair.
+    """
+
+    network: np.ndarray
+    mirrored: np.ndarray
+
+
+ANCHORED = PartLayout(frames.PART_NETWORK, frames.IS_MIRRORED)
+"""The 39 parts of :data:`headfield.frames.ANCHOR_NAMES`."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +47,7 @@ class EnsembleState:
     feature: torch.Tensor
     weight: torch.Tensor
     slopes: torch.Tensor | None
-    blend: Blend
+    blend: Blend | NearestBlend
     window: Window | None
     shares: Shares | None
 
@@ -41,7 +60,7 @@ class EnsembleCotangents:
         points: (B, N, 3) cotangent at the canonical points.
         ambient: (B, N, A) cotangent at the ambient coordinates, or None.
         local: (P, 3) per row, cotangent at x - k_j (its negative is the one at the local origin k_j).
-        blend: (B, N, 39) q of :func:`blend_reverse`: cotangent at blend anchor j is q_j (x - k_j).
+        blend: (B, N, K) q of :func:`blend_reverse`: cotangent at blend anchor j is q_j (x - k_j).
         first: (P, H) and skip (P, H): cotangents at the pre-activations that the part codes enter.
     """
 
@@ -64,12 +83,14 @@ class EnsembleSize:
         layers: How many there are.
         features: F, numbers that a part returns.
         frequencies: Of the positional encoding of x - k_j.
-        kernel: Blend kernel, ``gaussian`` or ``laplace``.
-        sigma: Width of the kernel, model units.
+        kernel: Blend kernel, ``gaussian`` or ``laplace``; or ``nearest``, see :mod:`headfield.nn.nearest_blending`.
+        sigma: Width of the kernel, model units; of ``nearest`` its sharpness.
         threshold: eps of the smooth threshold on blend weights.
         narrow: The skip of DeepSDF, see :class:`headfield.nn.mlp.GroupedMLP`.
         background: Log-weight of one more part, the last, which is everywhere and has the origin as its anchor (f_0 of
-            NPHM Eqs. 6-7); None for none.
+            NPHM Eqs. 6-7); None for none. With ``nearest`` it is the distance of its anchor from every point.
+        skip: Whether the networks see their input again in the middle.
+        layout: Which anchored parts there are.
         local: Parts see x - k_j; else x.
     """
 
@@ -84,6 +105,8 @@ class EnsembleSize:
     threshold: float
     narrow: bool = False
     background: float | None = None
+    skip: bool = True
+    layout: PartLayout = ANCHORED
     local: bool = True
 
 
@@ -100,31 +123,42 @@ class PartEnsemble(nn.Module):
         self.kernel, self.sigma, self.threshold = size.kernel, size.sigma, size.threshold
         self.background, self.local = size.background, size.local
         everywhere = int(size.background is not None)
-        self.networks, inputs = frames.N_PART_NETWORKS + everywhere, encoded_size(size.frequencies) + size.ambient
+        layout, networks = size.layout, int(size.layout.network.max()) + 1
+        self.networks, inputs = networks + everywhere, encoded_size(size.frequencies) + size.ambient
         self.mlp = GroupedMLP(
-            self.networks, inputs, size.code, size.hidden, size.layers, size.features, skip=True, narrow=size.narrow
+            self.networks,
+            inputs,
+            size.code,
+            size.hidden,
+            size.layers,
+            size.features,
+            skip=size.skip,
+            narrow=size.narrow,
         )
-        network = torch.as_tensor(frames.PART_NETWORK)
-        network = torch.cat([network, network.new_full((everywhere,), frames.N_PART_NETWORKS)])
+        network = torch.as_tensor(layout.network)
+        network = torch.cat([network, network.new_full((everywhere,), networks)])
         self.register_buffer("network", network, persistent=False)
-        side = torch.ones(frames.N_ANCHORS + everywhere, 3)
-        side[: frames.N_ANCHORS][torch.as_tensor(frames.IS_MIRRORED), 0] = -1.0
+        side = torch.ones(len(network), 3)
+        side[: len(layout.mirrored)][torch.as_tensor(layout.mirrored), 0] = -1.0
         self.register_buffer("side", side, persistent=False)
 
     def ambient_columns(self) -> dict[str, int]:
         """How many columns of which tensors, the last ones, meet the ambient coordinates and nothing else."""
-        return {name: self.ambient for name in ("mlp.first", "mlp.skip")}
+        seen = ("mlp.first",) if self.mlp.skip is None else ("mlp.first", "mlp.skip")
+        return {name: self.ambient for name in seen}
 
     def fold(self, parts: torch.Tensor, window: Window | None = None) -> Folded:
         """Fold codes (B, K, d), or (B, S, d) by slot of a window, into the biases of the (head, part) groups."""
         return self.mlp.fold(parts, self.network if window is None else self.network[window.part])
 
-    def weights(self, points: torch.Tensor, anchors: torch.Tensor) -> Blend:
+    def weights(self, points: torch.Tensor, anchors: torch.Tensor) -> Blend | NearestBlend:
         """Blend weights (B, N, K) at points (B, N, 3)."""
+        if self.kernel == "nearest":
+            return nearest_blend(points, anchors, self.sigma, self.background)
         return blend(points, anchors, self.kernel, self.sigma, self.threshold, self.background)
 
     def places(self, origins: torch.Tensor) -> torch.Tensor:
-        """Origins of all parts from those (B, 39, 3) of the anchored ones: a background's is the model's origin, and so
+        """Origins of all parts from those (B, K, 3) of the anchored ones: a background's is the model's origin, and so
         is every part's where they have no frames of their own."""
         origins = origins if self.local else torch.zeros_like(origins)
         return origins if self.background is None else torch.cat([origins, torch.zeros_like(origins[:, :1])], dim=1)
@@ -146,7 +180,7 @@ class PartEnsemble(nn.Module):
             points: (B, N, 3) canonical, model units.
             ambient: (B, N, A), or None where it is zero.
             folded: From :meth:`fold`.
-            blend_anchors: (B, 39, 3) anchors of the blend weights.
+            blend_anchors: (B, K, 3) anchors of the blend weights, of the anchored parts.
             origins: (B, K, 3) origins of the local frames, from :meth:`places`; those of `blend_anchors` unless parts
                 were edited. With a window (B, S, 3), by slot.
             window: Where edited parts act, if any are.
@@ -206,7 +240,12 @@ class PartEnsemble(nn.Module):
         of_window = None
         if window is not None:
             on_weights, of_window = slot_weights_reverse(on_weights, state.blend.weights, state.shares, window)
-        through_weights, q = blend_reverse(on_weights, state.blend, points, blend_anchors, self.sigma, self.threshold)
+        if self.kernel == "nearest":
+            through_weights, q = nearest_blend_reverse(on_weights, state.blend, points, blend_anchors, self.sigma)
+        else:
+            through_weights, q = blend_reverse(
+                on_weights, state.blend, points, blend_anchors, self.sigma, self.threshold
+            )
         if of_window is not None:
             q = q + of_window
             through_weights = through_weights + of_window @ blend_anchors - of_window.sum(-1, keepdim=True) * points

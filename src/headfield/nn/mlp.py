@@ -169,6 +169,22 @@ class GroupedMLP(nn.Module):
         return result
 
 
+@torch.no_grad()
+def start_as_sphere(mlp: GroupedMLP, radius: float) -> None:
+    """Start as the distance to a sphere about the origin of the first three inputs, blind to everything else (Atzmon
+    and Lipman 2020); `radius` is in the inputs' unit. A skip sees nothing at first."""
+    nn.init.normal_(mlp.first, std=(2.0 / len(mlp.biases[0][0])) ** 0.5)
+    mlp.first[:, :, 3:] = 0.0
+    for layer, weight in enumerate(mlp.deeper, start=1):
+        scale = mlp.scale if layer == mlp.skip_layer else 1.0
+        nn.init.normal_(weight, std=(2.0 / weight.shape[1]) ** 0.5 / scale)
+    for blind in (mlp.first_condition, mlp.skip, mlp.skip_condition, *mlp.biases):
+        if blind is not None:
+            nn.init.zeros_(blind)
+    nn.init.normal_(mlp.last, mean=(math.pi / mlp.hidden) ** 0.5, std=1e-4)
+    nn.init.constant_(mlp.last_bias, -radius)
+
+
 def _weight(networks: int, outputs: int, inputs: int | None, fan_in: int) -> nn.Parameter:
     bound = 1.0 / math.sqrt(fan_in)
     shape = (networks, outputs) if inputs is None else (networks, outputs, inputs)

@@ -32,6 +32,7 @@ class Batch:
         neutral_valid: (B, M) whether they are visible there.
         samples, sdf: (B, S, 3) and (B, S) off-surface points and signed distances.
         anchors: (B, 39, 3) neutral anchors.
+        anchors65: (B, 65, 3) neutral places by :data:`headfield.frames.ANCHOR65_NAMES`; None where the store has none.
     """
 
     rows: torch.Tensor
@@ -45,6 +46,7 @@ class Batch:
     samples: torch.Tensor
     sdf: torch.Tensor
     anchors: torch.Tensor
+    anchors65: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -144,21 +146,7 @@ class Batches:
         return batches
 
     def _collect(self, rows: np.ndarray, posed: bool, rng: np.random.Generator) -> Batch:
-        columns: dict[str, list[np.ndarray]] = {
-            name: []
-            for name in (
-                "expression",
-                "expression_rows",
-                "surface",
-                "normals",
-                "posed",
-                "neutral",
-                "neutral_valid",
-                "samples",
-                "sdf",
-                "anchors",
-            )
-        }
+        columns: dict[str, list[np.ndarray]] = {}
         for row in rows:
             head = _read_head(
                 self.arrays[row % len(self.ids)],
@@ -173,7 +161,7 @@ class Batches:
                 head = _mirrored(head)
             head["expression_rows"] = np.int64(row * self.most_rows + head.pop("row"))
             for name, value in head.items():
-                columns[name].append(value)
+                columns.setdefault(name, []).append(value)
         tensors = {name: torch.from_numpy(np.stack(values)) for name, values in columns.items()}
         if not posed:
             tensors["expression"] = None
@@ -199,7 +187,7 @@ def _read_head(
         "samples": dequantise(arrays["samples"][row, b : b + samples], box),
         "sdf": np.array(arrays["sdf"][row, b : b + samples], dtype=np.float32),
         "anchors": np.array(arrays["anchors"]),
-    }
+    } | {name: np.array(arrays[name]) for name in ("anchors65",) if name in arrays}
 
 
 def _mirrored(head: dict) -> dict:
@@ -207,5 +195,7 @@ def _mirrored(head: dict) -> dict:
     for name in ("surface", "normals", "posed", "neutral", "samples", "anchors"):
         mirrored[name] = frames.mirror_points(head[name]).astype(np.float32)
     mirrored["anchors"] = mirrored["anchors"][frames.MIRROR_PART]
+    if "anchors65" in head:
+        mirrored["anchors65"] = frames.mirror_points(head["anchors65"])[frames.MIRROR65].astype(np.float32)
     mirrored["expression"] = head["expression"][ARKIT_MIRROR]
     return mirrored

@@ -18,7 +18,7 @@ class TrainConfig:
     """Folder of the training store (made by `headfield synth`)."""
     out: Path
     """Folder of the run: checkpoints, metrics.jsonl, previews. An existing run is resumed."""
-    model: Literal["imhead", "nphm"] = "imhead"
+    model: Literal["imhead", "nphm", "npm", "imface", "mononphm"] = "imhead"
     """Which model; what it is trained for stands in its recipe."""
     preset: Literal["small", "paper", "tiny", "literal", "literal-small"] = "small"
     """Model sizes: small trains on a laptop, paper has the paper's, tiny is for tests; literal is what the paper

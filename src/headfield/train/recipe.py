@@ -11,7 +11,7 @@ import torch
 from headfield.errors import ConfigError
 from headfield.train.batches import Batch
 from headfield.train.config import TrainConfig
-from headfield.train.recipes import imhead, nphm
+from headfield.train.recipes import imface, imhead, mononphm, nphm, npm
 
 
 class Recipe(Protocol):
@@ -40,7 +40,13 @@ class Recipe(Protocol):
         """Numbers that a run's metrics hold beside the losses, from some of the codes (N, D)."""
 
 
-RECIPES: dict[str, Recipe] = {"imhead": imhead, "nphm": nphm}
+RECIPES: dict[str, Recipe] = {
+    "imhead": imhead,
+    "nphm": nphm,
+    "npm": npm,
+    "imface": imface,
+    "mononphm": mononphm,
+}
 
 
 def recipe_of(architecture: str) -> Recipe:

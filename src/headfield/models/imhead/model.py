@@ -15,6 +15,7 @@ import torch
 
 from headfield import frames
 from headfield.expressions import space_named
+from headfield.models.backward_warped import BackwardWarpedModel
 from headfield.models.fingerprint import Fingerprint, fingerprint_of
 from headfield.models.imhead.config import ImHeadConfig
 from headfield.models.imhead.networks import dec_net, deformer_size, ensemble_size, fusion_net
@@ -29,7 +30,7 @@ from headfield.nn.mlp import MlpState
 from headfield.types import Codes
 
 
-class ImHead(PartModel):
+class ImHead(PartModel, BackwardWarpedModel):
     """The imHead model.
 
     Dimensions: B heads, N points, K = 39 parts, D = 256 identity, d = 32 per part, E = 52 expression channels.
@@ -38,7 +39,6 @@ class ImHead(PartModel):
     """
 
     architecture = "imhead"
-    closed_form = "backward"
 
     def __init__(
         self,
@@ -77,23 +77,12 @@ class ImHead(PartModel):
         return fingerprint_of(self, [config.kernel, config.sigma, config.threshold, *others], config.expression_names)
 
     def weights_by_use(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """The weights that a head at rest depends on, and those that matter only with an expression, by name.
+        """See :meth:`BackwardWarpedModel.weights_by_use`; without a gate a head at rest depends on all of them."""
+        return super().weights_by_use() if self.config.gated else (dict(self.state_dict()), {})
 
-        At zero expression the deformer is skipped and the ambient coordinates are zero; without a gate all matter.
-        """
-        if not self.config.gated:
-            return dict(self.state_dict()), {}
-        ambient = {f"ensemble.{name}": count for name, count in self.ensemble.ambient_columns().items()}
-        at_rest, expressive = {}, {}
-        for name, tensor in self.state_dict().items():
-            if name.startswith("deformer."):
-                expressive[name] = tensor
-            elif name in ambient:
-                own = tensor.shape[-1] - ambient[name]
-                at_rest[name], expressive[name] = tensor[..., :own], tensor[..., own:]
-            else:
-                at_rest[name] = tensor
-        return at_rest, expressive
+    def ambient_columns(self) -> dict[str, int]:
+        """The columns of the part networks that meet omega."""
+        return {f"ensemble.{name}": count for name, count in self.ensemble.ambient_columns().items()}
 
     @torch.no_grad()
     def recode(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
@@ -101,10 +90,10 @@ class ImHead(PartModel):
 
         DecNet and the deformer's projection of z_id, all that sees z_id, absorb it exactly.
         """
-        for layer in (self.decompose, self.deformer.project_identity):
-            weight, bias = layer.weight.double(), layer.bias.double()
-            layer.bias.copy_(bias + weight @ mean.to(weight))  # first: of a model in double precision these are views
-            layer.weight.copy_(weight @ spread.to(weight))
+        layer, weight = self.decompose, self.decompose.weight.double().clone()
+        layer.bias.copy_(layer.bias + weight @ mean.to(weight))
+        layer.weight.copy_(weight @ spread.to(weight))
+        self.deformer.recode_identity(mean, spread)
 
     # ---- codes -------------------------------------------------------------------------------------------------
 
@@ -137,54 +126,6 @@ class ImHead(PartModel):
 
     # ---- the field -----------------------------------------------------------------------------------------------
 
-    @denormals_flushed()
-    def signed_distance(self, points: torch.Tensor, codes: Codes | Condition, *, dense: bool = False) -> torch.Tensor:
-        """Signed distance (B, N) at posed points (B, N, 3); `dense` evaluates all parts (the oracle)."""
-        condition = codes if isinstance(codes, Condition) else self.condition(codes)
-        canonical, ambient, _ = self._warp(points, condition, keep=False)
-        value, _ = self._canonical(canonical, ambient, condition, dense=dense, keep=False)
-        return value
-
-    def value_and_gradient(self, points: torch.Tensor, codes: Codes | Condition, *, dense: bool = False):
-        """Signed distance (B, N) and its gradient (B, N, 3) by the posed points, both differentiable once more."""
-        condition = codes if isinstance(codes, Condition) else self.condition(codes)
-        value, gradient, _ = self.trace(points, condition, dense=dense)
-        return value, gradient
-
-    @denormals_flushed()
-    def trace(self, points: torch.Tensor, condition: Condition, *, dense: bool = False):
-        """As :meth:`value_and_gradient`, and also x_can (B, N, 3) and omega (B, N, A; None when neutral)."""
-        canonical, ambient, warp = self._warp(points, condition)
-        value, state = self._canonical(canonical, ambient, condition, dense=dense)
-        back = self._canonical_reverse(state, canonical, condition)
-        if warp is None:
-            return value, back.points, (canonical, None)
-        through, _, _, _ = self.deformer.reverse(back.points, back.ambient, warp)
-        return value, back.points + through, (canonical, ambient)
-
-    @denormals_flushed()
-    def to_canonical(self, points: torch.Tensor, codes: Codes | Condition) -> tuple[torch.Tensor, torch.Tensor]:
-        """The backward warp (Eqs. 7-8): posed points (B, N, 3) -> x_can (B, N, 3) and omega (B, N, A)."""
-        condition = codes if isinstance(codes, Condition) else self.condition(codes)
-        canonical, ambient, _ = self._warp(points, condition, keep=False)
-        if ambient is None:
-            ambient = points.new_zeros(*points.shape[:2], self.config.ambient)
-        return canonical, ambient
-
-    @denormals_flushed()
-    def warp_and_jacobian(self, points: torch.Tensor, condition: Condition) -> tuple[torch.Tensor, torch.Tensor]:
-        """The backward warp x_can (N, 3) and its exact Jacobian d x_can / d x (N, 3, 3) at posed points (N, 3)."""
-        eye = torch.eye(3, dtype=points.dtype, device=points.device)
-        if condition.expressed is None:
-            return points, eye.repeat(len(points), 1, 1)
-        shift, ambient, state = self.deformer(points[None], condition.expressed)
-        none, rows = torch.zeros_like(ambient), []
-        for axis in range(3):
-            unit = torch.zeros_like(shift)
-            unit[..., axis] = 1.0
-            rows.append(self.deformer.reverse(unit, none, state)[0][0])
-        return points + shift[0], torch.stack(rows, dim=1) + eye
-
     @torch.no_grad()
     @denormals_flushed()
     def value_and_jacobian(self, points: torch.Tensor, codes: Codes) -> Jacobians:
@@ -197,9 +138,9 @@ class ImHead(PartModel):
         """
         condition, with_expression = self.with_expression(codes, self.condition(codes))
         x = points[None]
-        canonical, ambient, warp = self._warp(x, condition)
-        value, state = self._canonical(canonical, ambient, condition)
-        back = self._canonical_reverse(state, canonical, condition)
+        canonical, ambient, warp = self.warp(x, condition)
+        value, state = self.at_rest(canonical, ambient, condition)
+        back = self.gradient_at_rest(state, canonical, condition)
         identity = self.parts_by_identity(back, state[0], canonical[0], codes, condition)
         gradient = back.points
         on_expression = x.new_zeros(len(points), self.config.expression)
@@ -210,15 +151,10 @@ class ImHead(PartModel):
             identity = identity if codes.warp_identity is not None else identity + on_identity
         return Jacobians(value[0], gradient[0], identity, on_expression)
 
-    # ---- inner ---------------------------------------------------------------------------------------------------
+    # ---- the field at rest -----------------------------------------------------------------------------------------
 
-    def _warp(self, points: torch.Tensor, condition: Condition, keep: bool = True):
-        if condition.expressed is None:
-            return points, None, None
-        shift, ambient, state = self.deformer(points, condition.expressed, keep=keep)
-        return points + shift, ambient, state
-
-    def _canonical(self, points, ambient, condition: Condition, dense: bool = False, keep: bool = True):
+    def at_rest(self, points: torch.Tensor, ambient, condition: Condition, dense: bool = False, keep: bool = True):
+        """FusionNet of the blended features (Eqs. 2, 4-6), see :class:`BackwardWarpedModel`."""
         heads, count, _ = points.shape
         features, ensemble_state = self.ensemble(
             points,
@@ -238,7 +174,8 @@ class ImHead(PartModel):
         out, fusion_state = self.fusion(inputs, self.fusion.fold(None, zero), zero, (0, len(inputs)), keep=keep)
         return out.view(heads, count), (ensemble_state, fusion_state)
 
-    def _canonical_reverse(self, state: tuple[EnsembleState, MlpState | None], points, condition: Condition):
+    def gradient_at_rest(self, state: tuple[EnsembleState, MlpState | None], points, condition: Condition):
+        """Its reverse pass."""
         ensemble_state, fusion_state = state
         heads, count, _ = points.shape
         ones = points.new_ones(heads * count, 1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from headfield import frames
 from headfield.models.imhead.config import ImHeadConfig
 from headfield.nn.deformer import DeformerSize
 from headfield.nn.ensemble import EnsembleSize
-from headfield.nn.mlp import GroupedMLP
+from headfield.nn.mlp import GroupedMLP, start_as_sphere
 
 
 def dec_net(config: ImHeadConfig) -> nn.Linear:
@@ -32,7 +31,7 @@ def fusion_net(config: ImHeadConfig) -> GroupedMLP | None:
         return None
     inputs = 3 + config.part_features
     net = GroupedMLP(1, inputs, 0, config.fusion_hidden, config.fusion_layers, 1, skip=config.fusion_skip)
-    _geometric(net, radius=0.4)
+    start_as_sphere(net, radius=0.4)
     return net
 
 
@@ -65,20 +64,3 @@ def deformer_size(config: ImHeadConfig) -> DeformerSize:
         config.deformer_expression,
         gated=config.gated,
     )
-
-
-def _geometric(mlp: GroupedMLP, radius: float) -> None:
-    """Start as the distance to a sphere (Atzmon and Lipman 2020), blind to the features at first."""
-    with torch.no_grad():
-        hidden = mlp.hidden
-        std = (2.0 / hidden) ** 0.5
-        nn.init.normal_(mlp.first, std=std)
-        mlp.first[:, :, 3:] = 0.0
-        if mlp.skip is not None:
-            nn.init.zeros_(mlp.skip)
-        for layer, weight in enumerate(mlp.deeper, start=1):
-            nn.init.normal_(weight, std=std / (mlp.scale if layer == mlp.skip_layer else 1.0))
-        for bias in mlp.biases:
-            nn.init.zeros_(bias)
-        nn.init.normal_(mlp.last, mean=(torch.pi / hidden) ** 0.5, std=1e-4)
-        nn.init.constant_(mlp.last_bias, -radius)

@@ -14,30 +14,28 @@ import torch
 from headfield import frames
 from headfield.expressions import space_named
 from headfield.models.fingerprint import Fingerprint, fingerprint_of
+from headfield.models.forward_warped import ForwardWarpedModel
+from headfield.models.latent_space import LatentSpace
 from headfield.models.nphm.config import NphmConfig
 from headfield.models.part_model import Condition, PartModel
 from headfield.models.prior import Prior
-from headfield.models.protocol import Jacobians
 from headfield.nn.anchor_net import AnchorNet
-from headfield.nn.deformer import DeformerSize, Expressed, ExpressionDeformer
+from headfield.nn.deformer import DeformerSize, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleSize, PartEnsemble
-from headfield.nn.machine import denormals_flushed
-from headfield.nn.root_finding import Roots, broyden, implicit
 from headfield.types import Codes
 
 
-class Nphm(PartModel):
+class Nphm(LatentSpace, PartModel, ForwardWarpedModel):
     """The NPHM model.
 
     Dimensions: B heads, N points, K = 39 anchored parts, D = 1,344 identity, E expression numbers. A part's code is
     what its network sees, z_glob and z_k together (d = 96), so that a part taken from another head brings that head's
-    z_glob, and with it its own anchor. The latent code of the paper is an affine image of the identity code, the
-    identity until a release whitens it (:meth:`recode`). All capabilities of :mod:`headfield.models.protocol`; its
-    warp is forward, and the way back is found by iteration.
+    z_glob, and with it its own anchor. The paper's Z_id = [z_glob, z_1 .. z_39, z_0] is an affine image of
+    the identity code, see :class:`headfield.models.latent_space.LatentSpace`. All capabilities of
+    :mod:`headfield.models.protocol`; its warp is forward, and the way back is found by iteration.
     """
 
     architecture = "nphm"
-    closed_form = "forward"
 
     def __init__(
         self,
@@ -56,8 +54,7 @@ class Nphm(PartModel):
         super().__init__(box, mean_anchors, prior or Prior.standard(config.identity))
         self.config = config
         size, shared = config.identity, config.global_code
-        self.register_buffer("latent_mean", torch.zeros(size))
-        self.register_buffer("latent_spread", torch.eye(size))
+        self.start_latent(size)
         self.landmarks = AnchorNet(shared, config.anchor_hidden)  # MLP_pos
         self.ensemble = PartEnsemble(
             EnsembleSize(
@@ -99,24 +96,7 @@ class Nphm(PartModel):
         at_rest = [config.kernel, config.sigma, config.background, config.threshold]
         return fingerprint_of(self, at_rest, config.expression_names)
 
-    def weights_by_use(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """The weights that a head at rest depends on, and those of the deformation, by name."""
-        state = self.state_dict()
-        moves = {name for name in state if name.startswith("deformer.")}
-        return {n: t for n, t in state.items() if n not in moves}, {n: t for n, t in state.items() if n in moves}
-
-    @torch.no_grad()
-    def recode(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
-        """Change the code space in place: z_old = mean (D,) + spread (D, D) z_new; the map to the latent takes it."""
-        old = self.latent_spread.double()
-        self.latent_mean.copy_(self.latent_mean + old @ mean.double())
-        self.latent_spread.copy_(old @ spread.double())
-
     # ---- codes -------------------------------------------------------------------------------------------------
-
-    def latent(self, identity: torch.Tensor) -> torch.Tensor:
-        """The paper's Z_id (B, D) = [z_glob, z_1 .. z_39, z_0] of identity codes (B, D)."""
-        return self.latent_mean + identity @ self.latent_spread.T
 
     def _split(self, latent: torch.Tensor) -> torch.Tensor:
         """What each network sees (B, 40, d) of latents (B, D): z_glob and its own code."""
@@ -160,14 +140,14 @@ class Nphm(PartModel):
         """[Z_id, a] (B, D + 117) of identity codes (B, D), which W projects (Eq. 10)."""
         return torch.cat([self.latent(identity), self.anchors(Codes(identity)).flatten(1)], dim=1)
 
-    def fold_expression(self, codes: Codes, expression: torch.Tensor) -> Expressed:
-        """The deformation's biases for an expression (B, E)."""
-        identity = codes.identity if codes.warp_identity is None else codes.warp_identity
-        return self.deformer.fold(self.seen_by_deformation(identity), expression)
+    def seen_by_identity(self, on_seen: torch.Tensor, codes: Codes) -> tuple[torch.Tensor, ...]:
+        """A cotangent (N, D + 117) of that pulled back to z_id: through the latent and through the anchors."""
+        split = self.config.identity
+        return on_seen[:, :split] @ self.latent_spread, on_seen[:, split:] @ self.anchor_jacobian(codes.identity)
 
     # ---- the field at rest ---------------------------------------------------------------------------------------
 
-    def _at_rest(self, points: torch.Tensor, condition: Condition, dense: bool = False, keep: bool = True):
+    def at_rest(self, points: torch.Tensor, condition: Condition, dense: bool = False, keep: bool = True):
         """F_id (B, N) at canonical points, and what its reverse pass needs."""
         value, state = self.ensemble(
             points,
@@ -181,115 +161,11 @@ class Nphm(PartModel):
         )
         return value.view(points.shape[:2]), state
 
-    def _gradient_at_rest(self, state, points: torch.Tensor, condition: Condition):
+    def gradient_at_rest(self, state, points: torch.Tensor, condition: Condition):
+        """Its gradient, and the cotangents from which derivatives by the identity follow."""
         ones = points.new_ones(points.shape[0] * points.shape[1], 1)
         return self.ensemble.reverse(ones, state, points, condition.blend_anchors)
 
-    # ---- the deformation -----------------------------------------------------------------------------------------
-
-    def from_canonical(self, points: torch.Tensor, codes: Codes | Condition) -> torch.Tensor:
-        """The forward deformation (Eq. 9): points (B, N, 3) of the head at rest -> posed points (B, N, 3)."""
-        condition = codes if isinstance(codes, Condition) else self.condition(codes)
-        if condition.expressed is None:
-            return points
-        return points + self.deformer(points, condition.expressed, keep=False)[0]
-
-    @denormals_flushed()
-    def roots(self, points: torch.Tensor, condition: Condition) -> Roots:
-        """Where posed points (B, N, 3) came from (Eq. 15), all heads' points in one list (P = B N)."""
-        flat, count = points.reshape(-1, 3), points.shape[1]
-        inverse = torch.linalg.inv(self.forward_jacobian(points, condition)).reshape(-1, 3, 3)
-        return broyden(lambda x, index: self._forward(x, index // count, condition.expressed), flat, flat, inverse)
-
-    @denormals_flushed()
-    def to_canonical(self, points: torch.Tensor, codes: Codes | Condition) -> tuple[torch.Tensor, torch.Tensor]:
-        """Posed points (B, N, 3) -> points of the head at rest (B, N, 3), by root finding, with the derivatives of the
-        implicit function theorem; there are no ambient coordinates (B, N, 0)."""
-        condition = codes if isinstance(codes, Condition) else self.condition(codes)
-        none = points.new_zeros(*points.shape[:2], 0)
-        if condition.expressed is None:
-            return points, none
-        found = self.roots(points.detach(), condition).points.view(points.shape)
-        inverse = torch.linalg.inv(self.forward_jacobian(found, condition)).detach()
-        return implicit(found, self.from_canonical(found, condition), points, inverse), none
-
-    def warp_and_jacobian(self, points: torch.Tensor, condition: Condition) -> tuple[torch.Tensor, torch.Tensor]:
-        """Posed points (N, 3) of one head on the head at rest (N, 3), and d rest / d posed (N, 3, 3)."""
-        if condition.expressed is None:
-            return points, torch.eye(3, dtype=points.dtype, device=points.device).repeat(len(points), 1, 1)
-        found = self.to_canonical(points[None], condition)[0]
-        return found[0], torch.linalg.inv(self.forward_jacobian(found, condition))[0]
-
-    def _forward(self, x: torch.Tensor, head: torch.Tensor, expressed: Expressed) -> torch.Tensor:
-        """Points (M, 3) of given heads (M,) into posed space."""
-        bounds = (0, len(x))
-        gate = None if expressed.gate is None else expressed.gate[head]
-        return x + self.deformer.mlp(x, expressed.folded, head, bounds, gate=gate, keep=False)[0]
-
-    @torch.no_grad()
-    def forward_jacobian(self, points: torch.Tensor, condition: Condition) -> torch.Tensor:
-        """d posed / d rest (B, N, 3, 3) at points (B, N, 3) of the head at rest, exact."""
-        if condition.expressed is None:
-            return torch.eye(3, dtype=points.dtype, device=points.device).repeat(*points.shape[:2], 1, 1)
-        shift, _, state = self.deformer(points, condition.expressed)
-        none, rows = points.new_zeros(*points.shape[:2], 0), []
-        for axis in range(3):
-            unit = torch.zeros_like(shift)
-            unit[..., axis] = 1.0
-            rows.append(self.deformer.reverse(unit, none, state)[0])
-        eye = torch.eye(3, dtype=points.dtype, device=points.device)
-        return torch.stack(rows, dim=-2) + eye
-
-    # ---- the posed field -----------------------------------------------------------------------------------------
-
-    @denormals_flushed()
-    def signed_distance(self, points: torch.Tensor, codes: Codes | Condition, *, dense: bool = False) -> torch.Tensor:
-        """Signed distance (B, N) at posed points (B, N, 3); `dense` evaluates all parts (the oracle)."""
-        condition = codes if isinstance(codes, Condition) else self.condition(codes)
-        canonical, _ = self.to_canonical(points, condition)
-        return self._at_rest(canonical, condition, dense, keep=False)[0]
-
-    @denormals_flushed()
-    def value_and_gradient(self, points: torch.Tensor, codes: Codes | Condition, *, dense: bool = False):
-        """Signed distance (B, N) and its gradient (B, N, 3) by the posed points; of heads at rest both are
-        differentiable once more, which is what training needs."""
-        condition = codes if isinstance(codes, Condition) else self.condition(codes)
-        canonical, _ = self.to_canonical(points, condition)
-        value, state = self._at_rest(canonical, condition, dense)
-        gradient = self._gradient_at_rest(state, canonical, condition).points
-        if condition.expressed is None:
-            return value, gradient
-        return value, self._through_warp(gradient, canonical, condition)
-
-    def _through_warp(self, gradient: torch.Tensor, canonical: torch.Tensor, condition: Condition) -> torch.Tensor:
-        """J^-T g: the gradient (B, N, 3) by the posed points from that by the points at rest."""
-        jacobian = self.forward_jacobian(canonical, condition)
-        return torch.linalg.solve(jacobian.transpose(-1, -2), gradient[..., None])[..., 0]
-
-    @torch.no_grad()
-    @denormals_flushed()
-    def value_and_jacobian(self, points: torch.Tensor, codes: Codes) -> Jacobians:
-        """The field with exact derivatives by point and codes (implicit differentiation), of one head.
-
-        Args:
-            points: (N, 3) posed points of one head.
-            codes: One head (B = 1); an expression of zeros is allowed and has non-zero derivatives. What does not
-                follow the identity is held: given parts, anchors and `warp_identity`.
-        """
-        condition, with_expression = self.with_expression(codes, self.condition(codes))
-        canonical, _ = self.to_canonical(points[None], condition)
-        value, state = self._at_rest(canonical, condition)
-        back = self._gradient_at_rest(state, canonical, condition)
-        identity = self.parts_by_identity(back, state, canonical[0], codes, condition)
-        on_expression = points.new_zeros(len(points), self.config.expression)
-        if not with_expression:
-            return Jacobians(value[0], back.points[0], identity, on_expression)
-        gradient = self._through_warp(back.points, canonical, condition)
-        _, _, warp = self.deformer(canonical, condition.expressed)
-        _, cotangent, first, skip = self.deformer.reverse(gradient, gradient[..., :0], warp)
-        on_seen, on_expression = self.deformer.reverse_codes(cotangent, first, skip, warp)
-        if codes.warp_identity is None:
-            split = self.config.identity
-            by_anchors = on_seen[:, split:] @ self.anchor_jacobian(codes.identity)
-            identity = identity - on_seen[:, :split] @ self.latent_spread - by_anchors
-        return Jacobians(value[0], gradient[0], identity, -on_expression)
+    def identity_at_rest(self, back, state, points: torch.Tensor, codes: Codes, condition: Condition):
+        """d F_id / d z_id (N, D) through part codes, origins and blend anchors."""
+        return self.parts_by_identity(back, state, points, codes, condition)

@@ -13,10 +13,10 @@ import torch
 
 from headfield import frames
 from headfield.errors import ConfigError
-from headfield.io.quantise import SDF_LIMIT
 from headfield.losses import field as losses
 from headfield.models.nphm.model import Nphm
 from headfield.train.batches import Batch
+from headfield.train.terms import field_terms, forward_terms, weighted
 from headfield.types import Codes
 
 PRESET_SETTINGS = {"literal": {"losses": "paper", "code_start": "random"}}
@@ -106,17 +106,7 @@ def warp_loss(
         identity: (B, D) their codes.
         weights: See :class:`LossWeights`.
     """
-    seen = model.seen_by_deformation(identity).detach()
-    moved = batch.neutral + model.deformer(batch.neutral, model.deformer.fold(seen, batch.expression))[0]
-    terms = {"deformation": losses.correspondence(moved, batch.posed, batch.neutral_valid)}
-    if weights.squared:
-        square = ((moved - batch.posed) ** 2).sum(-1)
-        terms["deformation"] = (square * batch.neutral_valid).sum() / batch.neutral_valid.sum().clamp_min(1)
-    if weights.moving:
-        terms["moving"] = losses.moving_correspondence(moved, batch.neutral, batch.posed, batch.neutral_valid)
-    if batch.expression.requires_grad:
-        terms["expression_code"] = losses.code_size(batch.expression)
-    return _sum(terms, weights)
+    return weighted(forward_terms(model, batch, identity, weights.squared), weights)
 
 
 def total_loss(
@@ -126,20 +116,13 @@ def total_loss(
     if batch.expression is not None:
         return warp_loss(model, batch, identity, weights)
     condition = model.condition(Codes(identity))
-    count = batch.surface.shape[1]
     value, gradient = model.value_and_gradient(torch.cat([batch.surface, batch.samples], dim=1), condition)
-    away = batch.sdf.abs() > 0.02
     own = condition.parts[..., model.config.global_code :]
     mirror = torch.as_tensor(frames.MIRROR_PART, device=identity.device)
-    terms = {
-        "surface": losses.surface_distance(value[:, :count]),
-        "normal": losses.normal_alignment(gradient[:, :count], batch.normals),
-        "eikonal": losses.eikonal_absolute(gradient),
-        "off_surface": losses.off_surface(value[:, count:][away]) if bool(away.any()) else value.sum() * 0.0,
+    terms = field_terms(value, gradient, batch) | {
         "anchors": losses.landmark_norm(condition.blend_anchors, batch.anchors),
         "symmetry": losses.code_symmetry(own, mirror),
         "code": losses.code_size(model.latent(identity)),
-        "signed": losses.signed_samples(value[:, count:], batch.sdf, SDF_LIMIT),
     }
     if model.deformer.gate is None and model.expression_space.kind != "learned":  # what the gate does by construction
         rest = identity.new_zeros(len(identity), model.config.expression)
@@ -147,9 +130,4 @@ def total_loss(
         terms["deformation"] = (stay - batch.surface).norm(dim=-1).mean()
     if weights.squared:
         terms["anchors"] = ((condition.blend_anchors - batch.anchors) ** 2).sum(-1).mean()
-    return _sum(terms, weights)
-
-
-def _sum(terms: dict[str, torch.Tensor], weights: LossWeights) -> tuple[torch.Tensor, dict[str, float]]:
-    total = sum(getattr(weights, name) * term for name, term in terms.items())
-    return total, {name: float(term.detach()) for name, term in terms.items()}
+    return weighted(terms, weights)
