@@ -20,6 +20,9 @@ from headfield.nn.machine import denormals_flushed
 from headfield.nn.root_finding import Roots, broyden, implicit
 from headfield.types import Codes
 
+_HOME = 1e-5
+"""Residual, model units, above which a point is tried again."""
+
 
 class ForwardWarpedModel(FieldModel):
     """The common ground of models with a forward deformation and no ambient coordinates.
@@ -69,10 +72,30 @@ class ForwardWarpedModel(FieldModel):
 
     @denormals_flushed()
     def roots(self, points: torch.Tensor, condition: Any) -> Roots:
-        """Where posed points (B, N, 3) came from, all heads' points in one list (P = B N)."""
-        flat, count = points.reshape(-1, 3), points.shape[1]
-        inverse = torch.linalg.inv(self.forward_jacobian(points, condition)).reshape(-1, 3, 3)
-        return broyden(lambda x, index: self._forward(x, index // count, condition.expressed), flat, flat, inverse)
+        """Where posed points (B, N, 3) came from, all heads' points in one list (P = B N).
+
+        Broyden's method from the points themselves, as published; what it does not bring home (a jaw that has gone
+        far) is tried once more from where the warp at the point itself says that it came from.
+        """
+        head = torch.arange(len(points), device=points.device).repeat_interleave(points.shape[1])
+        found = self._broyden(points.reshape(-1, 3), points, head, condition)
+        lost = found.residual > _HOME
+        if not bool(lost.any()):
+            return found
+        again = 2.0 * points - self.from_canonical(points, condition)
+        second = self._broyden(points.reshape(-1, 3), again, head, condition, lost)
+        better = second.residual < found.residual[lost]
+        where = lost.nonzero()[:, 0][better]
+        found.points[where], found.residual[where] = second.points[better], second.residual[better]
+        return Roots(found.points, found.residual, found.steps + second.steps)
+
+    def _broyden(self, target, start, head, condition: Any, which: torch.Tensor | None = None) -> Roots:
+        """From starts (B, N, 3); only for some of the targets (P, 3) where `which` (P,) bool says so."""
+        inverse = torch.linalg.inv(self.forward_jacobian(start, condition)).reshape(-1, 3, 3)
+        start = start.reshape(-1, 3)
+        if which is not None:
+            target, start, head, inverse = target[which], start[which], head[which], inverse[which]
+        return broyden(lambda x, index: self._forward(x, head[index], condition.expressed), target, start, inverse)
 
     @denormals_flushed()
     def to_canonical(self, points: torch.Tensor, codes: Any) -> tuple[torch.Tensor, torch.Tensor]:
