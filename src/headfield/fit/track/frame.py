@@ -1,0 +1,210 @@
+"""One frame of a video: points, a few steps from where the last frame led, and what is left as a quadratic.
+
+Identity and size are held. The unknowns are the head's rotation and shift (in the model frame about CENTRE) and the
+expression numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from headfield.fit.box_qp import box_minimum
+from headfield.fit.cholesky import Cholesky
+from headfield.fit.clean import thin
+from headfield.fit.gate import FACE_PARTS, Gate
+from headfield.fit.mean_field import neck_plane
+from headfield.fit.normal_equations import CENTRE, POSE, Cloud, ViewState, field_values, model_anchors
+from headfield.fit.problem import Problem, View
+from headfield.fit.track.options import TrackOptions
+from headfield.models.prior import Gaussian
+from headfield.types import Scan, Similarity
+
+RIGID = POSE - 1
+"""Pose unknowns of a frame: rotation and shift; the size is the take's."""
+
+FACE_SHARE = 2.0 / 3.0
+"""Share of a frame's points on the face."""
+
+EXPLAINED_MM, SEEN_MM = 4.0, 15.0
+"""A face's point so near to the head is explained; a place of the face with a point so near is seen."""
+
+_LED_TURN, _LED_SHIFT, _LED_WEIGHT = 0.08, 0.06, 0.35
+"""How far a frame may be from where it was led (standard deviations: radians, model units, share of a number's range).
+Wide, for the movements' own prior speaks later; it holds what the frame does not show."""
+
+FEWEST = 60
+"""Points around the head without which there is nothing to track."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is the same in all frames.
+
+    Attributes:
+        model: The head model.
+        identity: (D,) code.
+        prior: The component of the model's prior that it is of.
+        scale: Model units per scan unit.
+        mm: True millimetres of a model unit.
+        free: (E,) bool, expression numbers that may move.
+        anchors: (39, 3) of the identity.
+        cut: (4,) plane of its neck.
+    """
+
+    model: object
+    identity: np.ndarray
+    prior: Gaussian
+    scale: float
+    mm: float
+    free: np.ndarray
+    anchors: np.ndarray
+    cut: np.ndarray
+
+    @staticmethod
+    def of(model, identity: np.ndarray, prior: Gaussian, scale: float, mm: float, free: np.ndarray) -> Person:
+        """With what follows from the identity."""
+        anchors = model_anchors(model, identity)
+        return Person(model, identity, prior, scale, mm, free, anchors, neck_plane(anchors, model.neck_tilt))
+
+    def sized(self, similarity: Similarity) -> Similarity:
+        """A placement with this person's size, that leaves the head's middle where it is."""
+        middle = similarity.inverse().apply(CENTRE)
+        rotation = similarity.rotation
+        return Similarity(rotation, CENTRE - self.scale * rotation @ middle, self.scale)
+
+
+@dataclass(frozen=True)
+class FrameFit:
+    """A frame where its own points, and hardly anything else, put it.
+
+    Attributes:
+        state: Placement and expression after the last step.
+        at: Where the quadratic is taken.
+        hessian: (6 + E, 6 + E) of the data by rotation, shift (model frame about CENTRE) and expression at `at`.
+        slope: (6 + E,).
+        explained: Share of the face's points within 4 mm of the head.
+        seen: Share of the face's 39 anchors that have a point within 15 mm.
+        points: (N, 3) that were used, scan frame.
+    """
+
+    state: ViewState
+    at: ViewState
+    hessian: np.ndarray
+    slope: np.ndarray
+    explained: float
+    seen: float
+    points: np.ndarray
+
+    @property
+    def good(self) -> bool:
+        """Whether this is the face."""
+        return self.explained >= 0.6 and self.seen >= 0.4
+
+
+def chosen_points(scan: Scan, person: Person, similarity: Similarity, count: int, seed: int) -> np.ndarray:
+    """Points (M, 3) of a frame that speak for the head placed about there: in the model's box, above the neck's cut,
+    even over the surface, two thirds of them on the face; in a random but seeded order."""
+    placed = similarity.apply(scan.points)
+    low, high = np.asarray(person.model.box, dtype=float)
+    near = ((placed > low - 0.05) & (placed < high + 0.05)).all(1) & (placed @ person.cut[:3] + person.cut[3] > 0)
+    near = np.flatnonzero(near)
+    face = FACE_PARTS[cKDTree(person.anchors).query(placed[near])[1]]
+    some = int(FACE_SHARE * count)
+    picked = [
+        group[thin(placed[group], most, seed)] for group, most in ((near[face], some), (near[~face], count - some))
+    ]
+    return scan.points[np.random.default_rng(seed).permutation(np.concatenate(picked))]
+
+
+def solve_frame(
+    person: Person, scan: Scan, start: ViewState, options: TrackOptions, far: bool, lead: float = 1.0
+) -> FrameFit | None:
+    """A frame from a start near by; None when hardly any points lie there.
+
+    Args:
+        person: Who.
+        scan: The frame.
+        start: Where it was led.
+        options: Points, steps and gates.
+        far: The start is not from the frame before: more steps, and a wider gate.
+        lead: How strongly it is held there.
+    """
+    points = chosen_points(scan, person, start.similarity, options.points, options.seed)
+    if len(points) < FEWEST:
+        return None
+    view = View(Cloud(points, cKDTree(points), 0.0), start.similarity, float(np.log(person.scale)), free=person.free)
+    problem = Problem(person.model, [view], person.prior, options.solver)
+    steps, gate = (options.far_steps, options.far_gate) if far else (options.steps, options.gate)
+    state = start
+    for step in range(steps):
+        count = None if step == steps - 1 else options.early_points
+        at, (hessian, slope) = state, _quadratic(problem, person, state, gate, step, count)
+        state = stepped(person, at, hessian, slope, start, options, lead)
+    explained, seen = _told(person, points, state)
+    return FrameFit(state, at, hessian, slope, explained, seen, points)
+
+
+def _quadratic(problem: Problem, person: Person, state: ViewState, gate: Gate, step: int, count: int | None):
+    """Hessian and slope of the data by pose (without the size) and expression."""
+    lines = problem.linearised(person.identity, [state], count)
+    held = problem.assemble(person.identity, [state], lines, gate.scale(step), hold=False)
+    own = np.arange(len(person.identity), len(held["slope"]))
+    own = np.delete(own, POSE - 1)
+    return held["hessian"][np.ix_(own, own)], held["slope"][own]
+
+
+def stepped(
+    person: Person,
+    at: ViewState,
+    hessian: np.ndarray,
+    slope: np.ndarray,
+    led: ViewState,
+    options: TrackOptions,
+    lead: float,
+) -> ViewState:
+    """Where a quadratic, the expression's prior and what leads the frame put it together."""
+    space, e = person.model.expression_space, at.expression
+    away = difference(at.similarity, led.similarity)
+    rigid = lead * np.repeat([_LED_TURN**-2.0, _LED_SHIFT**-2.0], 3)
+    wide = lead * (_LED_WEIGHT * np.minimum(space.upper - space.lower, 2.0)) ** -2.0
+    pose, face = slice(0, RIGID), slice(RIGID, None)
+    factor = Cholesky(hessian[pose, pose] + np.diag(rigid))
+    pull = slope[pose] + rigid * away
+    cross = hessian[pose, face]
+    reduced = hessian[face, face] - cross.T @ factor.solve(cross)
+    curved, straight = space.prior.quadratic(e)
+    strength = options.solver.expression_prior
+    linear = slope[face] - cross.T @ factor.solve(pull) - reduced @ e + strength * straight - wide * led.expression
+    reduced = reduced + strength * curved + np.diag(wide)
+    lower, upper = np.where(person.free, space.lower, e), np.where(person.free, space.upper, e)
+    target = box_minimum(reduced, linear, e, lower, upper)
+    return replace(at, similarity=moved(at.similarity, -factor.solve(pull + cross @ (target - e))), expression=target)
+
+
+def moved(similarity: Similarity, step: np.ndarray) -> Similarity:
+    """A placement after a rotation and a shift (6,) in the model frame about CENTRE."""
+    rotation = Rotation.from_rotvec(step[:3]).as_matrix()
+    return Similarity(rotation, CENTRE + step[3:6] - rotation @ CENTRE, 1.0).after(similarity)
+
+
+def difference(similarity: Similarity, start: Similarity) -> np.ndarray:
+    """The step (6,) that led from a start to a placement of the same size; the inverse of `moved`."""
+    change = similarity.after(start.inverse())
+    turn = Rotation.from_matrix(change.rotation).as_rotvec()
+    return np.concatenate([turn, change.apply(CENTRE) - CENTRE])
+
+
+def _told(person: Person, points: np.ndarray, state: ViewState) -> tuple[float, float]:
+    """Shares of the face explained and seen."""
+    placed = state.similarity.apply(points)
+    face = FACE_PARTS[cKDTree(person.anchors).query(placed)[1]]
+    seen = float((cKDTree(placed).query(person.anchors[FACE_PARTS])[0] * person.mm < SEEN_MM).mean())
+    if face.sum() < FEWEST // 2:
+        return 0.0, min(seen, 0.0)
+    some = points[face][:200]
+    away = field_values(person.model, person.identity, state, some) * person.mm
+    return float((np.abs(away) < EXPLAINED_MM).mean()), seen
