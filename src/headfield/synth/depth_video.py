@@ -49,9 +49,7 @@ class DepthCamera:
         middle = {"cx": 0.5 * (self.width - 1), "cy": 0.5 * (self.height - 1)}
         return {"fx": self.focal, "fy": self.focal, **middle, "width": self.width, "height": self.height}
 
-    def depth(
-        self, vertices: np.ndarray, triangles: np.ndarray, rng: np.random.Generator | None = None
-    ) -> np.ndarray:
+    def depth(self, vertices: np.ndarray, triangles: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         """A depth map (H, W) in millimetres, 0 where nothing is seen.
 
         Args:
@@ -134,9 +132,7 @@ def acted(
     for turn, shift in zip(turns, shifts):
         rotation = Rotation.from_rotvec(turn).as_matrix()
         middle = np.array([0.0, -0.02, -0.62]) + shift
-        placed.append(
-            Similarity(rotation, middle + metres_per_unit * (pivot - rotation @ pivot), metres_per_unit)
-        )
+        placed.append(Similarity(rotation, middle + metres_per_unit * (pivot - rotation @ pivot), metres_per_unit))
     return Acted(times, expressions.clip(0, 1), tuple(placed))
 
 

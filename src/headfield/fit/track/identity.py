@@ -189,19 +189,25 @@ def _together(
     views = []
     for number in numbers:
         points = chosen_points(scans[number], known, states[number].similarity, options.key_points, options.seed)
-        view = view_of(model, Cloud(points, cKDTree(points), 0.0), replace(placement, similarity=states[number].similarity))
+        view = view_of(
+            model, Cloud(points, cKDTree(points), 0.0), replace(placement, similarity=states[number].similarity)
+        )
         views.append(replace(view, free=known.free))
     expressions = [states[number].expression for number in numbers]
     found = solve(model, views, known.prior, solver, identity=known.identity, expressions=expressions)
     tell(0.9)
     size = float(np.mean([np.log(state.similarity.scale) for state in found.views]))
     identity, units = found.identity, fit.units
-    person = Person.of(model, identity, known.prior, np.exp(size), millimetres_per_unit(np.exp(size), units), known.free)
+    person = Person.of(
+        model, identity, known.prior, np.exp(size), millimetres_per_unit(np.exp(size), units), known.free
+    )
     views = [
         View(view.cloud, person.sized(state.similarity), size, _TIED, known.free)
         for view, state in zip(views, found.views)
     ]
-    solver = replace(solver, iterations=max(3, options.key_iterations // 2), gate=Gate(options.gate.end, options.gate.end, 1))
+    solver = replace(
+        solver, iterations=max(3, options.key_iterations // 2), gate=Gate(options.gate.end, options.gate.end, 1)
+    )
     expressions = [state.expression for state in found.views]
     found = solve(model, views, known.prior, solver, identity=identity, expressions=expressions)
     person = Person.of(model, found.identity, known.prior, person.scale, person.mm, known.free)

@@ -30,8 +30,8 @@ _KINDS = (
     (("jaw", "mouth", "tongue"), 30.0),
     (("eyeSquint", "brow", "cheek", "nose"), 8.0),
 )
-"""Scale of a weight's acceleration by the beginning of its name, per s2. Lids close in a tenth of a second, speech opens
-and closes the jaw four times a second, brows and cheeks take half a second."""
+"""Scale of a weight's acceleration by the beginning of its name, per s2. Lids close in a tenth of a second, speech
+opens and closes the jaw four times a second, brows and cheeks take half a second."""
 
 _OTHERS = 80.0
 """The same of numbers that have no such names, in standard deviations of their prior per s2."""

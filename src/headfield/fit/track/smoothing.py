@@ -82,7 +82,11 @@ def _window(states, fits, space, motion: Motion, free, strength: float) -> list[
         rigid = np.concatenate([axes @ change[:3], axes @ change[3:6]])
         expression = np.clip(state.expression + change[RIGID:], space.lower, space.upper)
         found.append(
-            replace(state, similarity=moved(state.similarity, rigid), expression=np.where(free, expression, state.expression))
+            replace(
+                state,
+                similarity=moved(state.similarity, rigid),
+                expression=np.where(free, expression, state.expression),
+            )
         )
     return found
 

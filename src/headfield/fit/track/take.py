@@ -72,7 +72,9 @@ class Take:
 
     def __repr__(self) -> str:
         seen = int(self.seen.sum())
-        return f"Take({self.name}, {len(self)} frames at {self.fps:g} per second, {seen} with a face; {self.model_name})"
+        return (
+            f"Take({self.name}, {len(self)} frames at {self.fps:g} per second, {seen} with a face; {self.model_name})"
+        )
 
     @property
     def seen(self) -> np.ndarray:
