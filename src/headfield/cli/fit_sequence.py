@@ -86,10 +86,10 @@ def _tracked(command, video, options, folder: Path, say):
         say(f"{_STAGES[stage]} ({count}{left})")
 
     known = FitOptions(up=command.up, face=face_finder(), seed=command.seed)
-    take, fit = track(video, model, options, known=known, progress=progress)
-    take.model_name = fit.model_name = lasting_name(command.model)
+    take, who = track(video, model, options, known=known, progress=progress)
+    take.model_name = who.fit.model_name = lasting_name(command.model)
     take.seconds["total"] = time.perf_counter() - begin
-    fit.save(folder / "fit.npz")
+    who.fit.save(folder / "fit.npz")
     take.save(folder / "take.npz")
     (folder / "take.json").write_text(json.dumps(take.to_dict(), indent=1) + "\n", encoding="utf-8")
     notes, baked = _written_track(take, folder, model, say)

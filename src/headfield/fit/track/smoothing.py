@@ -115,7 +115,7 @@ def _system(line: _Line, step: np.ndarray, space: ExpressionSpace, motion: Motio
     blocks, right = line.hessians.copy(), -line.slopes.copy()
     for index in range(count):
         e = np.clip(line.start[index] + step[index, RIGID:], space.lower, space.upper)
-        curved, straight = space.prior.quadratic(e)
+        curved, straight = _convex(space, e)
         blocks[index, RIGID:, RIGID:] += strength * curved
         right[index, RIGID:] -= strength * (straight + curved @ line.start[index])
     band = np.zeros((3 * size, count * size))
@@ -127,6 +127,16 @@ def _system(line: _Line, step: np.ndarray, space: ExpressionSpace, motion: Motio
         for column in range(row + 1):
             band[row - column, column::size] += blocks[:, row, column]
     return band, right.ravel()
+
+
+def _convex(space: ExpressionSpace, e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The prior's quadratic at numbers (E,), its products of opposed numbers replaced by a convex one that touches them
+    from above: e f = ((e + f)^2 - e^2 - f^2) / 2, the squares that are taken away by their tangents."""
+    curved, straight = space.prior.quadratic(e)
+    for column in space.prior.opposed.T:
+        np.add.at(curved, (column, column), space.prior.opposition)
+        np.add.at(straight, column, -space.prior.opposition * e[column])
+    return curved, straight
 
 
 def _speeds(motion: Motion, size: int, count: int) -> np.ndarray:
