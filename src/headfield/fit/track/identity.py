@@ -47,14 +47,14 @@ class Known:
 
     Attributes:
         person: Identity, size, and which expression numbers may move.
-        fit: The same as a fit of the first of those frames, for whatever opens fits.
+        fit: The same as a fit of the first of those frames, for whatever opens fits; None where there was none.
         keys: Frame number -> state.
         units: Unit of the scans.
         notes: What was noticed, one sentence each.
     """
 
     person: Person
-    fit: Fit
+    fit: Fit | None
     keys: dict[int, ViewState]
     units: str
     notes: tuple[str, ...]

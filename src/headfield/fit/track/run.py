@@ -91,5 +91,6 @@ def track(
         notes=(*getattr(frames, "notes", ()), *who.notes, *led.notes()),
         weights=model.fingerprint,
     )
-    who.fit.model_name = name
+    if who.fit is not None:
+        who.fit.model_name = name
     return take, who
