@@ -74,12 +74,13 @@ class Tracker:
         led = self._led(number)
         near = self.unseen == 0 and bool(self.fits)
         best = None if led is None else solve_frame(person, scan, led, options, not near, 1.0 if near else _BARELY)
-        if best is not None and best.good:
+        if best is not None and (best.sure or (best.good and not near)):
             return best, ""
         if near:
-            again = solve_frame(person, scan, led, options, far=True, lead=_BARELY)
-            if again is not None and again.good:
-                return again, ""
+            again = solve_frame(person, scan, self.fits[-1].state, options, far=True, lead=_BARELY)
+            best = max((one for one in (best, again) if one is not None), key=lambda one: one.explained, default=None)
+            if best is not None and best.good:
+                return best, ""
         self.searched += 1
         if (self.searched - 1) % self.options.search_every == 0:
             again = self._searched(scan)

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from headfield.fit.box_qp import box_minimum
 from headfield.fit.cholesky import Cholesky
 from headfield.fit.clean import thin
-from headfield.fit.gate import FACE_PARTS, Gate
+from headfield.fit.gate import FACE_PARTS, Gate, geman_mcclure
 from headfield.fit.mean_field import neck_plane
 from headfield.fit.normal_equations import CENTRE, POSE, Cloud, ViewState, field_values, model_anchors
 from headfield.fit.problem import Problem, View
@@ -35,6 +35,9 @@ EXPLAINED_MM, SEEN_MM = 4.0, 15.0
 _LED_TURN, _LED_SHIFT, _LED_WEIGHT = 0.08, 0.06, 0.35
 """How far a frame may be from where it was led (standard deviations: radians, model units, share of a number's range).
 Wide, for the movements' own prior speaks later; it holds what the frame does not show."""
+
+_ASTRAY = 0.02
+"""Robust scale (model units, 5 mm) by which it is told whether a step led astray."""
 
 FEWEST = 60
 """Points around the head without which there is nothing to track."""
@@ -104,6 +107,11 @@ class FrameFit:
         """Whether this is the face."""
         return self.explained >= 0.6 and self.seen >= 0.4
 
+    @property
+    def sure(self) -> bool:
+        """Whether hardly any of it is left unexplained; of a frame that is not, another start may be better."""
+        return self.explained >= 0.93 and self.seen >= 0.4
+
 
 def chosen_points(scan: Scan, person: Person, similarity: Similarity, count: int, seed: int) -> np.ndarray:
     """Points (M, 3) of a frame that speak for the head placed about there: in the model's box, above the neck's cut,
@@ -139,35 +147,51 @@ def solve_frame(
     view = View(Cloud(points, cKDTree(points), 0.0), start.similarity, float(np.log(person.scale)), free=person.free)
     problem = Problem(person.model, [view], person.prior, options.solver)
     steps, gate = (options.far_steps, options.far_gate) if far else (options.steps, options.gate)
-    state = start
-    for step in range(steps):
-        count = None if step == steps - 1 else options.early_points
-        at, (hessian, slope) = state, _quadratic(problem, person, state, gate, step, count)
-        state = stepped(person, at, hessian, slope, start, options, lead)
+    state, held, damping = start, None, 0.0
+    for step in range(steps + 1):
+        count = None if step >= steps - 1 else options.early_points
+        now = _quadratic(problem, person, state, gate, step, count)
+        if held is not None and now.misfit > 1.2 * held.misfit:
+            damping = 10.0 * max(damping, 0.1)  # a step that led astray: a shorter one from where it began
+        else:
+            held, damping = now, 0.1 * damping
+        state = stepped(person, held, start, options, lead, damping)
+        if step >= steps - 1 and held is now:
+            break
+    if held.at is not now.at or count is not None:
+        held = _quadratic(problem, person, held.at, gate, steps, None)
     explained, seen = _told(person, points, state)
-    return FrameFit(state, at, hessian, slope, explained, seen, points)
+    return FrameFit(state, held.at, held.hessian, held.slope, explained, seen, points)
 
 
-def _quadratic(problem: Problem, person: Person, state: ViewState, gate: Gate, step: int, count: int | None):
-    """Hessian and slope of the data by pose (without the size) and expression."""
+@dataclass(frozen=True)
+class _Quadratic:
+    """The data about a state: Hessian and slope by pose (without the size) and expression, and how badly it fits."""
+
+    at: ViewState
+    hessian: np.ndarray
+    slope: np.ndarray
+    misfit: float
+
+
+def _quadratic(
+    problem: Problem, person: Person, state: ViewState, gate: Gate, step: int, count: int | None
+) -> _Quadratic:
+    """The data about a state by its first `count` points, all for None, with the gate of a step."""
     lines = problem.linearised(person.identity, [state], count)
     held = problem.assemble(person.identity, [state], lines, gate.scale(step), hold=False)
     own = np.arange(len(person.identity), len(held["slope"]))
     own = np.delete(own, POSE - 1)
-    return held["hessian"][np.ix_(own, own)], held["slope"][own]
+    misfit = float(geman_mcclure(lines[0].residual, _ASTRAY)[0].mean())
+    return _Quadratic(state, held["hessian"][np.ix_(own, own)], held["slope"][own], misfit)
 
 
 def stepped(
-    person: Person,
-    at: ViewState,
-    hessian: np.ndarray,
-    slope: np.ndarray,
-    led: ViewState,
-    options: TrackOptions,
-    lead: float,
+    person: Person, data: _Quadratic, led: ViewState, options: TrackOptions, lead: float, damping: float = 0.0
 ) -> ViewState:
-    """Where a quadratic, the expression's prior and what leads the frame put it together."""
-    space, e = person.model.expression_space, at.expression
+    """Where a quadratic, the expression's prior and what leads the frame put it together; shorter with damping."""
+    at, slope, space, e = data.at, data.slope, person.model.expression_space, data.at.expression
+    hessian = data.hessian + damping * np.diag(np.diag(data.hessian))
     away = difference(at.similarity, led.similarity)
     rigid = lead * np.repeat([_LED_TURN**-2.0, _LED_SHIFT**-2.0], 3)
     wide = lead * (_LED_WEIGHT * np.minimum(space.upper - space.lower, 2.0)) ** -2.0
@@ -176,7 +200,7 @@ def stepped(
     pull = slope[pose] + rigid * away
     cross = hessian[pose, face]
     reduced = hessian[face, face] - cross.T @ factor.solve(cross)
-    curved, straight = space.prior.quadratic(e)
+    curved, straight = space.prior.relaxed(options.relaxed).quadratic(e)
     strength = options.solver.expression_prior
     linear = slope[face] - cross.T @ factor.solve(pull) - reduced @ e + strength * straight - wide * led.expression
     reduced = reduced + strength * curved + np.diag(wide)

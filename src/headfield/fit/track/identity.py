@@ -24,10 +24,11 @@ from headfield.fit.problem import View
 from headfield.fit.result import Fit
 from headfield.fit.run import find_head, fit_placed, movable
 from headfield.fit.scan_fit import HEAD_REACH_MM
-from headfield.fit.solver import solve
+from headfield.fit.solver import RELAXED, solve
 from headfield.fit.track.frame import Person, chosen_points, solve_frame
 from headfield.fit.track.options import TrackOptions
 from headfield.fit.trial import tried, view_of
+from headfield.frames import reference_anchors
 from headfield.io.depth_video import VideoFrame
 from headfield.types import Scan
 
@@ -115,7 +116,7 @@ def _spread(frames: Sequence[VideoFrame], count: int) -> dict[int, Scan]:
             frame, looked = frames[int(index)], looked + 1
             told = told or frame.told
             if frame.scan is not None:
-                found[int(index)] = frame.scan
+                found[int(index)] = replace(frame.scan, notes=())  # how many pixels a frame dropped is nobody's news
                 break
     if not found:
         raise ScanError(f"None of {looked} frames shows anything. {told}".strip())
@@ -164,8 +165,6 @@ def _person(model, fit: Fit, free: np.ndarray) -> Person:
 
 def _eyes_of(model, seen: list, fit: Fit) -> np.ndarray:
     """Expression numbers that may move: lids and gaze where a frame shows them."""
-    from headfield.frames import reference_anchors
-
     found = [eyes_seen(where.apply(scan.points), reference_anchors(), fit.scans[0].mm_per_unit) for scan, where in seen]
     best = max(found, key=lambda eyes: (eyes.lids, eyes.gaze))
     return movable(model.expression_space, best, neutral=False)
@@ -181,10 +180,18 @@ def _together(
     tell: Callable[[float], None],
 ) -> tuple[Person, dict[int, ViewState]]:
     """Identity, and pose and expression of the frames, solved together from where they are: first each frame with a
-    size of its own, then all with the size that they agree upon."""
+    size of its own, then all with the size that they agree upon; in the end the expressions are held.
+
+    As in every fit the code is held back while expressions are read, and what is read is solved for once more with
+    less of the prior that draws it to rest; else the identity wears the mean of the expressions as a trait.
+    """
     model, numbers = known.model, list(states)
     solver = replace(
-        options.solver, iterations=options.key_iterations, early_iterations=0, gate=Gate(0.012, options.gate.end, 3)
+        options.solver,
+        prior=options.solver.prior * options.solver.reading,
+        iterations=options.key_iterations,
+        early_iterations=0,
+        gate=Gate(0.012, options.gate.end, 3),
     )
     views = []
     for number in numbers:
@@ -205,14 +212,19 @@ def _together(
         View(view.cloud, person.sized(state.similarity), size, _TIED, known.free)
         for view, state in zip(views, found.views)
     ]
-    solver = replace(
-        solver, iterations=max(3, options.key_iterations // 2), gate=Gate(options.gate.end, options.gate.end, 1)
-    )
+    narrow = Gate(options.gate.end, options.gate.end, 1)
+    solver = replace(solver, expression_prior=RELAXED * solver.expression_prior, gate=narrow)
     expressions = [state.expression for state in found.views]
     found = solve(model, views, known.prior, solver, identity=identity, expressions=expressions)
+    nothing = np.zeros(len(known.free), dtype=bool)
+    views = [replace(view, similarity=state.similarity, free=nothing) for view, state in zip(views, found.views)]
+    solver = replace(solver, prior=options.solver.prior, iterations=max(2, options.key_iterations // 2))
+    expressions = [state.expression for state in found.views]
+    found = solve(model, views, known.prior, solver, identity=found.identity, expressions=expressions)
     person = Person.of(model, found.identity, known.prior, person.scale, person.mm, known.free)
     kept = {
-        number: replace(state, similarity=person.sized(state.similarity)) for number, state in zip(numbers, found.views)
+        number: replace(state, similarity=person.sized(state.similarity), free=known.free)
+        for number, state in zip(numbers, found.views)
     }
     return person, kept
 

@@ -17,24 +17,27 @@ class TrackOptions:
     """Frames per second of the video."""
     keys: int = 5
     """Frames that the identity is found from, spread over the video."""
-    key_points: int = 1500
+    key_points: int = 900
     """Points of each of those that the solver uses."""
-    key_iterations: int = 8
-    """Most steps in which identity and expressions of those are solved together."""
-    points: int = 900
+    key_iterations: int = 6
+    """Most steps in which identity and expressions of those are solved together, and as many again with one size."""
+    points: int = 700
     """Points of a frame that its last step uses, two thirds of them on the face."""
-    early_points: int = 450
+    early_points: int = 350
     """Points of the steps before."""
     steps: int = 3
     """Steps of a frame that begins where the last one led it to."""
     far_steps: int = 7
     """Steps of a frame that begins elsewhere: the first, and after the face was lost."""
-    gate: Gate = field(default_factory=lambda: Gate(0.02, 0.008, 3))
+    gate: Gate = field(default_factory=lambda: Gate(0.03, 0.008, 3))
     """Outlier gate of the steps (model units): of a frame that follows another one."""
     far_gate: Gate = field(default_factory=lambda: Gate(0.06, 0.008, 6))
     """The same of a frame that begins elsewhere."""
     solver: SolverOptions = field(default_factory=lambda: SolverOptions(hair=False))
     """Noise, patches and strengths of the priors."""
+    relaxed: float = 0.5
+    """Share of what the prior takes from expression numbers, which draws them to rest: in a video the frames around
+    hold what one frame hardly shows. Sides stay tied."""
     smooth: float = 1.0
     """How strong the prior on movements is in the end; 0 leaves every frame where its own points put it, held only by
     where it was led to."""

@@ -36,6 +36,7 @@ def settled(person: Person, fits: Sequence[FrameFit | None], options: TrackOptio
     if not options.smooth:
         return states
     space = person.model.expression_space
+    space = replace(space, prior=space.prior.relaxed(options.relaxed))
     motion = motion_of(space, options.fps, options.smooth)
     return smoothed(states, fits, space, motion, person.free, options.solver.expression_prior)
 
