@@ -104,6 +104,9 @@ class DepthVideo:
     def __len__(self) -> int:
         return len(self.files)
 
+    def __repr__(self) -> str:
+        return f"DepthVideo({self.folder}, {len(self)} frames, {self.files.count(None)} of them missing)"
+
     def __getitem__(self, index: int) -> VideoFrame:
         """Read a frame; what is wrong with it is in its mark."""
         path, name = self.files[index], self.names[index]

@@ -60,6 +60,9 @@ class Known:
     units: str
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Known({self.fit!r}; from frames {', '.join(map(str, self.keys))})"
+
 
 def identity_of(
     frames: Sequence[VideoFrame],
