@@ -74,9 +74,13 @@ class Person:
         return Person(model, identity, prior, scale, mm, free, anchors, neck_plane(anchors, model.neck_tilt))
 
     def sized(self, similarity: Similarity) -> Similarity:
-        """A placement with this person's size, that leaves the head's middle where it is."""
+        """A placement with this person's size, that leaves the head's middle where it is.
+
+        Its rotation is made one again: where each frame is led to by the last two, rounding would double from frame to
+        frame, and after some twenty a head would shrink and shear.
+        """
         middle = similarity.inverse().apply(CENTRE)
-        rotation = similarity.rotation
+        rotation = Rotation.from_matrix(similarity.rotation).as_matrix()
         return Similarity(rotation, CENTRE - self.scale * rotation @ middle, self.scale)
 
 
