@@ -22,7 +22,7 @@ INTRINSICS = "intrinsics.json"
 MISSING, BLACK, DAMAGED = "missing", "black", "damaged"
 """Why a frame shows nothing: its number is skipped, it holds no measurement, it cannot be read."""
 
-_COUNTED, _MOST_SKIPPED = 0.8, 2.0
+_COUNTED, _MOST_SKIPPED = 0.5, 2.0
 """Numbers count frames if so many of their steps are alike and at most so many frames a file would be missing; else
 they are times, or of several takes."""
 

@@ -74,7 +74,9 @@ class Tracker:
         led = self._led(number)
         near = self.unseen == 0 and bool(self.fits)
         best = None if led is None else solve_frame(person, scan, led, options, not near, 1.0 if near else _BARELY)
-        if best is not None and (best.sure or (best.good and not near)):
+        if best is not None and best.good and not near:
+            return self._closer(scan, best), ""
+        if best is not None and best.sure:
             return best, ""
         if near:
             again = solve_frame(person, scan, self.fits[-1].state, options, far=True, lead=_BARELY)
@@ -85,8 +87,13 @@ class Tracker:
         if (self.searched - 1) % self.options.search_every == 0:
             again = self._searched(scan)
             if again is not None and again.good:
-                return again, ""
+                return self._closer(scan, again), ""
         return None, LEFT if best is None or best.seen < _GONE else LOST
+
+    def _closer(self, scan: Scan, found: FrameFit) -> FrameFit:
+        """A frame that began elsewhere, once more from where it ended: the frames after it build upon it."""
+        again = solve_frame(self.who.person, scan, found.state, self.options, far=False, lead=_BARELY)
+        return found if again is None or not again.good else again
 
     def _led(self, number: int) -> ViewState | None:
         """Where a frame begins: as the head went on from the last two; else where it was last, or at the nearest of
