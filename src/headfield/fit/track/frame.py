@@ -15,19 +15,23 @@ from scipy.spatial.transform import Rotation
 from headfield.fit.box_qp import box_minimum
 from headfield.fit.cholesky import Cholesky
 from headfield.fit.clean import thin
+from headfield.fit.eyes_seen import DEEP_MM, REACH_MM
 from headfield.fit.gate import FACE_PARTS, Gate, geman_mcclure
 from headfield.fit.mean_field import neck_plane
 from headfield.fit.normal_equations import CENTRE, POSE, Cloud, ViewState, field_values, model_anchors
 from headfield.fit.problem import Problem, View
 from headfield.fit.track.options import TrackOptions
+from headfield.frames import anchor_indices
 from headfield.models.prior import Gaussian
 from headfield.types import Scan, Similarity
 
 RIGID = POSE - 1
 """Pose unknowns of a frame: rotation and shift; the size is the take's."""
 
-FACE_SHARE = 2.0 / 3.0
-"""Share of a frame's points on the face."""
+FACE_SHARE, EYE_SHARE = 5.0 / 12.0, 0.25
+"""Shares of a frame's points on the face and about the eyes."""
+
+_EYES = tuple((f"eye_inner_{side}", f"eye_outer_{side}") for side in ("left", "right"))
 
 EXPLAINED_MM, SEEN_MM = 4.0, 15.0
 """A face's point so near to the head is explained; a place of the face with a point so near is seen."""
@@ -56,6 +60,7 @@ class Person:
         free: (E,) bool, expression numbers that may move.
         anchors: (39, 3) of the identity.
         cut: (4,) plane of its neck.
+        eyes: (2, 3) middles of its eyes.
     """
 
     model: object
@@ -66,12 +71,19 @@ class Person:
     free: np.ndarray
     anchors: np.ndarray
     cut: np.ndarray
+    eyes: np.ndarray
 
     @staticmethod
     def of(model, identity: np.ndarray, prior: Gaussian, scale: float, mm: float, free: np.ndarray) -> Person:
         """With what follows from the identity."""
         anchors = model_anchors(model, identity)
-        return Person(model, identity, prior, scale, mm, free, anchors, neck_plane(anchors, model.neck_tilt))
+        eyes = np.array([anchors[anchor_indices(corners)].mean(0) for corners in _EYES])
+        return Person(model, identity, prior, scale, mm, free, anchors, neck_plane(anchors, model.neck_tilt), eyes)
+
+    def near_eyes(self, placed: np.ndarray) -> np.ndarray:
+        """Which points (N,) bool, model frame, lie about an eye, seen from the front."""
+        away = (placed[:, None] - self.eyes) * self.mm
+        return ((np.linalg.norm(away[..., :2], axis=2) < REACH_MM) & (np.abs(away[..., 2]) < DEEP_MM)).any(1)
 
     def sized(self, similarity: Similarity) -> Similarity:
         """A placement with this person's size, that leaves the head's middle where it is.
@@ -119,16 +131,16 @@ class FrameFit:
 
 def chosen_points(scan: Scan, person: Person, similarity: Similarity, count: int, seed: int) -> np.ndarray:
     """Points (M, 3) of a frame that speak for the head placed about there: in the model's box, above the neck's cut,
-    even over the surface, two thirds of them on the face; in a random but seeded order."""
+    even over the surface, with shares for eyes and face; in a random but seeded order."""
     placed = similarity.apply(scan.points)
     low, high = np.asarray(person.model.box, dtype=float)
     near = ((placed > low - 0.05) & (placed < high + 0.05)).all(1) & (placed @ person.cut[:3] + person.cut[3] > 0)
     near = np.flatnonzero(near)
     face = FACE_PARTS[cKDTree(person.anchors).query(placed[near])[1]]
-    some = int(FACE_SHARE * count)
-    picked = [
-        group[thin(placed[group], most, seed)] for group, most in ((near[face], some), (near[~face], count - some))
-    ]
+    eyes = person.near_eyes(placed[near])
+    some, few = int(FACE_SHARE * count), int(EYE_SHARE * count)
+    groups = ((near[eyes], few), (near[face & ~eyes], some), (near[~face & ~eyes], count - some - few))
+    picked = [group[thin(placed[group], most, seed)] for group, most in groups]
     return scan.points[np.random.default_rng(seed).permutation(np.concatenate(picked))]
 
 
@@ -150,6 +162,9 @@ def solve_frame(
         return None
     view = View(Cloud(points, cKDTree(points), 0.0), start.similarity, float(np.log(person.scale)), free=person.free)
     problem = Problem(person.model, [view], person.prior, options.solver)
+    lids = person.near_eyes(start.similarity.apply(points))
+    cells = np.unique(np.floor(start.similarity.apply(points[lids]) / options.lid_patch).astype(np.int64), axis=0)
+    problem.trust[0][lids] = np.maximum(problem.trust[0][lids], len(cells) / max(1, int(lids.sum())))
     steps, gate = (options.far_steps, options.far_gate) if far else (options.steps, options.gate)
     state, held, damping = start, None, 0.0
     for step in range(steps + 1):

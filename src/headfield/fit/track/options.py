@@ -22,7 +22,7 @@ class TrackOptions:
     key_iterations: int = 6
     """Most steps in which identity and expressions of those are solved together, and as many again with one size."""
     points: int = 700
-    """Points of a frame that its last step uses, two thirds of them on the face."""
+    """Points of a frame that its last step uses: a quarter about the eyes, five twelfths on the rest of the face."""
     early_points: int = 350
     """Points of the steps before."""
     steps: int = 3
@@ -35,6 +35,9 @@ class TrackOptions:
     """The same of a frame that begins elsewhere."""
     solver: SolverOptions = field(default_factory=lambda: SolverOptions(hair=False))
     """Noise, patches and strengths of the priors."""
+    lid_patch: float = 0.016
+    """Side of the patches of surface about the eyes that count as one observation each (model units, 4 mm; the face's
+    have 12). Lids are as narrow as that, and over a video the model's own error about them stays the same."""
     relaxed: float = 0.5
     """Share of what the prior takes from expression numbers, which draws them to rest: in a video the frames around
     hold what one frame hardly shows. Sides stay tied."""
