@@ -36,12 +36,15 @@ _EYES = tuple((f"eye_inner_{side}", f"eye_outer_{side}") for side in ("left", "r
 EXPLAINED_MM, SEEN_MM = 4.0, 15.0
 """A face's point so near to the head is explained; a place of the face with a point so near is seen."""
 
-_LED_TURN, _LED_SHIFT, _LED_WEIGHT = 0.08, 0.06, 0.35
+_LED_TURN, _LED_SHIFT, _LED_WEIGHT = 0.08, 0.06, 1.0
 """How far a frame may be from where it was led (standard deviations: radians, model units, share of a number's range).
 Wide, for the movements' own prior speaks later; it holds what the frame does not show."""
 
 _ASTRAY = 0.02
 """Robust scale (model units, 5 mm) by which it is told whether a step led astray."""
+
+_LIDS, _PROBED, _CLEARLY = (0.0, 0.45, 0.8), 180, 0.97
+"""Weights of closed lids that are tried, points that they are tried on, and what share of the misfit may be left."""
 
 FEWEST = 60
 """Points around the head without which there is nothing to track."""
@@ -175,12 +178,33 @@ def solve_frame(
         else:
             held, damping = now, 0.1 * damping
         state = stepped(person, held, start, options, lead, damping)
+        if step == 0:
+            state = _lids_probed(person, scan, state, options.seed)
         if step >= steps - 1 and held is now:
             break
     if held.at is not now.at or count is not None:
         held = _quadratic(problem, person, held.at, gate, steps, None)
     explained, seen = _told(person, points, state)
     return FrameFit(state, held.at, held.hessian, held.slope, explained, seen, points)
+
+
+def _lids_probed(person: Person, scan: Scan, state: ViewState, seed: int) -> ViewState:
+    """The state with lids as far closed as the points about the eyes like best.
+
+    A trained deformer hardly feels a lid that begins to close (see :mod:`headfield.fit.expression`), and lids close
+    within three frames: steps alone find the way only when the blink is over.
+    """
+    lids = person.model.expression_space.mask("blink") & person.free
+    placed = state.similarity.apply(scan.points)
+    near = np.flatnonzero(person.near_eyes(placed)) if lids.any() else []
+    if len(near) < FEWEST:
+        return state
+    near = near[thin(placed[near], _PROBED, seed)]
+    tried = [state, *(replace(state, expression=np.where(lids, weight, state.expression)) for weight in _LIDS)]
+    away = [field_values(person.model, person.identity, one, scan.points[near]) for one in tried]
+    misfit = np.array([geman_mcclure(values, _ASTRAY)[0].mean() for values in away])
+    best = int(np.argmin(misfit))
+    return tried[best] if misfit[best] < _CLEARLY * misfit[0] else state
 
 
 @dataclass(frozen=True)

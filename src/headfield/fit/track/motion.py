@@ -26,7 +26,7 @@ _SPEED = (1.5, 1.0)
 seen for long, which would else go on as it began."""
 
 _KINDS = (
-    (("eyeBlink", "eyeLook", "eyeWide"), 60.0),
+    (("eyeBlink", "eyeLook", "eyeWide"), 100.0),
     (("jaw", "mouth", "tongue"), 30.0),
     (("eyeSquint", "brow", "cheek", "nose"), 8.0),
 )
