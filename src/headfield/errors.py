@@ -15,6 +15,10 @@ class ScanError(HeadfieldError):
     """A scan, mesh or depth file that cannot be used."""
 
 
+class EmptyDepthError(ScanError):
+    """A depth map in which hardly any pixel holds a measurement."""
+
+
 class NotAHeadError(ScanError):
     """The input was read but no head could be found in it; the message carries the evidence."""
 

@@ -41,7 +41,7 @@ class AnimateCommand:
     centre: bool = False
     """Turn the head so that it faces forwards on average: takes out how the camera was held."""
     no_rotation: bool = False
-    """Leave out the head's rotation."""
+    """Leave out the head's rotation, and where it goes: the head stays where it is."""
     vertices: int = 20_000
     """Vertices of the baked head."""
     exact: bool = False
@@ -155,7 +155,7 @@ class AnimateCommand:
             track = resample(track, fps)
         if self.mirror:
             track = track.mirrored()
-        return replace(track, rotation=None) if self.no_rotation else track
+        return track.without_motion() if self.no_rotation else track
 
     def _write_glb(self, head, track, path: Path, say, kind: str) -> None:
         from headfield.cli.shapes import bake_head
@@ -167,7 +167,8 @@ class AnimateCommand:
         say("Writing the animation")
         pivot = head.head.pivot() * metres
         name = self.track.stem if self.track is not None else "presets"
-        write_bytes(path, with_animation(glb, track.times, track.weights, track.rotation, pivot=pivot, name=name))
+        moves = {"pivot": pivot, "shift": track.shift, "name": name}
+        write_bytes(path, with_animation(glb, track.times, track.weights, track.rotation, **moves))
 
     def _write_pictures(self, head, track, path: Path, say, kind: str) -> None:
         from headfield.surface.sheet import write_png

@@ -1,12 +1,10 @@
-"""``headfield fit``: scans, a depth map or a folder to complete heads.
+"""``headfield fit``: scans, a depth map, a depth video or a folder to complete heads.
 
 Everything is written under a temporary name first.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import time
 from dataclasses import dataclass, replace
@@ -15,10 +13,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from headfield.cli.output import check_resolution, output_folder, resumable_folder
+from headfield.cli.fit_batch import fit_batch
+from headfield.cli.fit_sequence import fit_sequence
+from headfield.cli.output import check_resolution, output_folder
 from headfield.cli.report import summary, table, working
-from headfield.cli.scans import DepthUnit, is_depth_map, neutral_numbers, read_any, scans_in
-from headfield.errors import ConfigError, HeadfieldError, NotAHeadError, OutputError
+from headfield.cli.scans import DepthUnit, is_depth_map, neutral_numbers, read_any
+from headfield.errors import ConfigError, NotAHeadError
 from headfield.expressions import in_words
 from headfield.fit.saved_file import fit_at
 from headfield.frames import UNITS_IN_METRES
@@ -27,20 +27,17 @@ from headfield.models import DEFAULT
 
 Unit = Literal["mm", "cm", "m", "inch"]
 
-SUMMARY = "summary.csv"
-"""Table of a batch; its presence marks a folder that a batch may continue."""
-
 SCALP_SEEN = 0.3
 """Share of the scalp's places below which nothing is said of hair."""
-
-_COLUMNS = ("scan", "status", "units", "median_mm", "p90_mm", "inliers", "seconds", "message")
 
 
 @dataclass(frozen=True)
 class FitCommand:
-    """Fit a complete head to a scan, to several scans of one person, to a depth map, or to each scan in a folder.
+    """Fit a complete head to a scan, to several scans of one person, to a depth map, to each scan in a folder, or to a
+    depth video.
 
-    Writes head.ply and head.glb (in the scan's own frame and unit), fit.npz, fit.json and preview.png.
+    Writes head.ply and head.glb (in the scan's own frame and unit), fit.npz, fit.json and preview.png; of a video
+    take.glb, take.csv, take.npz, take.json, fit.npz and preview.png.
     """
 
     scans: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SCAN...")] = ()
@@ -60,6 +57,11 @@ class FitCommand:
     three (for example nose_tip, eye_outer_left, eye_outer_right, chin)."""
     depth: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
     """A depth map to fit: 16-bit PNG, EXR or NPY. The same as giving it as the scan."""
+    sequence: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """A depth video to track: a folder of depth maps whose names count frames, and the camera in intrinsics.json or
+    --intrinsics. One identity, and a head pose and an expression for every frame (docs/tracking.md)."""
+    fps: float | None = None
+    """Frames per second of the depth video; 30 when not given."""
     intrinsics: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """The depth camera: a JSON object with fx, fy, cx, cy in pixels."""
     depth_unit: DepthUnit = "mm"
@@ -91,6 +93,10 @@ class FitCommand:
     def run(self) -> int:
         """Fit and write; returns the exit status."""
         paths = [*self.scans, *([self.depth] if self.depth is not None else [])]
+        if self.sequence is not None:
+            return fit_sequence(self, paths)
+        if self.fps is not None:
+            raise ConfigError("--fps is the rate of a depth video: give it with --sequence FOLDER.")
         if not paths:
             raise ConfigError("nothing to fit: give a scan, such as `headfield fit scan.ply --out out/`.")
         if self.depth is not None and self.intrinsics is None:
@@ -105,7 +111,7 @@ class FitCommand:
         if any(path.is_dir() for path in paths):
             if len(paths) > 1:
                 raise ConfigError("give one folder, or files: several files are several scans of one person.")
-            return _batch(self, paths[0])
+            return fit_batch(self, paths[0], _fit_into)
         _check_camera(self, paths)
         if fit_at(paths[0]) is None:
             neutral_numbers(self.neutral_scan, paths)  # told before the work
@@ -257,92 +263,3 @@ def _acts(scan) -> str:
     if scan.eyes is None or scan.eyes.gaze:
         return told
     return told + (" (gaze not seen)" if scan.eyes.lids else " (lids and gaze not seen)")
-
-
-# ---- a folder of unrelated scans -----------------------------------------------------------------------------------
-
-
-def _batch(command: FitCommand, folder: Path) -> int:
-    """Fit every scan of a folder on its own; scans that are done are skipped, failures are told and do not stop it."""
-    from headfield.models.release import load
-    from headfield.nn.machine import return_freed_memory
-
-    paths = scans_in(folder, command.intrinsics)
-    for option, given in (("--landmarks", command.landmarks), ("--crop", command.crop)):
-        if given is not None:
-            raise ConfigError(f"{option} is for one scan, not for a folder.")
-    if command.neutral_scan:
-        raise ConfigError("--neutral-scan is for several scans of one person; a folder's scans have nothing in common.")
-    occupied = command.out.is_dir() and any(command.out.iterdir())
-    if occupied and not command.force and not (command.out / SUMMARY).exists():
-        raise OutputError(
-            f"{command.out}: exists already and is no batch of fits. Pass --force to write into it, or choose "
-            "another --out."
-        )
-    names = batch_names(paths)
-    model = load(command.model)
-    rows = {path: _done(command.out / names[path]) if not command.force else None for path in paths}
-    with resumable_folder(command.out, began="*/fit.json"), working("") as say:
-        for number, path in enumerate(paths, start=1):
-            _write_summary(command.out, paths, rows)
-            if rows[path] is not None:
-                continue
-            begin = time.perf_counter()
-            try:
-                with output_folder(command.out / names[path], force=command.force) as place:
-                    fit = _fit_into(
-                        command, [path], place, lambda text, n=number: say(f"{n}/{len(paths)} {text}"), model
-                    )
-                rows[path] = {"status": "done", **_facts(fit.to_dict())}
-            except HeadfieldError as error:
-                rows[path] = {"status": "failed", "message": str(error), "seconds": time.perf_counter() - begin}
-            return_freed_memory()
-    _write_summary(command.out, paths, rows)
-    shown = ("scan", "status", "units", "median_mm", "p90_mm", "inliers", "seconds")
-    table(list(shown), [[_text(path.name if c == "scan" else rows[path].get(c, "")) for c in shown] for path in paths])
-    failed = [path for path in paths if rows[path]["status"] == "failed"]
-    for path in failed:
-        print(f"{path.name}: {rows[path]['message']}")
-    print(f"{len(paths) - len(failed)} of {len(paths)} fitted; {command.out / SUMMARY}")
-    return 1 if failed else 0
-
-
-def batch_names(paths: list[Path]) -> dict[Path, str]:
-    """A folder name for each scan: its stem, with the suffix where two stems are the same."""
-    stems = [path.stem for path in paths]
-    return {p: p.stem if stems.count(p.stem) == 1 else f"{p.stem}_{p.suffix[1:]}" for p in paths}
-
-
-def _done(place: Path) -> dict | None:
-    try:
-        return {"status": "done", **_facts(json.loads((place / "fit.json").read_text(encoding="utf-8")))}
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _facts(content: dict) -> dict:
-    scan = content["scans"][0]
-    scan = scan if "errors" in scan else content  # by a headfield that told them of the first scan only
-    distance = scan["errors"]["scan_to_head_mm"]
-    return {
-        "units": scan["units"],
-        "median_mm": distance["median"],
-        "p90_mm": distance["p90"],
-        "inliers": scan["errors"]["inliers"],
-        "seconds": content["seconds"]["total"],
-    }
-
-
-def _text(value) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _write_summary(out: Path, paths: list[Path], rows: dict) -> None:
-    from headfield.io.mesh import write_bytes
-
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for path in paths:
-        writer.writerow({"scan": path.name, "status": "waiting"} | {k: _text(v) for k, v in (rows[path] or {}).items()})
-    write_bytes(out / SUMMARY, buffer.getvalue().encode())

@@ -27,6 +27,9 @@ TRACK_SUFFIXES = (".csv", ".json", ".npz", ".npy")
 HEAD = ("HeadYaw", "HeadPitch", "HeadRoll")
 """Columns of the head's rotation, radians; see :func:`headfield.edit.tracks.head_rotation`."""
 
+SHIFT = ("HeadShiftX", "HeadShiftY", "HeadShiftZ")
+"""Columns of where the head goes, metres; of our own files only."""
+
 _WANTED = (
     "a CSV of Live Link Face, MediaPipe blendshape scores (CSV or JSON), or a CSV with a time column and ARKit names"
 )
@@ -45,7 +48,7 @@ def plain(name: str) -> str:
 
 
 _CHANNEL = {plain(name): index for index, name in enumerate(ARKIT)}
-_HEAD = {plain(name): index for index, name in enumerate(HEAD)}
+_HEAD = {plain(name): index for index, name in enumerate((*HEAD, *SHIFT))}
 
 
 def read_track(path: str | Path, fps: float | None = None) -> Track:
@@ -102,14 +105,14 @@ def _text_track(path: Path, text: str, fps: float | None) -> Track:
         notes.append(f"No time column: {fps or 30:g} frames per second assumed; --track-fps says otherwise.")
     times, keep = _increasing(path, times, notes)
     values, rotation = values[keep], None if rotation is None else rotation[keep]
-    weights, angles = _channels(path, names, values, notes)
+    weights, angles, shift = _channels(path, names, values, notes)
     if angles is not None:
         rotation = head_rotation(angles)
-    return Track(times, weights, rotation, name=path.name, notes=tuple(notes))
+    return Track(times, weights, rotation, name=path.name, notes=tuple(notes), shift=shift)
 
 
 def write_track(track: Track, path: str | Path) -> Path:
-    """Write a track as our CSV: ``time`` in seconds, the channels, and the head's angles if it has them.
+    """Write a track as our CSV: ``time`` in seconds, the channels, the head's angles and its place if it has them.
 
     Raises:
         TrackError: The suffix is not ``.csv``.
@@ -122,9 +125,12 @@ def write_track(track: Track, path: str | Path) -> Path:
     table = np.column_stack([track.times, track.weights])
     if track.rotation is not None:
         table = np.column_stack([table, head_angles(track.rotation)])
+    if track.shift is not None:
+        table = np.column_stack([table, track.shift])
+    moves = (*(HEAD if track.rotation is not None else ()), *(SHIFT if track.shift is not None else ()))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["time", *names, *(HEAD if track.rotation is not None else ())])
+    writer.writerow(["time", *names, *moves])
     writer.writerows([[f"{value:.7g}" for value in row] for row in table])
     write_bytes(path, buffer.getvalue().encode())
     return path
@@ -259,7 +265,8 @@ def _increasing(path: Path, times: np.ndarray, notes: list[str]) -> tuple[np.nda
 
 
 def _channels(path: Path, names: list[str], values: np.ndarray, notes: list[str]):
-    """Weights (T, 52) and head angles (T, 3) or None; gaps bridged, missing channels zero, all of it noted."""
+    """Weights (T, 52), head angles (T, 3) or None and places (T, 3) or None; gaps bridged, missing channels zero, all
+    of it noted."""
     known = [plain(name) for name in names]
     columns = [index for index, name in enumerate(known) if name in _CHANNEL or name in _HEAD]
     if not any(known[index] in _CHANNEL for index in columns):
@@ -286,13 +293,15 @@ def _channels(path: Path, names: list[str], values: np.ndarray, notes: list[str]
     outside = int(((weights < -1e-6) | (weights > 1 + 1e-6)).sum())
     if outside:
         notes.append(f"{_count(outside, 'weight')} outside 0 to 1 ({low:.2f} to {high:.2f}) clipped.")
-    if not all(name in column for name in _HEAD):
-        return weights.clip(0, 1), None
-    angles = np.column_stack([column[name] for name in _HEAD])
+    shift = [column[plain(name)] for name in SHIFT if plain(name) in column]
+    shift = np.column_stack(shift) if len(shift) == len(SHIFT) else None
+    if not all(plain(name) in column for name in HEAD):
+        return weights.clip(0, 1), None, shift
+    angles = np.column_stack([column[plain(name)] for name in HEAD])
     if np.abs(angles).max() > 2 * np.pi:
         angles = np.deg2rad(angles)
         notes.append("Head angles run beyond a full turn in radians: read as degrees.")
-    return weights.clip(0, 1), angles if np.abs(angles).max() > 0 else None
+    return weights.clip(0, 1), angles if np.abs(angles).max() > 0 else None, shift
 
 
 def _bridge(path: Path, names: list[str], values: np.ndarray, notes: list[str]) -> np.ndarray:

@@ -36,6 +36,8 @@ class Track:
         name: For messages and file headings.
         notes: What reading and processing had to do, one sentence each.
         channels: What the weights mean: ``arkit52`` or ``flame``, as a model's ``expression_names``.
+        shift: (T, 3) metres, how far the point that the head turns about has gone from where it began, in the axes of
+            `rotation`; or None when the track does not know.
     Raises:
         TrackError: The arrays do not belong together, are empty or not finite, or the times do not increase.
     """
@@ -46,6 +48,7 @@ class Track:
     name: str = "track"
     notes: tuple[str, ...] = ()
     channels: str = "arkit52"
+    shift: np.ndarray | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "times", np.asarray(self.times, dtype=float))
@@ -56,6 +59,9 @@ class Track:
         if self.rotation is not None:
             object.__setattr__(self, "rotation", np.asarray(self.rotation, dtype=float))
             wanted["rotation"] = (self.rotation, (count, 3, 3))
+        if self.shift is not None:
+            object.__setattr__(self, "shift", np.asarray(self.shift, dtype=float))
+            wanted["shift"] = (self.shift, (count, 3))
         if count == 0:
             raise TrackError(f"{self.name}: 0 frames; a track needs at least one.")
         for what, (array, shape) in wanted.items():
@@ -89,11 +95,16 @@ class Track:
             raise ConfigError(f"{self.name}: FLAME parameters have no left and right that could be exchanged.")
         flip = np.diag([-1.0, 1.0, 1.0])
         rotation = None if self.rotation is None else flip @ self.rotation @ flip
-        return replace(self, weights=self.weights[:, ARKIT_MIRROR], rotation=rotation)
+        shift = None if self.shift is None else self.shift @ flip
+        return replace(self, weights=self.weights[:, ARKIT_MIRROR], rotation=rotation, shift=shift)
+
+    def without_motion(self) -> Track:
+        """The track of a head that stays where it is."""
+        return replace(self, rotation=None, shift=None)
 
 
 def resample(track: Track, fps: float) -> Track:
-    """The track at evenly spaced times: weights linearly, rotations along the shortest arc.
+    """The track at evenly spaced times: weights and places linearly, rotations along the shortest arc.
 
     Gaps are bridged. The first frame is kept; the last new one is the last that lies within the track.
 
@@ -123,7 +134,8 @@ def resample(track: Track, fps: float) -> Track:
         from scipy.spatial.transform import Rotation, Slerp
 
         rotation = Slerp(track.times, Rotation.from_matrix(track.rotation))(at).as_matrix()
-    return replace(track, times=times, weights=weights, rotation=rotation)
+    shift = None if track.shift is None else (1 - share) * track.shift[before] + share * track.shift[after]
+    return replace(track, times=times, weights=weights, rotation=rotation, shift=shift)
 
 
 def smooth(track: Track, min_cutoff: float = 2.0, beta: float = 1.0, derivative_cutoff: float = 1.0) -> Track:
@@ -136,7 +148,8 @@ def smooth(track: Track, min_cutoff: float = 2.0, beta: float = 1.0, derivative_
         track: Any times.
         min_cutoff: Cutoff at rest, hertz; lower is smoother and later.
         beta: How much the cutoff rises, hertz per (weight per second); higher is quicker and noisier. For the
-            rotation, hertz per (radian per second), one cutoff for all its components.
+            rotation, hertz per (radian per second), one cutoff for all its components; for the place, hertz per
+            (decimetre per second).
         derivative_cutoff: Cutoff of the speed's own low-pass, hertz.
     Raises:
         ConfigError: A parameter is negative, or a cutoff is zero.
@@ -157,7 +170,10 @@ def smooth(track: Track, min_cutoff: float = 2.0, beta: float = 1.0, derivative_
         # a unit quaternion moves half as fast as the angle it stands for
         turns = _one_euro(track.times, turns, min_cutoff, 2 * beta, derivative_cutoff, together=True)
         rotation = Rotation.from_quat(turns).as_matrix()
-    return replace(track, weights=weights, rotation=rotation)
+    shift = track.shift
+    if shift is not None:
+        shift = _one_euro(track.times, shift, min_cutoff, 10 * beta, derivative_cutoff, together=True)
+    return replace(track, weights=weights, rotation=rotation, shift=shift)
 
 
 def _one_euro(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headfield.errors import ConfigError, ScanError, need
+from headfield.errors import ConfigError, EmptyDepthError, ScanError, need
 from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.io import arrays, guard
 from headfield.io.formats import read_json
@@ -33,6 +33,8 @@ def read_depth(
     intrinsics: str | Path | tuple[float, float, float, float],
     depth_unit: str | float = "mm",
     max_points: int = 200_000,
+    *,
+    normals: bool = True,
 ) -> Scan:
     """Read a depth map as points seen from a camera.
 
@@ -43,11 +45,13 @@ def read_depth(
         depth_unit: Unit of the depth values: mm, cm, m or inch; or metres per count, for images that count in
             steps of their own (0.0001 for 0.1 mm, 0.0002 for 1/5000 m).
         max_points: Upper limit of points kept.
+        normals: Estimate normals, which takes most of the time; False leaves them out.
     Returns:
         Points (N, 3) and normals (towards the camera) in `depth_unit`, in metres if that is a number; y up, camera at
         the origin looking along -z; `units` and `viewpoint` are set. Pixels beside a depth edge are dropped: they mix
         two surfaces.
     Raises:
+        EmptyDepthError: Hardly any pixel holds a depth.
         ScanError: The image or the intrinsics cannot be used.
         ConfigError: `depth_unit` is unknown, or no length.
         MissingExtra: EXR without OpenEXR.
@@ -55,10 +59,10 @@ def read_depth(
     path = Path(path)
     check_depth_unit(depth_unit)
     with guard.reading(path, "a depth map"):
-        return _depth_scan(path, intrinsics, depth_unit, max_points)
+        return _depth_scan(path, intrinsics, depth_unit, max_points, normals)
 
 
-def _depth_scan(path: Path, intrinsics, depth_unit: str | float, max_points: int) -> Scan:
+def _depth_scan(path: Path, intrinsics, depth_unit: str | float, max_points: int, with_normals: bool) -> Scan:
     depth = _read_image(path)
     as_read = f"in {depth_unit}"
     if not isinstance(depth_unit, str):
@@ -68,7 +72,7 @@ def _depth_scan(path: Path, intrinsics, depth_unit: str | float, max_points: int
     fx, fy, cx, cy = _read_intrinsics(intrinsics, depth.shape, path)
     valid = np.isfinite(depth) & (depth > 0)
     if valid.sum() < 100:
-        raise ScanError(f"{path}: only {int(valid.sum())} pixels hold a depth; a face needs thousands.")
+        raise EmptyDepthError(f"{path}: only {int(valid.sum())} pixels hold a depth; a face needs thousands.")
     distance = float(np.median(depth[valid])) * UNITS_IN_METRES[depth_unit]
     if not 0.05 < distance < 20:
         likely = [u for u, m in UNITS_IN_METRES.items() if 0.2 < distance / UNITS_IN_METRES[depth_unit] * m < 3]
@@ -96,6 +100,8 @@ def _depth_scan(path: Path, intrinsics, depth_unit: str | float, max_points: int
     rows, columns = np.divmod(places, depth.shape[1])
     z = depth[rows, columns]
     points = np.stack([(columns - cx) / fx * z, -(rows - cy) / fy * z, -z], axis=1)
+    if not with_normals:
+        return Scan(points, name=path.name, units=depth_unit, viewpoint=np.zeros(3), notes=tuple(notes))
     normals = _normals(depth, valid, rows, columns, (fx, fy, cx, cy))
     facing = np.einsum("ni,ni->n", normals, points) > 0  # the camera is at the origin
     normals[facing] *= -1

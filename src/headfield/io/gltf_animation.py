@@ -1,4 +1,4 @@
-"""An expression track put into a GLB: animated morph weights, a turning head, eyeballs that follow the gaze.
+"""An expression track put into a GLB: animated morph weights, a moving head, eyeballs that follow the gaze.
 
 Works on any GLB whose mesh names its morph targets (``extras.targetNames``), so the head may come from here or from
 Blender. The file's own data stay byte for byte; accessors, one animation and at most two nodes are added.
@@ -24,6 +24,7 @@ def with_animation(
     rotation: np.ndarray | None = None,
     *,
     pivot=(0.0, 0.0, 0.0),
+    shift: np.ndarray | None = None,
     name: str = "take",
 ) -> bytes:
     """The GLB with the track as its one animation.
@@ -35,6 +36,7 @@ def with_animation(
         weights: (T, 52) in the order of ARKIT; channels that a mesh has no target for do not move it.
         rotation: (T, 3, 3) rotations of the whole head, or None.
         pivot: (3,) point the head's rotation turns about, in metres in the GLB's frame.
+        shift: (T, 3) metres, where that point goes from where it is, or None.
         name: Of the animation.
     Returns:
         The new file's bytes.
@@ -63,11 +65,13 @@ def with_animation(
         animate(node, "weights", padded[:, column].reshape(-1), "SCALAR")
     for eye, side in _eyes(document, moving[0][0]):
         animate(eye, "rotation", _gaze(weights, side, document["nodes"][eye].get("rotation")), "VEC4")
+    node = None if rotation is None and shift is None else _pivot_node(document, pivot)
     if rotation is not None:
         from scipy.spatial.transform import Rotation
 
-        turns = Rotation.from_matrix(rotation).as_quat()
-        animate(_pivot_node(document, pivot), "rotation", _continuous(turns), "VEC4")
+        animate(node, "rotation", _continuous(Rotation.from_matrix(rotation).as_quat()), "VEC4")
+    if shift is not None:
+        animate(node, "translation", np.asarray(pivot) + shift, "VEC3")
     document["animations"] = [{"name": name, "samplers": samplers, "channels": channels}]
     return join_glb(document, bytes(writer.content))
 
