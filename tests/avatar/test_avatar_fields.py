@@ -1,4 +1,4 @@
-"""The fields' published sizes, their explicit derivatives against autograd, and morphing against its literal equation."""
+"""Published sizes of the fields, explicit derivatives against autograd, morphing against its literal equation."""
 
 from __future__ import annotations
 

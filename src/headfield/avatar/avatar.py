@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -64,6 +64,14 @@ class Shaded:
     morphed: Morphed
 
 
+@dataclass
+class Tally:
+    """Evaluations of the networks at points; one with its slope counts as 2 of geometry, 4 of deformation."""
+
+    geometry: int = 0
+    deformation: int = 0
+
+
 @dataclass(frozen=True)
 class Bound:
     """An avatar in F frames; every method takes canonical points (P, 3) with their :class:`Rows`."""
@@ -72,13 +80,22 @@ class Bound:
     poses: Poses
     heads: Heads
     codes: torch.Tensor | None
+    tally: Tally = field(default_factory=Tally)
 
     def g(self, points: torch.Tensor, rows: Rows) -> torch.Tensor:
         """Occupancy logits (P,), negative inside."""
+        self.tally.geometry += len(points)
         return self.avatar.geometry(points, rows, self.codes)[0]
+
+    def g_and_slope(self, points: torch.Tensor, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+        """Occupancy logits (P,) and dg/dx_c (P, 3)."""
+        self.tally.geometry += 2 * len(points)
+        g, _, slope = self.avatar.geometry(points, rows, self.codes, slope=True)
+        return g, slope
 
     def morph(self, points: torch.Tensor, rows: Rows, slope: bool = False) -> Morphed:
         """Where points are in their frames."""
+        self.tally.deformation += len(points) * (4 if slope else 1)
         return morph(self.avatar.deformation, points, rows, self.poses, self.heads, slope)
 
     def shade(self, points: torch.Tensor, rows: Rows) -> Shaded:

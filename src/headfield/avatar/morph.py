@@ -2,8 +2,8 @@
 
     x_d = sum_j W_j(x_c) B_j (x_c + E(x_c) psi + P(x_c) f(theta))
 
-B_j is the motion of bone j from the canonical pose, f(theta) counts from it, too (:mod:`headfield.parametric.rig`): with
-zero expression in the canonical pose x_d = x_c, whatever the fields are.
+B_j is the motion of bone j from the canonical pose, f(theta) counts from it, too (:mod:`headfield.parametric.rig`):
+with zero expression in the canonical pose x_d = x_c, whatever the fields are.
 """
 
 from __future__ import annotations

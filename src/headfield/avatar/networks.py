@@ -1,9 +1,9 @@
 """The three fields of an avatar over canonical space (IMAvatar §3.2): geometry, deformation and texture.
 
-Derivatives by the point are written as ordinary forward operations (a reverse pass for the one output of geometry, three
-tangents for the many of deformation), so that a loss on normals needs one single backward. Rows of points are sorted by
-frame: what a frame's numbers make of a network's last layer, its blendshape heads contracted with them, is then one
-product per frame, of three outputs instead of 3 (E + Q).
+Derivatives by the point are written as ordinary forward operations (a reverse pass for the one output of geometry,
+three tangents for the many of deformation), so that a loss on normals needs one single backward. Rows of points are
+sorted by frame: what a frame's numbers make of a network's last layer, its blendshape heads contracted with them, is
+then one product per frame, of three outputs instead of 3 (E + Q).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.functional import linear
 
 from headfield.avatar.config import AvatarConfig
-from headfield.nn.activation import softplus_and_slope
+from headfield.nn.activation import softplus, softplus_and_slope
 from headfield.nn.encoding import encode, encode_reverse, encoded_size
 from headfield.nn.grouped import grouped_linear
 from headfield.nn.mlp import Folded, GroupedMLP, MlpState
@@ -151,6 +152,12 @@ class Deformation(nn.Module):
 
     def forward(self, points: torch.Tensor, rows: Rows, heads: Heads, slope: bool = False) -> Deformed:
         """Evaluate at canonical points (P, 3)."""
+        if not slope:
+            hidden = last_hidden(self.trunk, points)
+            offset = grouped_linear(hidden, heads.weight, rows.bounds, heads.bias)
+            activated = softplus(linear(hidden, self.trunk.last[0], self.trunk.last_bias[0]))
+            weights = torch.softmax(self.temperature * self.skin(activated), dim=-1)
+            return Deformed(offset, weights, None, None, hidden)
         count, whole = len(points), (0, len(points))
         folded = self.trunk.fold(None, torch.zeros(1, dtype=torch.long))
         before, state = self.trunk(points, folded, torch.zeros_like(rows.frame), whole, keep=True)
@@ -158,8 +165,6 @@ class Deformation(nn.Module):
         offset = grouped_linear(hidden, heads.weight, rows.bounds, heads.bias)
         activated, activated_slope = softplus_and_slope(before)
         weights = torch.softmax(self.temperature * self.skin(activated), dim=-1)
-        if not slope:
-            return Deformed(offset, weights, None, None, hidden)
         ways = tangents(self.trunk, state).flatten(0, 1)  # (3 P, H), the three of a point after each other
         threefold = tuple(3 * end for end in rows.bounds)
         offset_slope = grouped_linear(ways, heads.weight, threefold).view(count, 3, 3).transpose(1, 2)
@@ -202,6 +207,14 @@ class Texture(nn.Module):
         encoded, _ = encode(points, self.frequencies)
         seen = torch.cat([encoded, normals, self.project(condition)[rows.frame], features], dim=1)
         return torch.tanh(self.mlp(seen))
+
+
+def last_hidden(mlp: GroupedMLP, x: torch.Tensor) -> torch.Tensor:
+    """The last hidden layer (P, H) of a single network without codes and skip, without its slopes."""
+    hidden = softplus(linear(x, mlp.first[0], mlp.biases[0][0]))
+    for weight, bias in zip(mlp.deeper, list(mlp.biases)[1:]):
+        hidden = softplus(linear(hidden, weight[0], bias[0]))
+    return hidden
 
 
 def tangents(mlp: GroupedMLP, state: MlpState) -> torch.Tensor:

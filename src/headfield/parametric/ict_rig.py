@@ -5,8 +5,8 @@
   `jawOpen` offset; what is left is the pose corrective, so that the turned jaw reproduces the blendshape.
 * **Neck**: the head turns about the point between the jaw's joints and the nape, shared out to the cut as
   :mod:`headfield.parametric.neck_pose` does; the cut stays on the root, which carries the shoulders.
-* **Channels**: ICT's ARKit channels but `jawOpen`, which the joint replaces, and the eight of the gaze: eyeballs are part
-  of the skin here and do not turn.
+* **Channels**: ICT's ARKit channels but `jawOpen`, which the joint replaces, and the eight of the gaze: eyeballs are
+  part of the skin here and do not turn.
 """
 
 from __future__ import annotations

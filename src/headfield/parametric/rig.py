@@ -4,9 +4,9 @@ A rig lives in the model frame, in a canonical pose (IMAvatar: the jaw open by 0
 
     x_d = sum_j w_j B_j (x_c + E psi + P (f(theta) - f(canonical)))          (FLAME Eqs. 1-4, IMAvatar Eqs. 1, 2, 5)
 
-with expression blendshapes E, pose correctives P by f(theta), the entries of R - I of every joint but the root, skinning
-weights w, and B_j the motion of bone j from the canonical pose to theta. Everything is given *in* the canonical pose, so
-that fields over canonical space can learn the same three quantities.
+with expression blendshapes E, pose correctives P by f(theta), the entries of R - I of every joint but the root,
+skinning weights w, and B_j the motion of bone j from the canonical pose to theta. Everything is given *in* the
+canonical pose, so that fields over canonical space can learn the same three quantities.
 """
 
 from __future__ import annotations
