@@ -103,13 +103,17 @@ class Found:
 
     def shares(self, looked: torch.Tensor | None = None) -> dict[str, float]:
         """Share of the rays that each round served, of those where `looked` (R,) bool; None of all."""
-        served = self.round if looked is None else self.round[looked]
-        count = max(len(served), 1)
-        return {kind.name.lower(): float((served == kind).sum()) / count for kind in Round}
+        return round_shares(self.round if looked is None else self.round[looked])
 
     def pick(self, which: torch.Tensor) -> Found:
         """Only some of the rays: (R,) bool or indices."""
         return Found(*(getattr(self, one.name)[which] for one in fields(self)))
+
+
+def round_shares(served: torch.Tensor) -> dict[str, float]:
+    """Share of rays that each round served, by its name, of rounds (R,) of :class:`Round`."""
+    count = max(len(served), 1)
+    return {kind.name.lower(): float((served == kind).sum()) / count for kind in Round}
 
 
 def sampled(bound: Bound, rays: Rays, depth: torch.Tensor, starts: Starts) -> tuple[torch.Tensor, torch.Tensor]:
