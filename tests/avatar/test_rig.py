@@ -64,3 +64,23 @@ def test_few_modes_are_another_face_on_the_same_joints(ict):
     gap = MM_PER_UNIT * np.linalg.norm(whole.vertices - few.vertices, axis=1)[ict.face_mask]
     print(f"face of 6 modes against 100: mean {gap.mean():.2f} mm")
     assert gap.mean() > 0.5 and np.allclose(whole.places[2], few.places[2])
+
+
+def test_the_filmed_subject_is_not_its_template(ict):
+    from headfield.synth.video import draw_take, render_frame, video_camera
+    from headfield.synth.video_subject import SEMANTICS, draw_subject
+
+    subject = draw_subject(ict, 0)
+    mean, high = subject.template_distance()
+    print(f"template off by {mean:.2f} mm mean, {high:.2f} mm 95th percentile")
+    assert mean > 1.5
+    mild, strong = (draw_take(subject, 30, kind, np.random.default_rng(1)) for kind in (False, True))
+    assert mild.channels.max() <= 0.45 < strong.channels.max() and strong.channels.max() <= 1.0
+    picture = render_frame(subject, video_camera(48), mild.channels[7], mild.poses[7], 1)
+    seen = set(np.unique(picture.semantic))
+    assert {SEMANTICS[name] for name in ("background", "skin", "hair", "nose", "neck")} <= seen
+    assert 0.15 < picture.mask.mean() < 0.8 and np.array_equal(picture.mask, picture.semantic > 0)
+    towards = video_camera(48).origin - picture.places
+    facing = np.nansum(picture.normals * towards, axis=2)[picture.mask]
+    print(f"normals that face the camera: {(facing > 0).mean():.3f}")
+    assert (facing > 0).mean() > 0.97

@@ -49,7 +49,7 @@ def check_cameras(batches: Batches, picture: Path) -> None:
     labels = [f"frame {frame + 1}: {share:.0%}" for frame, share in zip(frames, shares)]
     write_png(contact_sheet(images, columns=len(images), labels=labels), picture)
     raise VideoError(
-        f"{batches.video.folder}: the tracked head, seen through the video's cameras, misses the masks: they overlap by "
-        f"{np.median(shares):.0%}, expected over {LEAST_OVERLAP:.0%}. World_mat, intrinsics or poses are of another "
+        f"{batches.video.folder}: the tracked head, seen through the video's cameras, misses the masks: they overlap "
+        f"by {np.median(shares):.0%}, expected over {LEAST_OVERLAP:.0%}. World_mat, intrinsics or poses are of another "
         f"convention; look at {picture} (mask grey, head red)."
     )

@@ -40,7 +40,7 @@ class AvatarTrainConfig:
     eikonal: float = 0.1
     """Weight of |dg/dx| = 1."""
     anchor: float = 0.0
-    """Weight with which g, blendshapes and skinning are held to the template in the mouth and at the lids; 0 for not."""
+    """Weight with which g, blendshapes and skinning are held to the template in mouth and lids; 0 for not."""
     searched: float = 0.05
     """Share of the rays that are searched in full whatever the template says."""
     pretrain_steps: int = 1000

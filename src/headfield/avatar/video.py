@@ -115,9 +115,12 @@ class HeadVideo:
         return np.stack([self.mask(frame) for frame in range(len(self))])
 
 
-def read_video(folder: Path) -> HeadVideo:
+def read_video(folder: Path, size: tuple[int, int] | None = None) -> HeadVideo:
     """Read ``flame_params.json`` of a folder and check that its pictures are there.
 
+    Args:
+        folder: Of the file.
+        size: (height, width) of pictures to be made: then only the numbers count, and no picture is looked for.
     Raises:
         VideoError: It is missing or incomplete, has a single frame, lacks pictures or masks, has intrinsics of the
             wrong sign, or numbers of FLAME, for which the user's FLAME is needed.
@@ -130,12 +133,13 @@ def read_video(folder: Path) -> HeadVideo:
         raise VideoError(f"{path} is missing; expected IMAvatar's layout with image/, mask/ and {FILE}.{hint}")
     content = guard.json_of(path, VideoError)
     frames = _member(content, "frames", path, list)
-    if len(frames) < 2:
+    if len(frames) < 2 and size is None:
         raise VideoError(f"{path}: {len(frames)} frame(s); an avatar is learned from a video, expected at least 2.")
     names, family, identity = _template(content, path)
     files = [_image_file(frame, number, path) for number, frame in enumerate(frames, start=1)]
-    _check_files(files)
-    height, width = _content(files[0]).shape[:2]
+    if size is None:
+        _check_files(files)
+    height, width = _content(files[0]).shape[:2] if size is None else size
     intrinsics = _intrinsics(content, path)
     rows = {"world_mat": (3, 4), "pose": (15,), "bbox": (4,), "channels": (len(names),)}
     numbers = {key: _rows(frames, key, shape, path) for key, shape in rows.items()}
