@@ -149,6 +149,7 @@ def test_rounds_serve_what_the_ones_before_cannot():
     assert at_once.shares()["start"] > 0.8
     all_checked = search(field, given, starts, checked=torch.ones(len(rays), dtype=torch.bool))
     assert all_checked.shares()["start"] == 0.0
+    assert not bool(all_checked.disagreed.any()), "right starts have the answer of the full search"
     unknown = torch.full_like(near, float("nan"))
     short = Rays(rays.origin, rays.direction, rays.rows, truth - 0.2, truth - 0.05, unknown)
     behind = search(field, short, starts)
@@ -186,3 +187,19 @@ def test_only_entries_count_as_roots():
     behind = correspond(field, posed, rays.rows, starts(posed, rays.rows)).points
     roots = polish(field, rays, behind, 12, 1e-8)
     assert not bool((roots.found & (roots.depth > truth + 0.1)).any())
+
+
+def test_a_full_search_tells_of_starts_that_lead_behind_what_is_seen():
+    """A ball before a ball: starts on the one behind are roots, but not what the ray meets first."""
+    field = TwoBalls(torch.tensor([[-0.8, 0.0, -0.7]] * 2, dtype=torch.float64))
+    target = torch.tensor([[-0.4, 0.03 * k, 0.0] for k in range(6)], dtype=torch.float64)
+    rays = rays_at(target, torch.tensor([0, 0, 0, 1, 1, 1]))
+    truth = true_depth(field, rays)
+    behind = CENTRES[1] + torch.tensor([0.0, 0.0, 0.25], dtype=torch.float64)  # canonical, facing the camera
+    given = Rays(rays.origin, rays.direction, rays.rows, truth - 0.1, truth + 1.0, behind.repeat(6, 1))
+    starts = BoneStarts(field.poses.bones)
+    fooled = search(field, given, starts)
+    checked = search(field, given, starts, checked=torch.ones(6, dtype=torch.bool))
+    print("first round alone", (fooled.depth - truth).tolist(), "in full", (checked.depth - truth).abs().max())
+    assert bool((fooled.round == Round.START).all()) and bool((fooled.depth - truth > 0.3).all())
+    assert bool(checked.disagreed.all()) and torch.allclose(checked.depth, truth, atol=1e-3)

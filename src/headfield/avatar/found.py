@@ -44,6 +44,8 @@ class Found:
         first_depth: (R,).
         round: (R,) int64 of :class:`Round`.
         solved: (R,) bool, the secant had to take over where Newton's method failed.
+        disagreed: (R,) bool, of rays that were searched in full although the first round had an answer: it was over
+            0.5 mm from what the full search found.
     """
 
     surface: torch.Tensor
@@ -58,6 +60,7 @@ class Found:
     first_depth: torch.Tensor
     round: torch.Tensor
     solved: torch.Tensor
+    disagreed: torch.Tensor
 
     @staticmethod
     def nothing(rays: Rays) -> Found:
@@ -78,6 +81,7 @@ class Found:
             first_depth=unknown.clone(),
             round=torch.full((count,), int(Round.NONE)),
             solved=none.clone(),
+            disagreed=none.clone(),
         )
 
     def keep(self, index: torch.Tensor, depth: torch.Tensor, canonical: torch.Tensor, g: torch.Tensor, first: bool):

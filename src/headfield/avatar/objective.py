@@ -87,10 +87,12 @@ def _template_term(avatar, template: Template, shaded, points, held: torch.Tenso
 
 
 def _report(terms: dict[str, torch.Tensor], found: Found, batch: Batch) -> dict[str, float]:
-    """Terms, shares of the rounds among foreground rays, and how many of these met nothing."""
+    """Terms, shares of the rounds among foreground rays, and of the checked ones how many had another answer."""
     said = {name: float(term.detach()) for name, term in terms.items()}
     solid = batch.foreground
     said |= {f"round_{name}": share for name, share in found.shares(solid).items()}
+    looked = solid & batch.checked
+    said["disagreed"] = float(found.disagreed[looked].float().mean()) if bool(looked.any()) else 0.0
     said["begins_inside"] = float(found.inside[solid].float().mean()) if bool(solid.any()) else 0.0
     return said
 

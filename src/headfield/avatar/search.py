@@ -23,6 +23,9 @@ from headfield.avatar.networks import Rows
 from headfield.avatar.rays import Rays, joint, polish
 from headfield.nn.machine import denormals_flushed
 
+DISAGREEMENT = 0.002
+"""Answers of two searches that are farther apart are two answers, 0.5 mm."""
+
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -62,21 +65,25 @@ def search(
         wanted: (R,) bool, rays whose surface is asked for; of the others only the smallest g in the template's
             interval is. None for all.
         checked: (R,) bool, rays of which the first round's answer is not taken: they are searched in full, so that
-            what stands before the template is seen. None for none.
+            what stands before the template is seen, and compared. None for none.
     """
     options = SearchOptions() if options is None else options
     result = Found.nothing(rays)
     wanted = torch.ones(len(rays), dtype=torch.bool) if wanted is None else wanted
-    quick = wanted if checked is None else wanted & ~checked
-    index = quick.nonzero()[:, 0]
+    checked = torch.zeros_like(wanted) if checked is None else checked
+    index = wanted.nonzero()[:, 0]
     going = rays.pick(index)
     roots = polish(bound, going, going.start, options.steps, options.tolerance)
     near, far = going.near - options.slack, going.far + options.slack
     good = roots.found & (roots.depth > near) & (roots.depth < far)
+    held = good & checked[index]
+    good = good & ~held
     _take(result, index[good], roots.canonical[good], roots.inverse[good], roots.depth[good], Round.START)
-    index = (~result.surface).nonzero()[:, 0]
-    if len(index):
-        _by_samples(bound, rays, starts, options, wanted, result, index)
+    going_on = (~result.surface).nonzero()[:, 0]
+    if len(going_on):
+        _by_samples(bound, rays, starts, options, wanted, result, going_on)
+    at, first = index[held], roots.depth[held]
+    result.disagreed[at] = ~result.surface[at] | ((result.depth[at] - first).abs() > DISAGREEMENT)
     return result
 
 
