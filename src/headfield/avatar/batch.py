@@ -13,6 +13,9 @@ from headfield.avatar.rays import Rays
 from headfield.avatar.template import FrameHits, Template
 from headfield.avatar.video import HeadVideo
 
+FAR = 0.3
+"""Background rays that pass the template at more than this (75 mm) are not looked at: nothing ever comes there."""
+
 HITS_BYTES = 1 << 30
 """What the posed template says of pixels is kept for so many bytes of frames."""
 
@@ -28,6 +31,8 @@ class Batch:
         foreground: (R,) bool, what the mask says.
         mouth: (R,) bool, the inside of the mouth, by the semantic pictures; all False without them.
         checked: (R,) bool, rays that are searched in full.
+        away: (R,) how far rays pass the template, model units.
+        total: |P|, rays that were drawn, also those that need no look.
     """
 
     frames: torch.Tensor
@@ -36,6 +41,14 @@ class Batch:
     foreground: torch.Tensor
     mouth: torch.Tensor
     checked: torch.Tensor
+    away: torch.Tensor
+    total: int
+
+    def pick(self, which: torch.Tensor) -> Batch:
+        """Only some of the rays, (R,) bool; |P| stays."""
+        names = ("colour", "foreground", "mouth", "checked", "away")
+        picked = {name: getattr(self, name)[which] for name in names}
+        return replace(self, rays=self.rays.pick(which), **picked)
 
 
 class Batches:
@@ -58,7 +71,7 @@ class Batches:
         semantics = [video.semantic(frame) for frame in range(len(video))]
         self.mouths = np.stack([np.zeros(video.size, bool) if one is None else one == 11 for one in semantics])
         self._hits: OrderedDict[int, FrameHits] = OrderedDict()
-        self._most = max(8, HITS_BYTES // (20 * video.size[0] * video.size[1]))
+        self._most = max(8, HITS_BYTES // (24 * video.size[0] * video.size[1]))
 
     def hits(self, frame: int) -> FrameHits:
         """What the posed template says of a frame's pixels; remembered."""
@@ -76,16 +89,18 @@ class Batches:
         frames = np.sort(rng.choice(len(self.video), self.per_step, replace=False))
         pixels = [self._pixels(frame, rng) for frame in frames]
         batch = self.of(frames, pixels)
-        return replace(batch, checked=torch.from_numpy(rng.random(len(batch.rays)) < self.searched))
+        batch = replace(batch, checked=torch.from_numpy(rng.random(len(batch.rays)) < self.searched))
+        return batch.pick(batch.foreground | (batch.away < FAR))
 
     def of(self, frames: np.ndarray, pixels: list[np.ndarray]) -> Batch:
         """Given pixels (n_f,) of given frames (F,); no ray is checked."""
         parts = [self._frame(frame, chosen) for frame, chosen in zip(frames, pixels)]
-        origin, direction, near, far, start, colour, foreground, mouth = (torch.cat(part) for part in zip(*parts))
+        origin, direction, near, far, start, colour, foreground, mouth, away = (torch.cat(part) for part in zip(*parts))
         ends = np.cumsum([0, *map(len, pixels)]).tolist()
         owner = torch.repeat_interleave(torch.arange(len(frames)), torch.tensor([len(one) for one in pixels]))
         rays = Rays(origin, direction, Rows(owner, tuple(ends)), near, far, start)
-        return Batch(torch.as_tensor(frames), rays, colour, foreground, mouth, torch.zeros_like(foreground))
+        unchecked = torch.zeros_like(foreground)
+        return Batch(torch.as_tensor(frames), rays, colour, foreground, mouth, unchecked, away, len(rays))
 
     def _pixels(self, frame: int, rng: np.random.Generator) -> np.ndarray:
         """Half of a frame's pixels from anywhere, half from the face's box."""
@@ -111,4 +126,5 @@ class Batches:
             torch.from_numpy(picture).float() / 127.5 - 1.0,
             torch.from_numpy(self.masks[frame].ravel()[pixels]),
             torch.from_numpy(self.mouths[frame].ravel()[pixels]),
+            hits.away[at],
         )

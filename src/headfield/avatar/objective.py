@@ -42,7 +42,7 @@ def objective(
         anchors: Places where the fields are held to the template, if they are.
     """
     bound = avatar.bound(poses, batch.frames)
-    count = len(batch.rays)
+    count = batch.total
     found = search(bound, batch.rays, starts, options, wanted=batch.foreground, checked=batch.checked)
     met = batch.foreground & found.surface
     seen = batch.rays.pick(met)
@@ -74,7 +74,7 @@ def _mask_term(bound: Bound, batch: Batch, found: Found) -> torch.Tensor:
     places = losses.mask_places(found, batch.foreground, bound.avatar.config.sharpness)
     rays = batch.rays.pick(places.ray)
     points = sampled_points(bound, rays, places.canonical, places.depth)
-    return losses.mask(bound.g(points, rays.rows), places.solid, bound.avatar.config.sharpness, len(batch.rays))
+    return losses.mask(bound.g(points, rays.rows), places.solid, bound.avatar.config.sharpness, batch.total)
 
 
 def _template_term(avatar, template: Template, shaded, points, held: torch.Tensor, weights: LossWeights):

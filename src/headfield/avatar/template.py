@@ -38,11 +38,13 @@ class FrameHits:
     Attributes:
         near, far: (H W,) float32, the interval in which the surface is expected.
         start: (H W, 3) float32, canonical place of the template's hit, NaN for a miss.
+        away: (H W,) float32, how far a ray passes the template, 0 for a hit.
     """
 
     near: torch.Tensor
     far: torch.Tensor
     start: torch.Tensor
+    away: torch.Tensor
 
 
 class Template:
@@ -111,14 +113,15 @@ class Template:
         gap, which = cKDTree(places).query(np.stack([column, row], axis=1))
         passing = ((few[which] - origin) * directions[pixels]).sum(1)
         before = BEFORE
+        gap = gap * depth[which] / np.abs(camera.intrinsics[0] * camera.size[1])  # of pixels, in model units there
         if mask is not None and (stray := mask.ravel()[pixels]).any():
-            unit = depth[which] / np.abs(camera.intrinsics[0] * camera.size[1])  # model units of a pixel there
-            before = max(BEFORE, 0.02 + float(np.quantile((gap * unit)[stray], 0.95)))
-        near, far = np.empty((2, len(directions)), dtype=np.float32)
+            before = max(BEFORE, 0.02 + float(np.quantile(gap[stray], 0.95)))
+        near, far, away = np.zeros((3, len(directions)), dtype=np.float32)
+        away[pixels] = gap
         near[hit], far[hit] = seen.distance[hit] - before, seen.distance[hit] + BEHIND
         aside = max(ASIDE, before)
         near[pixels], far[pixels] = passing - aside, passing + aside
-        return FrameHits(*(torch.from_numpy(array) for array in (np.maximum(near, 1e-3), far, start)))
+        return FrameHits(*(torch.from_numpy(array) for array in (np.maximum(near, 1e-3), far, start, away)))
 
     def starts(self, expressions: np.ndarray, poses: np.ndarray) -> TemplateStarts:
         """Where to look for canonical points in frames with expressions (F, E) and poses (F, J, 3)."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from headfield.avatar import train as loop
 from headfield.avatar.options import AvatarTrainConfig
 from headfield.avatar.trainer import CHECKPOINT, load, start
@@ -39,10 +41,10 @@ def train(config: AvatarTrainConfig) -> int:
 
         try:
             stopped_by = loop.run(trainer, on_step=on_step, on_preview=loop.preview)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise OutputError(
-                f"{config.out}: cannot be written ({error.strerror or error}). What was saved last is whole: make room "
-                "and run the same command again."
+                f"{config.out}: cannot be written ({getattr(error, 'strerror', None) or error}). What was saved last "
+                "is whole: make room and run the same command again."
             ) from error
     rows = {
         "steps": f"{trainer.step:,} of {config.steps:,}" + (f" (from {first:,})" if first else ""),
