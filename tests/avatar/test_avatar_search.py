@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -156,6 +156,20 @@ def test_rounds_serve_what_the_ones_before_cannot():
     print("interval before the surface", behind.shares())
     assert behind.shares()["widened"] > 0.6
     assert (behind.round[behind.surface] == Round.WIDENED).float().mean() > 0.7
+
+
+def test_of_background_rays_the_smallest_g_is_looked_for_as_far_as_asked():
+    field, rays = some_rays()
+    truth = true_depth(field, rays)
+    rays, truth = rays.pick(truth.isfinite()), truth[truth.isfinite()]
+    short = replace(rays, near=truth - 0.3, far=truth - 0.05)
+    nobody, everybody = torch.zeros(len(rays), dtype=torch.bool), torch.ones(len(rays), dtype=torch.bool)
+    starts = BoneStarts(field.poses.bones)
+    near = search(field, short, starts, wanted=nobody)
+    wide = search(field, short, starts, wanted=nobody, checked=everybody)
+    assert not bool(near.surface.any()) and not bool(wide.surface.any())
+    assert bool((near.smallest_g > 0).all()) and float((wide.smallest_g < 0).double().mean()) > 0.7
+    assert bool((wide.smallest_depth > truth - 0.05).all())
 
 
 def test_a_ray_that_begins_inside_is_told_apart():

@@ -182,15 +182,15 @@ def test_a_killed_run_goes_on_bit_for_bit(video, tmp_path):
 
 
 def test_training_improves_the_pictures(video, tmp_path, learned):
-    """A hundred steps: colours come, and the bump that the template lacks begins to."""
+    """Sixty steps: colours come, and the silhouette stays."""
     rig = toy_rig()
     trainer = start(
-        config_of(video, tmp_path / "run", steps=100, warm_up=20, geometry_rate=2e-3, texture_rate=5e-3, anchor=0.0),
+        config_of(video, tmp_path / "run", steps=60, warm_up=15, geometry_rate=2e-3, texture_rate=5e-3, anchor=0.0),
         rig,
         pretraining=replace(QUICK, steps=120),
     )
     errors = []
-    for _ in range(100):
+    for _ in range(60):
         errors.append(one_step(trainer)["colour"])
     begin, end = float(np.mean(errors[:5])), float(np.mean(errors[-10:]))
     print(f"colour term {begin:.3f} -> {end:.3f}")

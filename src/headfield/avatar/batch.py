@@ -59,7 +59,7 @@ class Batches:
         template: The tracked head.
         seed: Of the draws.
         frames, rays: Of a step.
-        searched: Share of checked rays.
+        searched: Share of checked rays in the foreground; in the background five times as many.
     """
 
     def __init__(self, video: HeadVideo, template: Template, seed: int, frames: int, rays: int, searched: float):
@@ -89,7 +89,9 @@ class Batches:
         frames = np.sort(rng.choice(len(self.video), self.per_step, replace=False))
         pixels = [self._pixels(frame, rng) for frame in frames]
         batch = self.of(frames, pixels)
-        batch = replace(batch, checked=torch.from_numpy(rng.random(len(batch.rays)) < self.searched))
+        # of the background more: nothing else tells what floats there outside the template's interval
+        share = torch.where(batch.foreground, self.searched, 5.0 * self.searched)
+        batch = replace(batch, checked=torch.from_numpy(rng.random(len(batch.rays))) < share)
         return batch.pick(batch.foreground | (batch.away < FAR))
 
     def of(self, frames: np.ndarray, pixels: list[np.ndarray]) -> Batch:

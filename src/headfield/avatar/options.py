@@ -42,7 +42,8 @@ class AvatarTrainConfig:
     anchor: float = 0.0
     """Weight with which g, blendshapes and skinning are held to the template in mouth and lids; 0 for not."""
     searched: float = 0.05
-    """Share of the rays that are searched in full whatever the template says."""
+    """Share of the foreground's rays that are searched in full whatever the template says; five times the share of the
+    background's."""
     pretrain_steps: int = 1000
     """Steps in which the fields become the template, before the first of the run."""
     seed: int = 0

@@ -62,10 +62,10 @@ def search(
         rays: R rays.
         starts: Where to look for the canonical points of samples.
         options: See SearchOptions.
-        wanted: (R,) bool, rays whose surface is asked for; of the others only the smallest g in the template's
-            interval is. None for all.
-        checked: (R,) bool, rays of which the first round's answer is not taken: they are searched in full, so that
-            what stands before the template is seen, and compared. None for none.
+        wanted: (R,) bool, rays whose surface is asked for; of the others only the smallest g is. None for all.
+        checked: (R,) bool, rays that are searched in full: the first round's answer is not taken but compared, so that
+            what stands before the template is seen, and where no surface is wanted the smallest g is looked for before
+            and behind the interval, too. None for none.
     """
     options = SearchOptions() if options is None else options
     result = Found.nothing(rays)
@@ -81,7 +81,7 @@ def search(
     _take(result, index[good], roots.canonical[good], roots.inverse[good], roots.depth[good], Round.START)
     going_on = (~result.surface).nonzero()[:, 0]
     if len(going_on):
-        _by_samples(bound, rays, starts, options, wanted, result, going_on)
+        _by_samples(bound, rays, starts, options, wanted, checked, result, going_on)
     at, first = index[held], roots.depth[held]
     result.disagreed[at] = ~result.surface[at] | ((result.depth[at] - first).abs() > DISAGREEMENT)
     return result
@@ -93,6 +93,7 @@ def _by_samples(
     starts: Starts,
     options: SearchOptions,
     wanted: torch.Tensor,
+    checked: torch.Tensor,
     result: Found,
     index: torch.Tensor,
 ) -> None:
@@ -124,7 +125,7 @@ def _by_samples(
             bound, rays, options, result, at, ~result.surface[at], joined.values, canonical_all, g_all, Round.REFINED
         )
 
-    left = wanted[index] & ~result.surface[index]
+    left = (wanted | checked)[index] & ~result.surface[index]
     if left.any():
         at = index[left]
         step = options.wider * torch.linspace(1.0, 1.0 / count, count, dtype=rays.near.dtype)
@@ -137,7 +138,7 @@ def _by_samples(
         every[:, count + 1 :][result.inside[at]] = float("inf")  # what they enter later is not what is seen
         depths = torch.cat([before, depth[left], behind], 1)
         points = torch.cat([canonical_wide[:, :count], canonical[left], canonical_wide[:, count:]], 1)
-        _enter(bound, rays, options, result, at, ~result.surface[at], depths, points, every, Round.WIDENED)
+        _enter(bound, rays, options, result, at, wanted[at], depths, points, every, Round.WIDENED)
 
 
 def _take(result: Found, at: torch.Tensor, canonical, inverse, depth, served: Round) -> None:
