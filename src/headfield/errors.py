@@ -43,6 +43,10 @@ class TrackError(HeadfieldError):
     """An expression track that cannot be read or played."""
 
 
+class VideoError(HeadfieldError):
+    """A folder of a head video that cannot be used: files missing, or cameras and tracks that do not fit."""
+
+
 class ConfigError(HeadfieldError):
     """Options that contradict each other or name something unknown."""
 

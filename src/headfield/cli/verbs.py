@@ -31,6 +31,7 @@ VERBS = {
     "synth": "SynthCommand",
     "curate": "CurateCommand",
     "train": "TrainCommand",
+    "avatar": "AvatarCommand",
     "convert-weights": "ConvertWeightsCommand",
     "evaluate": "EvaluateCommand",
     "store": "StoreCommand",

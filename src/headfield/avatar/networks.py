@@ -1,0 +1,244 @@
+"""The three fields of an avatar over canonical space (IMAvatar §3.2): geometry, deformation and texture.
+
+Derivatives by the point are written as ordinary forward operations (a reverse pass for the one output of geometry,
+three tangents for the many of deformation), so that a loss on normals needs one single backward. Rows of points are
+sorted by frame: what a frame's numbers make of a network's last layer, its blendshape heads contracted with them, is
+then one product per frame, of three outputs instead of 3 (E + Q).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.functional import linear
+
+from headfield.avatar.config import AvatarConfig
+from headfield.nn.activation import softplus, softplus_and_slope
+from headfield.nn.encoding import encode, encode_reverse, encoded_size
+from headfield.nn.grouped import grouped_linear
+from headfield.nn.mlp import Folded, GroupedMLP, MlpState
+
+START_RADIUS = 0.6
+"""Radius of the sphere that geometry starts from where no template is at hand (published code), model units."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which frame each of P points belongs to.
+
+    Attributes:
+        frame: (P,) int64, non-decreasing.
+        bounds: F + 1 offsets; frame f owns rows bounds[f]:bounds[f + 1].
+    """
+
+    frame: torch.Tensor
+    bounds: tuple[int, ...]
+
+    @staticmethod
+    def of(frame: torch.Tensor, frames: int) -> Rows:
+        """Rows of sorted frame indices (P,)."""
+        ends = torch.searchsorted(frame, torch.arange(frames + 1, device=frame.device))
+        return Rows(frame, tuple(ends.tolist()))
+
+    @property
+    def frames(self) -> int:
+        """F."""
+        return len(self.bounds) - 1
+
+    def pick(self, which: torch.Tensor) -> Rows:
+        """Only some of the rows, in their order: (P,) bool or ascending indices."""
+        return Rows.of(self.frame[which], self.frames)
+
+
+class Geometry(nn.Module):
+    """Canonical point -> occupancy logit g (negative inside) and a feature for texture (Eq. 3)."""
+
+    def __init__(self, config: AvatarConfig):
+        super().__init__()
+        self.frequencies, self.latent = config.frequencies, config.latent
+        inputs = encoded_size(config.frequencies)
+        self.mlp = GroupedMLP(
+            1,
+            inputs,
+            config.latent,
+            config.geometry_hidden,
+            config.geometry_layers,
+            1 + config.features,
+            skip=True,
+            narrow=True,
+        )
+        sphere_start(self.mlp, START_RADIUS)
+
+    def fold(self, codes: torch.Tensor | None = None) -> Folded:
+        """Per-frame codes (F, L) as biases; None for none, then all rows are of frame 0."""
+        condition = None if codes is None else codes[:, None]
+        return self.mlp.fold(condition, torch.zeros(1, dtype=torch.long))
+
+    def forward(
+        self, points: torch.Tensor, rows: Rows, codes: torch.Tensor | None = None, slope: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Evaluate.
+
+        Args:
+            points: (P, 3) canonical.
+            rows: Their frames.
+            codes: (F, L) of the frames, or None.
+            slope: Also find dg/dx.
+        Returns:
+            g (P,), features (P, C), and dg/dx (P, 3) or None.
+        """
+        encoded, waves = encode(points, self.frequencies)
+        bounds = (0, len(points))
+        group = torch.zeros_like(rows.frame) if codes is None else rows.frame
+        out, state = self.mlp(encoded, self.fold(codes), group, bounds, keep=slope)
+        if not slope:
+            return out[:, 0], out[:, 1:], None
+        start = torch.zeros_like(out)
+        start[:, 0] = 1.0
+        back, _, _ = self.mlp.reverse(start, state, bounds)
+        return out[:, 0], out[:, 1:], encode_reverse(back, waves, self.frequencies)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The blendshape heads E and P of each frame, contracted with its coefficients: (F, 3, H) and (F, 3)."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Deformed:
+    """What deformation says of P canonical points.
+
+    Attributes:
+        offset: (P, 3) B_E + B_P of Eq. 5.
+        weights: (P, J) skinning weights, rows sum to one.
+        offset_slope: (P, 3, 3) its derivative, [p, a, b] = d offset_a / d x_b; None unless asked for.
+        weights_slope: (P, J, 3).
+        hidden: (P, H) last hidden layer, from which :meth:`Deformation.basis` finds the blendshapes themselves.
+    """
+
+    offset: torch.Tensor
+    weights: torch.Tensor
+    offset_slope: torch.Tensor | None
+    weights_slope: torch.Tensor | None
+    hidden: torch.Tensor
+
+
+class Deformation(nn.Module):
+    """Canonical point -> expression blendshapes E, pose correctives P, skinning weights W (Eq. 4).
+
+    The trunk's last layer is the hidden layer of the skinning head; the blendshape head reads the layer before.
+    """
+
+    def __init__(self, config: AvatarConfig, channels: int, features: int, joints: int):
+        """For E channels, Q pose features and J joints."""
+        super().__init__()
+        width = config.deformation_hidden
+        self.temperature, self.shapes = config.temperature, features + channels
+        self.trunk = GroupedMLP(1, 3, 0, width, config.deformation_layers, width, skip=False)
+        self.blend = nn.Linear(width, 3 * self.shapes)
+        self.skin = nn.Linear(width, joints)
+        nn.init.zeros_(self.blend.weight)  # nothing moves at first (published code)
+        nn.init.zeros_(self.blend.bias)
+
+    def contract(self, coefficients: torch.Tensor) -> Heads:
+        """The blendshape heads of frames with coefficients (F, Q + E): pose features, then expression."""
+        weight = torch.einsum("fn,nch->fch", coefficients, self.blend.weight.view(self.shapes, 3, -1))
+        return Heads(weight, coefficients @ self.blend.bias.view(self.shapes, 3))
+
+    def forward(self, points: torch.Tensor, rows: Rows, heads: Heads, slope: bool = False) -> Deformed:
+        """Evaluate at canonical points (P, 3)."""
+        if not slope:
+            hidden = last_hidden(self.trunk, points)
+            offset = grouped_linear(hidden, heads.weight, rows.bounds, heads.bias)
+            activated = softplus(linear(hidden, self.trunk.last[0], self.trunk.last_bias[0]))
+            weights = torch.softmax(self.temperature * self.skin(activated), dim=-1)
+            return Deformed(offset, weights, None, None, hidden)
+        count, whole = len(points), (0, len(points))
+        folded = self.trunk.fold(None, torch.zeros(1, dtype=torch.long))
+        before, state = self.trunk(points, folded, torch.zeros_like(rows.frame), whole, keep=True)
+        hidden = state.ungated
+        offset = grouped_linear(hidden, heads.weight, rows.bounds, heads.bias)
+        activated, activated_slope = softplus_and_slope(before)
+        weights = torch.softmax(self.temperature * self.skin(activated), dim=-1)
+        ways = tangents(self.trunk, state).flatten(0, 1)  # (3 P, H), the three of a point after each other
+        threefold = tuple(3 * end for end in rows.bounds)
+        offset_slope = grouped_linear(ways, heads.weight, threefold).view(count, 3, 3).transpose(1, 2)
+        onward = (ways @ self.trunk.last[0].t()).view(count, 3, -1) * activated_slope[:, None]
+        logit = self.temperature * (onward @ self.skin.weight.t())
+        mean = (logit * weights[:, None]).sum(-1, keepdim=True)
+        return Deformed(offset, weights, offset_slope, ((logit - mean) * weights[:, None]).transpose(1, 2), hidden)
+
+    def basis(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Correctives and blendshapes (P, Q + E, 3) from the last hidden layer (P, H)."""
+        return self.blend(hidden).view(len(hidden), self.shapes, 3)
+
+
+class Texture(nn.Module):
+    """Canonical point, deformed normal, expression and jaw, feature -> colour in -1..1 (Eq. 7)."""
+
+    def __init__(self, config: AvatarConfig, condition: int):
+        """For `condition` numbers of expression and jaw."""
+        super().__init__()
+        self.frequencies = config.texture_frequencies
+        self.project = nn.Linear(condition, config.texture_condition)
+        fan = encoded_size(self.frequencies) + 3 + config.texture_condition + config.features
+        layers: list[nn.Module] = []
+        for _ in range(config.texture_layers):
+            layers += [nn.Linear(fan, config.texture_hidden), nn.ReLU()]
+            fan = config.texture_hidden
+        self.mlp = nn.Sequential(*layers, nn.Linear(fan, 3))
+
+    def forward(
+        self, points: torch.Tensor, normals: torch.Tensor, condition: torch.Tensor, features: torch.Tensor, rows: Rows
+    ) -> torch.Tensor:
+        """Colours (P, 3) at canonical points (P, 3) with deformed unit normals (P, 3).
+
+        Args:
+            points, normals: (P, 3).
+            condition: (F, K) expression and jaw of the frames.
+            features: (P, C) of geometry.
+            rows: Frames of the points.
+        """
+        encoded, _ = encode(points, self.frequencies)
+        seen = torch.cat([encoded, normals, self.project(condition)[rows.frame], features], dim=1)
+        return torch.tanh(self.mlp(seen))
+
+
+def last_hidden(mlp: GroupedMLP, x: torch.Tensor) -> torch.Tensor:
+    """The last hidden layer (P, H) of a single network without codes and skip, without its slopes."""
+    hidden = softplus(linear(x, mlp.first[0], mlp.biases[0][0]))
+    for weight, bias in zip(mlp.deeper, list(mlp.biases)[1:]):
+        hidden = softplus(linear(hidden, weight[0], bias[0]))
+    return hidden
+
+
+def tangents(mlp: GroupedMLP, state: MlpState) -> torch.Tensor:
+    """Derivatives of the last hidden layer by the inputs (P, I, H), of a single network without a skip."""
+    ways = state.slopes[0][:, None] * mlp.first[0].t()
+    for slopes, weight in zip(state.slopes[1:], mlp.deeper):
+        ways = (ways @ weight[0].t()) * slopes[:, None]
+    return ways
+
+
+@torch.no_grad()
+def sphere_start(mlp: GroupedMLP, radius: float) -> None:
+    """Let a network start as the distance to a sphere (Atzmon and Lipman 2020, SAL; IDR's start).
+
+    Encoded waves start without influence; the feature outputs keep their start.
+    """
+    for weight in (*mlp.deeper, mlp.first):
+        weight.normal_(0.0, (2.0 / weight.shape[1]) ** 0.5)
+    mlp.first[:, :, 3:] = 0.0
+    if mlp.skip is not None:  # two inputs of the size of a point come together there
+        mlp.skip.normal_(0.0, (1.0 / mlp.skip.shape[1]) ** 0.5)
+        mlp.skip[:, :, 3:] = 0.0
+        mlp.deeper[mlp.skip_layer - 1].mul_(0.5**0.5)
+    for bias in mlp.biases:
+        bias.zero_()
+    mlp.last[:, 0].normal_((torch.pi / mlp.hidden) ** 0.5, 1e-4)
+    mlp.last_bias[:, 0] = -radius

@@ -1,0 +1,121 @@
+"""The loss of one batch (IMAvatar Eq. 14), from search to sum."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from headfield.avatar import losses
+from headfield.avatar.avatar import Avatar, Bound
+from headfield.avatar.batch import Batch
+from headfield.avatar.found import Found
+from headfield.avatar.gradient import sampled_points, surface_points
+from headfield.avatar.losses import LossWeights
+from headfield.avatar.morph import Poses
+from headfield.avatar.networks import Rows
+from headfield.avatar.search import SearchOptions, search
+from headfield.avatar.template import Template, TemplateStarts
+
+
+def objective(
+    avatar: Avatar,
+    template: Template,
+    batch: Batch,
+    poses: Poses,
+    starts: TemplateStarts,
+    weights: LossWeights,
+    options: SearchOptions | None = None,
+    texture_only: bool = False,
+    anchors: Anchors | None = None,
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The loss of a batch, and its terms and what the search did by name.
+
+    Args:
+        avatar: What is trained.
+        template: The tracked head.
+        batch: Rays and what is seen along them.
+        poses: Of the batch's frames.
+        starts: Of the same frames.
+        weights: Of the terms.
+        options: Of the search.
+        texture_only: Geometry and deformation are held.
+        anchors: Places where the fields are held to the template, if they are.
+    """
+    bound = avatar.bound(poses, batch.frames)
+    count = batch.total
+    found = search(bound, batch.rays, starts, options, wanted=batch.foreground, checked=batch.checked)
+    met = batch.foreground & found.surface
+    seen = batch.rays.pick(met)
+    terms: dict[str, torch.Tensor] = {}
+    if texture_only:
+        with torch.no_grad():
+            shaded = bound.shade(found.canonical[met], seen.rows)
+            _, features, _ = avatar.geometry(found.canonical[met], seen.rows, bound.codes)
+        condition = poses.condition
+        colour = avatar.texture(found.canonical[met], shaded.normals, condition, features, seen.rows)
+        terms["colour"] = losses.colour(colour, batch.colour[met], count)
+        return terms["colour"], _report(terms, found, batch)
+    points = surface_points(bound, seen, found.canonical[met], found.inverse[met])
+    shaded = bound.shade(points, seen.rows)
+    terms["colour"] = losses.colour(shaded.colour, batch.colour[met], count)
+    terms["mask"] = weights.mask * _mask_term(bound, batch, found)
+    if weights.eikonal:
+        terms["eikonal"] = weights.eikonal * losses.eikonal(shaded.slope)
+    if weights.template and bool(met.any()):
+        free = batch.mouth[met]  # blendshapes behind the lips are free (supp. §1.4)
+        terms["template"] = weights.template * _template_term(avatar, template, shaded, points, ~free, weights)
+    if anchors is not None and weights.anchor:
+        rng = np.random.default_rng(batch.frames.tolist())
+        terms["anchor"] = weights.anchor * anchors.term(avatar, bound, rng)
+    return sum(terms.values()), _report(terms, found, batch)
+
+
+def _mask_term(bound: Bound, batch: Batch, found: Found) -> torch.Tensor:
+    places = losses.mask_places(found, batch.foreground, bound.avatar.config.sharpness)
+    rays = batch.rays.pick(places.ray)
+    points = sampled_points(bound, rays, places.canonical, places.depth)
+    return losses.mask(bound.g(points, rays.rows), places.solid, bound.avatar.config.sharpness, batch.total)
+
+
+def _template_term(avatar, template: Template, shaded, points, held: torch.Tensor, weights: LossWeights):
+    """Eq. 13 at the surface points where `held` (N,) bool."""
+    _, vertex = template.nearest(points.detach()[held].double().numpy())
+    said = shaded.morphed.deformed
+    truth = torch.from_numpy(template.basis[vertex])
+    skin = torch.as_tensor(template.rig.weights[vertex], dtype=points.dtype)
+    return losses.template(avatar.deformation.basis(said.hidden[held]), said.weights[held], truth, skin, weights)
+
+
+def _report(terms: dict[str, torch.Tensor], found: Found, batch: Batch) -> dict[str, float]:
+    """Terms, shares of the rounds among foreground rays, and of the checked ones how many had another answer."""
+    said = {name: float(term.detach()) for name, term in terms.items()}
+    solid = batch.foreground
+    said |= {f"round_{name}": share for name, share in found.shares(solid).items()}
+    looked = solid & batch.checked
+    said["disagreed"] = float(found.disagreed[looked].float().mean()) if bool(looked.any()) else 0.0
+    said["begins_inside"] = float(found.inside[solid].float().mean()) if bool(solid.any()) else 0.0
+    return said
+
+
+class Anchors:
+    """Places of the template where a mild video shows little: the mouth's inside and the lids.
+
+    Args:
+        template: The tracked head.
+        places: (A,) vertices.
+        count: How many are drawn for a step.
+    """
+
+    def __init__(self, template: Template, places: np.ndarray, count: int = 192):
+        self.template, self.places, self.count = template, places, count
+
+    def term(self, avatar: Avatar, bound: Bound, rng: np.random.Generator) -> torch.Tensor:
+        """|g| + squared distances of blendshapes and weights from the template's, at vertices that are drawn."""
+        vertex = rng.choice(self.places, min(self.count, len(self.places)), replace=False)
+        points = torch.as_tensor(self.template.rig.vertices[vertex], dtype=torch.float32)
+        rows = Rows.of(torch.zeros(len(points), dtype=torch.long), len(bound.poses))
+        said = avatar.deformation(points, rows, bound.heads)
+        truth = torch.from_numpy(self.template.basis[vertex])
+        skin = torch.as_tensor(self.template.rig.weights[vertex], dtype=torch.float32)
+        held = losses.template(avatar.deformation.basis(said.hidden), said.weights, truth, skin, LossWeights())
+        return bound.g(points, rows).abs().mean() + held

@@ -1,0 +1,128 @@
+"""Before the video: the fields become the template, in about a minute; Newton's method must start near a surface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from headfield.avatar.avatar import Avatar
+from headfield.avatar.networks import Rows
+from headfield.avatar.template import Template
+from headfield.errors import need
+from headfield.nn.machine import denormals_flushed
+from headfield.surface.nearest import Target, sample_surface
+from headfield.types import Mesh
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """How the fields become the template."""
+
+    steps: int = 1000
+    """Steps of Adam."""
+    points: int = 3000
+    """Points a step."""
+    pool: int = 60_000
+    """Points whose truth is found beforehand."""
+    rate: float = 2e-3
+    """Learning rate, along a half cosine to 2 percent."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Canonical points with what the template says there.
+
+    Attributes:
+        points: (N, 3).
+        distance: (N,) signed, negative inside the union of the template's components.
+        vertex: (N,) nearest vertex, whose blendshapes and weights count.
+    """
+
+    points: torch.Tensor
+    distance: torch.Tensor
+    vertex: torch.Tensor
+
+
+def make_pool(template: Template, count: int, rng: np.random.Generator) -> Pool:
+    """Points of the template: half within millimetres of its surface, a third within centimetres, the rest around it.
+
+    Raises:
+        MissingExtra: libigl is not installed.
+    """
+    igl = need("igl", "synth", "Signed distances to the template")
+    rig = template.rig
+    mesh = Mesh(rig.vertices, rig.triangles)
+    close, middle = count // 2, count // 3
+    on = sample_surface(mesh, close + middle, rng).points
+    spread = np.where(np.arange(close + middle)[:, None] < close, 0.012, 0.08)
+    low, high = rig.vertices.min(0) - 0.3, rig.vertices.max(0) + 0.3
+    around = rng.uniform(low, high, (count - close - middle, 3))
+    points = np.concatenate([on + spread * rng.standard_normal(on.shape), around])
+    distance, _ = Target(mesh).closest(points)
+    bvh = igl.FastWindingNumberBVH()
+    bvh.init(np.ascontiguousarray(rig.vertices, dtype=float), np.ascontiguousarray(rig.triangles, dtype=np.int64), 2)
+    inside = bvh.winding_number(np.ascontiguousarray(points), 2.0) > 0.5
+    _, vertex = template.nearest(points)
+    order = rng.permutation(len(points))
+    signed = np.where(inside, -distance, distance)
+    return Pool(
+        torch.as_tensor(points[order], dtype=torch.float32),
+        torch.as_tensor(signed[order], dtype=torch.float32),
+        torch.as_tensor(vertex[order]),
+    )
+
+
+@denormals_flushed()
+def pretrain(
+    avatar: Avatar,
+    template: Template,
+    options: PretrainOptions | None = None,
+    seed: int = 0,
+    on_step: Callable[[int, int], None] | None = None,
+) -> dict[str, float]:
+    """Fit geometry to the template's signed distance, and E, P, W to its nearest vertices.
+
+    Returns:
+        Errors of the last step by name: ``surface_mm`` mean |g| error near the surface, ``blendshapes_mm`` root mean
+        square, ``skinning`` root mean square.
+    """
+    options = PretrainOptions() if options is None else options
+    rng = np.random.default_rng([seed, 71])
+    pool = make_pool(template, options.pool, rng)
+    basis, weights = torch.from_numpy(template.basis), torch.as_tensor(template.rig.weights, dtype=torch.float32)
+    parameters = [*avatar.geometry.parameters(), *avatar.deformation.parameters()]
+    optimiser = torch.optim.Adam(parameters, lr=options.rate)
+    codes = None if avatar.codes is None else torch.zeros(1, avatar.config.latent)
+    with torch.no_grad():  # no frame: only the blendshapes themselves are looked at
+        none = avatar.deformation.contract(torch.zeros(1, basis.shape[1]))
+    rows = Rows(torch.zeros(options.points, dtype=torch.long), (0, options.points))
+    errors: dict[str, float] = {}
+    for step in range(options.steps):
+        rate = options.rate * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * step / options.steps)))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        pick = torch.from_numpy(rng.integers(0, len(pool.points), options.points))
+        points, vertex, distance = pool.points[pick], pool.vertex[pick], pool.distance[pick]
+        g, _, _ = avatar.geometry(points, rows, codes)
+        said = avatar.deformation(points, rows, none)
+        away = g - distance
+        shapes = (avatar.deformation.basis(said.hidden) - basis[vertex]).square().sum(-1)
+        skin = (said.weights - weights[vertex]).square().sum(-1)
+        near = (-(distance.abs() / 0.1)).exp()  # far from the head it only has to be smooth
+        loss = 10 * (away.abs() * (0.1 + near)).mean() + (300 * shapes.mean(1) * near + skin * near).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if on_step:
+            on_step(step + 1, options.steps)
+        if step == options.steps - 1:
+            close = distance.abs() < 0.02
+            errors = {
+                "surface_mm": 250.0 * float(away.detach().abs()[close].mean()),
+                "blendshapes_mm": 250.0 * float(shapes.detach()[close].mean().sqrt()),
+                "skinning": float(skin.detach()[close].mean().sqrt()),
+            }
+    return errors

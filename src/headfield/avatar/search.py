@@ -1,0 +1,205 @@
+"""Where rays meet a posed avatar: the default search, which starts where the template says (compare `literal`).
+
+Rounds, each for the rays that are still without an answer:
+
+0. Newton's method on (g, two offsets from the ray) from the posed template's hit, whose last Jacobian Eq. 10 needs;
+1. 8 samples in the interval round the template; a step from outside to inside is polished in the same way;
+2. 8 more samples round the smallest g;
+3. 8 before and 8 behind the interval.
+
+Where a polish fails, a secant along the ray takes over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from headfield.avatar.avatar import Bound
+from headfield.avatar.correspond import Guesses, Starts, correspond
+from headfield.avatar.found import Found, Round, crossing, sampled
+from headfield.avatar.networks import Rows
+from headfield.avatar.rays import Rays, joint, polish
+from headfield.nn.machine import denormals_flushed
+
+DISAGREEMENT = 0.002
+"""Answers of two searches that are farther apart are two answers, 0.5 mm."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How rays are searched; lengths in model units (250 mm)."""
+
+    samples: int = 8
+    """Samples of a round."""
+    tolerance: float = 1e-4
+    """|F| at a root, 0.025 mm."""
+    steps: int = 8
+    """Updates of Newton's method at most."""
+    secant_steps: int = 8
+    """Steps along the ray where Newton's method fails."""
+    wider: float = 0.3
+    """How far the last round looks before and behind the interval."""
+    slack: float = 0.05
+    """How far outside its interval a root of the first round may lie."""
+
+
+@torch.no_grad()
+@denormals_flushed()
+def search(
+    bound: Bound,
+    rays: Rays,
+    starts: Starts,
+    options: SearchOptions | None = None,
+    wanted: torch.Tensor | None = None,
+    checked: torch.Tensor | None = None,
+) -> Found:
+    """Where rays meet the surface, and the smallest g of those that do not.
+
+    Args:
+        bound: The avatar in its frames.
+        rays: R rays.
+        starts: Where to look for the canonical points of samples.
+        options: See SearchOptions.
+        wanted: (R,) bool, rays whose surface is asked for; of the others only the smallest g is. None for all.
+        checked: (R,) bool, rays that are searched in full: the first round's answer is not taken but compared, so that
+            what stands before the template is seen, and where no surface is wanted the smallest g is looked for before
+            and behind the interval, too. None for none.
+    """
+    options = SearchOptions() if options is None else options
+    result = Found.nothing(rays)
+    wanted = torch.ones(len(rays), dtype=torch.bool) if wanted is None else wanted
+    checked = torch.zeros_like(wanted) if checked is None else checked
+    index = wanted.nonzero()[:, 0]
+    going = rays.pick(index)
+    roots = polish(bound, going, going.start, options.steps, options.tolerance)
+    near, far = going.near - options.slack, going.far + options.slack
+    good = roots.found & (roots.depth > near) & (roots.depth < far)
+    held = good & checked[index]
+    good = good & ~held
+    _take(result, index[good], roots.canonical[good], roots.inverse[good], roots.depth[good], Round.START)
+    going_on = (~result.surface).nonzero()[:, 0]
+    if len(going_on):
+        _by_samples(bound, rays, starts, options, wanted, checked, result, going_on)
+    at, first = index[held], roots.depth[held]
+    result.disagreed[at] = ~result.surface[at] | ((result.depth[at] - first).abs() > DISAGREEMENT)
+    return result
+
+
+def _by_samples(
+    bound: Bound,
+    rays: Rays,
+    starts: Starts,
+    options: SearchOptions,
+    wanted: torch.Tensor,
+    checked: torch.Tensor,
+    result: Found,
+    index: torch.Tensor,
+) -> None:
+    """Rounds 1 to 3 for the rays at `index`."""
+    going, count = rays.pick(index), options.samples
+    share = torch.linspace(0.0, 1.0, count, dtype=rays.near.dtype)
+    depth = going.near[:, None] + (going.far - going.near)[:, None] * share
+    canonical, g = sampled(bound, going, depth, starts)
+    result.keep(index, depth, canonical, g, first=True)
+    asked = wanted[index] & ~result.inside[index]  # whoever begins inside has entered before
+    _enter(bound, rays, options, result, index, asked, depth, canonical, g, Round.SAMPLED)
+
+    left = wanted[index] & ~result.surface[index] & ~result.inside[index]
+    if left.any():
+        at = index[left]
+        depth_left, g_left, near_least = depth[left], g[left], g[left].argmin(1)
+        ray = torch.arange(len(at))
+        ends = depth_left[ray, (near_least - 1).clamp_min(0)], depth_left[ray, (near_least + 1).clamp_max(count - 1)]
+        fine = torch.linspace(0.0, 1.0, count + 2, dtype=rays.near.dtype)[1:-1]
+        finer = ends[0][:, None] + (ends[1] - ends[0])[:, None] * fine
+        canonical_fine, g_fine = sampled(bound, rays.pick(at), finer, starts)
+        result.keep(at, finer, canonical_fine, g_fine, first=False)
+        joined = torch.cat([depth_left, finer], 1).sort(1)
+        order = joined.indices
+        g_all = torch.cat([g_left, g_fine], 1).gather(1, order)
+        both = torch.cat([canonical[left], canonical_fine], 1)
+        canonical_all = both.gather(1, order[..., None].expand(-1, -1, 3))
+        _enter(
+            bound, rays, options, result, at, ~result.surface[at], joined.values, canonical_all, g_all, Round.REFINED
+        )
+
+    left = (wanted | checked)[index] & ~result.surface[index]
+    if left.any():
+        at = index[left]
+        step = options.wider * torch.linspace(1.0, 1.0 / count, count, dtype=rays.near.dtype)
+        before = (rays.near[at][:, None] - step).clamp_min(1e-3)
+        behind = rays.far[at][:, None] + step.flip(0)
+        wide = torch.cat([before, behind], 1)
+        canonical_wide, g_wide = sampled(bound, rays.pick(at), wide, starts)
+        result.keep(at, wide, canonical_wide, g_wide, first=False)
+        every = torch.cat([g_wide[:, :count], g[left], g_wide[:, count:]], 1)
+        every[:, count + 1 :][result.inside[at]] = float("inf")  # what they enter later is not what is seen
+        depths = torch.cat([before, depth[left], behind], 1)
+        points = torch.cat([canonical_wide[:, :count], canonical[left], canonical_wide[:, count:]], 1)
+        _enter(bound, rays, options, result, at, wanted[at], depths, points, every, Round.WIDENED)
+
+
+def _take(result: Found, at: torch.Tensor, canonical, inverse, depth, served: Round) -> None:
+    result.surface[at], result.canonical[at], result.inverse[at] = True, canonical, inverse
+    result.depth[at], result.round[at], result.inside[at] = depth, int(served), False
+
+
+def _enter(
+    bound: Bound,
+    rays: Rays,
+    options: SearchOptions,
+    result: Found,
+    index: torch.Tensor,
+    asked: torch.Tensor,
+    depth: torch.Tensor,
+    canonical: torch.Tensor,
+    g: torch.Tensor,
+    served: Round,
+) -> None:
+    """Polish the first step from outside to inside of the rays at `index` (Q,) where `asked` (Q,) bool."""
+    at, there = crossing(g)
+    there = there & asked
+    if not there.any():
+        return
+    index, at = index[there], at[there]
+    ray = there.nonzero()[:, 0]
+    going = rays.pick(index)
+    low, high = depth[ray, at], depth[ray, at + 1]
+    g_low, g_high = g[ray, at], g[ray, at + 1]
+    within = canonical[ray, at + 1]
+    share = torch.where(g_low.isfinite(), g_low / (g_low - g_high), torch.ones_like(g_low))
+    start = torch.where((share < 1.0)[:, None], canonical[ray, at].lerp(within, share[:, None]), within)
+    roots = polish(bound, going, start, options.steps, options.tolerance)
+    edge = 1e-3 * (high - low)
+    good = roots.found & (roots.depth >= low - edge) & (roots.depth <= high + edge)
+    _take(result, index[good], roots.canonical[good], roots.inverse[good], roots.depth[good], served)
+    failed = ~good
+    if failed.any():
+        slow = going.pick(failed)
+        ends = [tensor[failed] for tensor in (low, high, g_low, g_high, within)]
+        root, inverse, along = _secant(bound, slow, options, *ends)
+        _take(result, index[failed], root, inverse, along, served)
+        result.solved[index[failed]] = True
+
+
+def _secant(bound: Bound, rays: Rays, options: SearchOptions, low, high, g_low, g_high, root):
+    """Regula falsi along rays between a depth outside and one inside, each time from the last canonical point.
+
+    Returns:
+        Canonical points (Q, 3), the inverse Jacobians of F (Q, 3, 3) and the depths (Q,).
+    """
+    g_low = g_low.clamp_max(1.0)
+    own = torch.arange(len(rays))
+    for _ in range(options.secant_steps):
+        middle = low + (high - low) * (g_low / (g_low - g_high)).clamp(0.05, 0.95)
+        warp = bound.morph(root, rays.rows, slope=True).jacobian
+        guesses = Guesses(own, root, torch.linalg.inv_ex(warp)[0])
+        answer = correspond(bound, rays.at(middle), Rows.of(rays.rows.frame, rays.rows.frames), guesses)
+        inside = answer.g < 0
+        root = torch.where(inside[:, None], answer.points, root)
+        low, g_low = torch.where(inside, low, middle), torch.where(inside, g_low, answer.g.clamp_max(1.0))
+        high, g_high = torch.where(inside, middle, high), torch.where(inside, answer.g, g_high)
+    _, jacobian, depth, _ = joint(bound, root, rays, rays.across())
+    return root, torch.linalg.inv_ex(jacobian)[0], depth
