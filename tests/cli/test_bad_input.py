@@ -171,11 +171,11 @@ def test_bad_weights_are_refused_and_nothing_runs(refused, ball_file, tmp_path):
     (tmp_path / "disguised" / "config.json").write_text(config)
     (tmp_path / "corrupt" / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      " + b"x" * 50)
     (tmp_path / "corrupt" / "config.json").write_text("{")
-    (tmp_path / "other" / "config.json").write_text(json.dumps({"architecture": "npm", "format": 1}))
+    (tmp_path / "other" / "config.json").write_text(json.dumps({"architecture": "nobody", "format": 1}))
     messages = {
         name: refused(ball_file, "--model", tmp_path / name) for name in ("pickle", "disguised", "corrupt", "other")
     }
-    assert "safetensors" in messages["disguised"] and "'npm'" in messages["other"], messages
+    assert "safetensors" in messages["disguised"] and "'nobody'" in messages["other"], messages
     assert not (tmp_path / "executed").exists()
 
 

@@ -21,9 +21,6 @@ class Recipe(Protocol):
     name beside their weighted sum.
     """
 
-    PRESET_SETTINGS: Mapping[str, Mapping[str, Any]]
-    """By preset, fields of the training's configuration that belong to it, where they are not set otherwise."""
-
     def loss_weights(self, name: str) -> Any:
         """The weights of the losses that a configuration's `losses` names; ConfigError for an unknown name."""
 
@@ -61,7 +58,11 @@ def recipe_of(architecture: str) -> Recipe:
 
 
 def with_preset(config: TrainConfig) -> TrainConfig:
-    """The configuration with what its preset asks of the training; a setting that is not the default's stays."""
-    asked = recipe_of(config.model).PRESET_SETTINGS.get(config.preset, {})
+    """The configuration with what its preset asks of the training; a setting that is not the default's stays.
+
+    A recipe may have ``PRESET_SETTINGS``: by preset, fields of the training's configuration that belong to it.
+    """
+    settings: Mapping[str, Mapping[str, Any]] = getattr(recipe_of(config.model), "PRESET_SETTINGS", {})
+    asked = settings.get(config.preset, {})
     default = {field.name: field.default for field in fields(config)}
     return replace(config, **{name: value for name, value in asked.items() if getattr(config, name) == default[name]})

@@ -67,8 +67,8 @@ def start(config: TrainConfig) -> Trainer:
         ConfigError: An unknown model, preset or losses, or an existing run of other settings.
         StoreError: The store is missing or has no training identities.
     """
-    config = with_preset(config)
     kind, recipe = architecture(config.model), recipe_of(config.model)
+    config = with_preset(config)
     model_config, weights = _model_config(config, kind), recipe.loss_weights(config.losses)
     alone = config.only == "deformer"
     if alone and config.start is None:

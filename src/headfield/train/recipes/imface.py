@@ -21,10 +21,6 @@ RATE_SHARE = 0.2
 """Of the learning rate, for all of it: sine networks and what writes them do not bear more."""
 
 
-PRESET_SETTINGS: dict[str, dict] = {}
-"""What presets ask of the training, beside sizes."""
-
-
 @dataclass(frozen=True)
 class LossWeights:
     """Weights of the losses. Defaults: the recipe of all our models; :func:`paper_weights` are the published ones."""

@@ -14,9 +14,6 @@ from headfield.train.batches import Batch
 from headfield.train.terms import Terms, expression_terms, field_terms, weighted
 from headfield.types import Codes
 
-PRESET_SETTINGS: dict[str, dict] = {}
-"""What presets ask of the training, beside sizes."""
-
 ANCHOR_SHARE = 0.1
 """Of the learning rate, for MLP_pos, as for NPHM's."""
 

@@ -17,9 +17,6 @@ from headfield.train.batches import Batch
 from headfield.train.terms import field_terms, forward_terms, weighted
 from headfield.types import Codes
 
-PRESET_SETTINGS: dict[str, dict] = {}
-"""What presets ask of the training, beside sizes."""
-
 ANCHOR_SHARE = 0.1
 """Of the learning rate, for the network that reads off the anchors, as for NPHM's MLP_pos."""
 
