@@ -184,7 +184,7 @@ def draw(path: Path, model, take: Take, shot: Shot, columns: int = 8, size: int 
     above, below, labels = [], [], []
     for index in np.linspace(0, len(take) - 1, min(columns, len(take))).round().astype(int):
         skin = Mesh(shot.acted.camera_from_model[index].apply(shot.skins[index]), shot.triangles)
-        head = mesh_of(model, codes_of(model, take.identity, take.expression[index]), 112)
+        head = mesh_of(model, codes_of(model, take.identity, take.expression[index]), 192)
         head = head.transformed(take.placements[index].inverse()).transformed(Similarity(scale=1e-3))
         look = {"size": size, "frame_on": skin.vertices, "samples": 1, "occlusion_rays": 0, "zoom": 1.3}
         above.append(render(skin, **look))
