@@ -143,6 +143,8 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
     # heads outside the training families vary more in size than the families do
     model.prior = replace(model.prior, size_sd=max(model.prior.size_sd, 0.08))
     settings = {key: value for key, value in meta["train"].items() if key not in ("store", "out", "release")}
+    if settings.get("start"):  # no paths of the training machine
+        settings["start"] = "/".join(Path(settings["start"]).parts[-2:])
     facts = {
         "training": settings | {"step": meta["step"], "seconds": round(meta["seconds"]), "identities": len(chosen)}
     }
