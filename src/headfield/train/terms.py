@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from headfield.errors import ConfigError
 from headfield.io.quantise import SDF_LIMIT
 from headfield.losses import field as losses
 from headfield.train.batches import Batch
@@ -66,3 +68,14 @@ def weighted(terms: Terms, weights: Any) -> tuple[torch.Tensor, dict[str, float]
     """The sum of terms, each times the attribute of its name, and each as a number."""
     total = sum(getattr(weights, name) * term for name, term in terms.items())
     return total, {name: float(term.detach()) for name, term in terms.items()}
+
+
+def named_weights(name: str, default: Callable[[], Any], paper: Callable[[], Any]) -> Any:
+    """The weights of a recipe that a configuration's `losses` names.
+
+    Raises:
+        ConfigError: Neither ``default`` nor ``paper``.
+    """
+    if name not in ("default", "paper"):
+        raise ConfigError(f"Unknown losses {name!r}: choose default or paper.")
+    return paper() if name == "paper" else default()

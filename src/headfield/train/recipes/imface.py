@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from headfield.errors import ConfigError
 from headfield.losses import field as losses
 from headfield.models.imface.model import ImFace
 from headfield.train.batches import Batch
-from headfield.train.terms import Terms, expression_terms, field_terms, weighted
+from headfield.train.terms import Terms, expression_terms, field_terms, named_weights, weighted
 from headfield.types import Codes
 
 RATE_SHARE = 0.2
@@ -74,14 +73,8 @@ def paper_weights() -> LossWeights:
 
 
 def loss_weights(name: str) -> LossWeights:
-    """The weights that a configuration's `losses` names.
-
-    Raises:
-        ConfigError: Neither ``default`` nor ``paper``.
-    """
-    if name not in ("default", "paper"):
-        raise ConfigError(f"Unknown losses {name!r}: choose default or paper.")
-    return paper_weights() if name == "paper" else LossWeights()
+    """See :func:`headfield.train.terms.named_weights`."""
+    return named_weights(name, LossWeights, paper_weights)
 
 
 def rate_share(parameter: str) -> float:

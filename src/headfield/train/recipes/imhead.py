@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from headfield import frames
-from headfield.errors import ConfigError
 from headfield.io.quantise import SDF_LIMIT
 from headfield.losses import field as losses
 from headfield.models.imhead.model import ImHead
 from headfield.train.batches import Batch
+from headfield.train.terms import named_weights
 from headfield.types import Codes
 
 LITERAL = {"losses": "paper", "code_start": "random"}
@@ -78,14 +78,8 @@ def literal_weights() -> LossWeights:
 
 
 def loss_weights(name: str) -> LossWeights:
-    """The weights that a configuration's `losses` names.
-
-    Raises:
-        ConfigError: Neither ``default`` nor ``paper``.
-    """
-    if name not in ("default", "paper"):
-        raise ConfigError(f"Unknown losses {name!r}: choose default or paper.")
-    return literal_weights() if name == "paper" else LossWeights()
+    """See :func:`headfield.train.terms.named_weights`."""
+    return named_weights(name, LossWeights, literal_weights)
 
 
 def rate_share(parameter: str) -> float:
