@@ -22,7 +22,7 @@ from .decimate import decimate
 from .eyes import Eyeball, fit_eyeballs, on_mesh
 from .inverse_warp import follow, from_canonical
 from .mend import Seams
-from .mesh_head import mesh_of
+from .mesh_head import functions_of, mesh_of
 from .mouth_parts import MouthPart, mouth_parts
 from .paint import Paint
 from .parts import Part, posed_mesh
@@ -37,6 +37,9 @@ BASE = {"jawOpen": 0.5}
 
 UNMOVED = 2e-5
 """A channel that moves the field by less than this (0.005 mm) leaves a vertex alone, model units."""
+
+BRIDGING = 0.0004
+"""A vertex of the neutral head that is farther than this (0.1 mm) off the field's surface closes up an eye."""
 
 RELATIVE_TO = {"mouthClose": {"jawOpen": 1.0}}
 """Channels that correct another one: their offset is what they add to it, as rigs apply it."""
@@ -165,7 +168,7 @@ def bake(
     eyes = fit_eyeballs(fine.vertices, fine.normals, anchors)
     coarse = decimate(fine, vertices, anchors)
     triangles = coarse.triangles
-    base, _ = onto_surface(_field(model, base_codes), coarse.vertices, triangles, sure=REACH, fade=2 * REACH)
+    base, _ = onto_surface(_field(model, base_codes, True), coarse.vertices, triangles, sure=REACH, fade=2 * REACH)
     with torch.no_grad():
         points = torch.as_tensor(base, dtype=torch.float32, device=codes.identity.device)
         canonical = model.to_canonical(points[None], base_codes)[0][0].cpu().numpy()
@@ -173,10 +176,11 @@ def bake(
 
     facing = face_vectors(base, triangles)
     neutral_codes = replace(codes, expression=None)
-    neutral, _ = onto_surface(_field(model, neutral_codes), canonical, triangles, facing)
+    neutral, _ = onto_surface(_field(model, neutral_codes, True), canonical, triangles, facing)
+    bridging = _field(model, neutral_codes)(neutral) > BRIDGING
     mouth = _mouth(canonical, anchors)
     opened, closed = (Seams.of(shape, triangles, mouth) for shape in (base, neutral))
-    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, opened, closed)
+    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, opened, closed, bridging)
     shapes = np.zeros((len(ARKIT), len(neutral), 3), dtype=np.float32)
     facts = {}
     for index, name in enumerate(ARKIT):
@@ -236,7 +240,10 @@ def unwrapped(baked: Baked) -> Baked:
 
 @dataclass(frozen=True)
 class _Carrier:
-    """Takes the vertices of one head from canonical space to any expression."""
+    """Takes the vertices of one head from canonical space to any expression.
+
+    `bridging` (V,) are vertices that close up an eye: none of the field's own surface is near them.
+    """
 
     model: HeadModel
     codes: Codes
@@ -246,6 +253,7 @@ class _Carrier:
     facing: np.ndarray
     opened: Seams
     closed: Seams
+    bridging: np.ndarray
 
     def pose(self, weights: dict[str, float]) -> tuple[np.ndarray, dict[str, float]]:
         """Vertices (V, 3) float64 with these weights, and facts; only what the channels move is computed."""
@@ -278,7 +286,9 @@ class _Carrier:
                 vertices, found = other, found.with_points(np.searchsorted(which, lips), path)
         vertices, mended = seams.mended(vertices)
         which = np.union1d(which, np.flatnonzero(mended))
-        placed, kept = onto_surface(_field(self.model, codes), vertices, self.triangles, self.facing, which)
+        placed, kept = onto_surface(
+            _field(self.model, codes), vertices, self.triangles, self.facing, which[~self.bridging[which]]
+        )
         placed, more = seams.mended(placed)  # the surface found from the wrong side of a crease is rough again
         mended |= more
         flips = _flips(placed, self.triangles, self.facing)
@@ -302,16 +312,13 @@ def _with(codes: Codes, weights: dict[str, float]) -> Codes:
     return replace(codes, expression=expression)
 
 
-def _field(model, codes: Codes) -> Field:
-    """The signed distance of one posed head, for arrays."""
-    import torch
-
-    condition, device = model.condition(codes), codes.identity.device
+def _field(model: HeadModel, codes: Codes, sealed_eyes: bool = False) -> Field:
+    """The signed distance of one posed head, for arrays; with eyes closed up as those of a mesh are."""
+    own, _ = functions_of(model, codes, sealed_eyes)
 
     def values(points: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            queries = torch.as_tensor(points, dtype=torch.float32, device=device).split(8192)
-            return torch.cat([model.signed_distance(q[None], condition)[0] for q in queries]).double().cpu().numpy()
+        queries = np.array_split(points.astype(np.float32), len(points) // 8192 + 1)
+        return np.concatenate([own(query) for query in queries]).astype(float)
 
     return values
 
