@@ -21,6 +21,7 @@ from ..types import ARKIT, Codes, Mesh
 from .decimate import decimate
 from .eyes import Eyeball, fit_eyeballs, on_mesh
 from .inverse_warp import follow, from_canonical
+from .lip_line import LipLine
 from .mend import Seams
 from .mesh_head import functions_of, mesh_of
 from .mouth_parts import MouthPart, mouth_parts
@@ -177,10 +178,12 @@ def bake(
     facing = face_vectors(base, triangles)
     neutral_codes = replace(codes, expression=None)
     neutral, _ = onto_surface(_field(model, neutral_codes, True), canonical, triangles, facing)
-    bridging = _field(model, neutral_codes)(neutral) > BRIDGING
+    value = _field(model, neutral_codes)(neutral)
     mouth = _mouth(canonical, anchors)
     opened, closed = (Seams.of(shape, triangles, mouth) for shape in (base, neutral))
-    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, opened, closed, bridging)
+    lips = LipLine.of(base, neutral, -value, triangles, mouth)
+    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, opened, closed, value > BRIDGING, lips)
+    neutral = carrier.shut(neutral)
     shapes = np.zeros((len(ARKIT), len(neutral), 3), dtype=np.float32)
     facts = {}
     for index, name in enumerate(ARKIT):
@@ -254,6 +257,11 @@ class _Carrier:
     opened: Seams
     closed: Seams
     bridging: np.ndarray
+    lips: LipLine | None
+
+    def shut(self, vertices: np.ndarray) -> np.ndarray:
+        """A shape (V, 3) whose lips meet where they are not parted."""
+        return vertices if self.lips is None else self.lips.met(vertices)
 
     def pose(self, weights: dict[str, float]) -> tuple[np.ndarray, dict[str, float]]:
         """Vertices (V, 3) float64 with these weights, and facts; only what the channels move is computed."""
@@ -267,7 +275,7 @@ class _Carrier:
         which = np.flatnonzero(change > UNMOVED)
         vertices = np.array(self.neutral, dtype=float)
         if not len(which):
-            return vertices, {"moved": 0.0, "solved": 1.0, "folded": 0.0, "flips": 0.0}
+            return self.shut(vertices), {"moved": 0.0, "solved": 1.0, "folded": 0.0, "flips": 0.0}
         # half the way is known: the warp at the canonical points
         start = 2 * self.canonical[which] - warped[which]
         found = from_canonical(self.model, self.canonical[which], codes, start=start)
@@ -291,6 +299,7 @@ class _Carrier:
         )
         placed, more = seams.mended(placed)  # the surface found from the wrong side of a crease is rough again
         mended |= more
+        placed = self.shut(placed)
         flips = _flips(placed, self.triangles, self.facing)
         facts = {"moved": len(which) / len(vertices), **found.report()}
         facts |= {"mended": float(mended.mean()), "unprojected": kept, "flips": flips}
