@@ -50,15 +50,19 @@ def canonical_points(surface: SurfacePoints, neutral: Solid) -> tuple[np.ndarray
         surface: Points on a posed solid with the same sheet and hair.
         neutral: The neutral solid.
     Returns:
-        points (N, 3) and valid (N,): False where the neutral head hides them.
+        points (N, 3) and valid (N,): False where the neutral head hides them. The rims of lips that meet are not
+        hidden: they lie in the groove between the lips, upper and lower rim on the same line.
     """
     points, valid = np.array(surface.points), np.ones(len(surface.points), dtype=bool)
     skin = ~surface.hair  # hair does not move
     triangle, weights = surface.triangle[skin], surface.weights[skin]
-    points[skin] = (neutral.vertices[neutral.sheet.triangles[triangle]] * weights[:, :, None]).sum(1)
-    valid[skin] = neutral.visibility(triangle, weights)
-    points[skin], _, moved = neutral.settle(points[skin], surface.normals[skin])
-    valid[skin] &= moved < SAME_MATERIAL
+    resting = (neutral.vertices[neutral.sheet.triangles[triangle]] * weights[:, :, None]).sum(1)
+    points[skin], _, moved = neutral.settle(resting, surface.normals[skin])
+    seen = neutral.visibility(triangle, weights) & (moved < SAME_MATERIAL)
+    rims = np.flatnonzero(neutral.between_lips(resting) & np.isfinite(moved))
+    # the join has another groove, towards the teeth, which a closed mouth does not have
+    seen[rims] = np.abs(neutral.signed_distance(points[skin][rims])[0]) < SAME_MATERIAL
+    valid[skin] = seen
     if neutral.hair is not None:
         valid[skin] &= ~neutral.hair.contains(points[skin])
     return points, valid

@@ -232,6 +232,14 @@ class Solid:
             farthest = np.maximum(farthest, moved)
         return points, normals, farthest
 
+    def between_lips(self, points: np.ndarray) -> np.ndarray:
+        """Whether points (N, 3) lie under the groove of lips that meet: bool (N,)."""
+        found = np.zeros(len(points), dtype=bool)
+        for join in self.joins:
+            if isinstance(join, LipSeal):
+                found |= join.covers(points)
+        return found
+
     def _near_interior(self, points: np.ndarray) -> np.ndarray:
         """Only points in the bounds of the interior triangles can lie in a hidden void."""
         if not len(self.sheet.interior_vertices):
