@@ -103,9 +103,11 @@ def _jaw_share(triangles: np.ndarray, vertices: np.ndarray, opened: np.ndarray, 
     share = np.clip((opened * swing).sum(1) / np.maximum(square, _LEAST_SWING**2), 0.0, 1.0)
     share[square < _LEAST_SWING**2] = 0.0
     corners = np.concatenate([triangles, triangles[:, [1, 2, 0]]])
-    edges = coo_matrix((np.ones(len(corners)), (corners[:, 0], corners[:, 1])), shape=(len(vertices),) * 2).tocsr()
-    edges = ((edges + edges.T) > 0).astype(float)
-    degree = np.maximum(np.asarray(edges.sum(1)).ravel(), 1.0)
+    edges = coo_matrix(
+        (np.ones(len(corners)), (corners[:, 0], corners[:, 1])), shape=(len(vertices), len(vertices))
+    ).tocsr()
+    edges = (edges + edges.T).astype(bool).astype(float)
+    degree = np.maximum(edges @ np.ones(len(vertices)), 1.0)
     for _ in range(2):  # the corrective takes up what smoothing changes
         share = 0.5 * share + 0.5 * (edges @ share) / degree
     return share
