@@ -28,7 +28,7 @@ from .focus import eye_boxes
 from .topology import vertex_normals
 
 if TYPE_CHECKING:
-    from ..models.protocol import HeadModel
+    from ..models.protocol import Extractable
 
 Field = Callable[[np.ndarray], np.ndarray]
 FieldAndGradient = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -134,7 +134,7 @@ class SealedField:
 
 
 def sealed(
-    model: HeadModel, codes: Codes, functions: Callable[[Codes], tuple[Field, FieldAndGradient]]
+    model: Extractable, codes: Codes, functions: Callable[[Codes], tuple[Field, FieldAndGradient]]
 ) -> SealedField | None:
     """One posed head's field with its eyes closed up; None for a model without named anchors.
 
@@ -162,7 +162,7 @@ class _Grid:
     values: np.ndarray
 
 
-def _grids(model: HeadModel, codes: Codes, functions) -> list[_Grid]:
+def _grids(model: Extractable, codes: Codes, functions) -> list[_Grid]:
     """One for each eye."""
     field, grids = functions(codes)[0], []
     for box in eye_boxes(model, codes):
@@ -260,11 +260,12 @@ def _closed(places: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _to_level(values: np.ndarray, level: float, places: np.ndarray, which: np.ndarray) -> np.ndarray:
     """Distance from those places (N, 3) that `which` (N,) names to where values (X, Y, Z) cross a level."""
-    from scipy.spatial import cKDTree
     from skimage.measure import marching_cubes
+
+    from ..neighbours import PointTree
 
     if not values.min() < level < values.max():
         return np.abs(values.reshape(-1)[which] - level)
     vertices, triangles, _, _ = marching_cubes(values, level)
     surface = np.concatenate([vertices, vertices[triangles].mean(1)]) * STEP + places[0]
-    return cKDTree(surface).query(places[which])[0]
+    return PointTree(surface).query(places[which])[0]
