@@ -50,9 +50,9 @@ def held_out_errors(model: HeadModel, codes: torch.Tensor, batches: Batches, mos
                 warped = backward.to_canonical(posed, condition)[0]
             else:
                 warped = forward.from_canonical(neutral, condition)
-            miss = MM_PER_UNIT * (warped - (posed if forward else neutral)).norm(dim=-1)[0].cpu().numpy()
+            miss = MM_PER_UNIT * (warped - (neutral if forward is None else posed)).norm(dim=-1)[0].cpu().numpy()
             way = MM_PER_UNIT * (posed - neutral).norm(dim=-1)[0].cpu().numpy()
-            some = slice(None, None, 4 if forward else 1)
+            some = slice(None, None, 1 if forward is None else 4)
             value = MM_PER_UNIT * model.signed_distance(posed[:, some], condition).abs()[0].cpu().numpy()
             moved = valid & (way > MOVED)
             for name, values in (("warp", miss[valid]), ("moved", miss[moved]), ("way", way[moved])):
