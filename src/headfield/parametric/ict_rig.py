@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 
 from headfield import frames
 from headfield.parametric.ict import METRES_PER_CM, IctHead
@@ -106,8 +106,8 @@ def _jaw_share(triangles: np.ndarray, vertices: np.ndarray, opened: np.ndarray, 
     edges = coo_matrix(
         (np.ones(len(corners)), (corners[:, 0], corners[:, 1])), shape=(len(vertices), len(vertices))
     ).tocsr()
-    edges = (edges + edges.T).astype(bool).astype(float)
-    degree = np.maximum(edges @ np.ones(len(vertices)), 1.0)
+    edges = csr_matrix((edges + edges.T).astype(bool).astype(float))
+    degree = np.maximum(np.asarray(edges.sum(1)).ravel(), 1.0)
     for _ in range(2):  # the corrective takes up what smoothing changes
         share = 0.5 * share + 0.5 * (edges @ share) / degree
     return share

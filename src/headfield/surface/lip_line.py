@@ -85,8 +85,8 @@ class LipLine:
             return None
         low, high = neutral[rim, 0].min(), neutral[rim, 0].max()
         along = tuple((neutral[each, 0] - low) / (high - low) for each in rims)
-        follow = [_following(opened, each, other, region) for each, other in zip(rims, rims[::-1])]
-        line = LipLine(rims, along, tuple(f[0] for f in follow), tuple(f[1] for f in follow), np.zeros(STATIONS))
+        first, second = (_following(opened, each, other, region) for each, other in zip(rims, rims[::-1]))
+        line = LipLine(rims, along, (first[0], second[0]), (first[1], second[1]), np.zeros(STATIONS))
         apart = np.linalg.norm(np.subtract(*line._curves(neutral)), axis=1)
         return LipLine(line.rims, line.along, line.drawn, line.shares, apart)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class Seal:
     def holds(self, points: np.ndarray) -> np.ndarray:
         """Whether points (N, 3) lie in the grid: bool (N,)."""
         place = (points - self.origin) / STEP
-        return ((place >= 0) & (place <= np.array(self.values.shape) - 1)).all(1)
+        return np.all((place >= 0) & (place <= np.array(self.values.shape) - 1), axis=1)
 
     def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distances (N,) and gradients (N, 3) at points (N, 3) in the grid."""
@@ -116,7 +116,7 @@ class SealedField:
         """Signed distances (N,) and gradients (N, 3) at points (N, 3)."""
         return self._joined(points, *self._value_and_gradient(points))
 
-    def _joined(self, points, values, slopes):
+    def _joined(self, points: np.ndarray, values: np.ndarray, slopes: np.ndarray | None) -> tuple[np.ndarray, Any]:
         values, slopes = values.copy(), None if slopes is None else slopes.copy()
         for seal in self._seals:
             which = np.flatnonzero(seal.holds(points))
@@ -146,7 +146,8 @@ def sealed(
     grids = _grids(model, codes, functions)
     if not grids:
         return None
-    anchors = getattr(model, "model", model).anchors(codes)[0].detach().cpu().numpy().astype(float)
+    whole: Any = getattr(model, "model", model)
+    anchors = whole.anchors(codes)[0].detach().cpu().numpy().astype(float)
     resting = replace(codes, expression=None)
     posed = codes.expression is not None and bool(codes.expression.any())
     balls = eyeballs(_grids(model, resting, functions) if posed else grids, anchors)
