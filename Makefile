@@ -17,6 +17,7 @@ demo: $(VENV)/.core-installed
 test: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 # damaged files of every format: nothing but our own errors, 1 GB and 20 s at most (docs/security.md)
@@ -33,6 +34,7 @@ kills: $(VENV)/.dev-installed
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --diff .
+	$(BIN)/pyright
 
 # torch first, as a step of its own: whoever wants another build of it installs that into .venv beforehand
 $(VENV)/.core-installed: pyproject.toml constraints.txt

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, present
 from ..frames import anchor_indices
 from ..types import ARKIT, Codes, Mesh
 from .decimate import decimate
@@ -31,7 +31,7 @@ from .settle import REACH, Field, onto_surface
 from .topology import face_vectors, vertex_normals
 
 if TYPE_CHECKING:
-    from ..models.protocol import HeadModel
+    from ..models.protocol import HeadModel, Warped
 
 BASE = {"jawOpen": 0.5}
 """The expression whose surface gives the topology: a clear slit up to the corners of the mouth."""
@@ -117,14 +117,13 @@ class Baked:
         Raises:
             HeadfieldError: The extra ``export`` is not installed.
         """
-        from ..io.gltf import glb_of_morphs
+        from ..io.gltf import MorphHead, glb_of_morphs
 
         head = self if self.uv is not None else unwrapped(self)
-        return glb_of_morphs(
-            head.neutral * metres_per_unit, head.triangles, head.normals, head.shapes * metres_per_unit, ARKIT,
-            uv=head.uv, colours=None if paint is None else paint.on(head.neutral, head.normals),
-            parts=[part.scaled(metres_per_unit) for part in head.parts],
-        )  # fmt: skip
+        colours = None if paint is None else paint.on(head.neutral, head.normals)
+        neutral, shapes = head.neutral * metres_per_unit, head.shapes * metres_per_unit
+        morphs = MorphHead(neutral, head.triangles, head.normals, shapes, ARKIT, head.uv, colours)
+        return glb_of_morphs(morphs, [part.scaled(metres_per_unit) for part in head.parts])
 
 
 def bake(
@@ -157,35 +156,65 @@ def bake(
             f"Blendshapes are baked for models with the 52 ARKit channels; this one speaks "
             f"{model.expression_space.kind!r}."
         )
-    require(model, Warped, "Baking blendshapes")
+    warp = require(model, Warped, "Baking blendshapes")
     require(model, WarpLinearisable, "Baking blendshapes")
     say = progress or (lambda share, what: None)
     begin = time.perf_counter()
     say(0.0, "topology")
-    base_codes = _with(codes, BASE)
     with torch.no_grad():
         anchors = model.anchors(codes)[0].cpu().numpy().astype(float)
-    fine = mesh_of(model, base_codes, resolution)
-    eyes = fit_eyeballs(fine.vertices, fine.normals, anchors)
-    coarse = decimate(fine, vertices, anchors)
-    triangles = coarse.triangles
-    base, _ = onto_surface(_field(model, base_codes, True), coarse.vertices, triangles, sure=REACH, fade=2 * REACH)
+    base, triangles, eyes = _topology(model, codes, vertices, resolution, anchors)
     with torch.no_grad():
         points = torch.as_tensor(base, dtype=torch.float32, device=codes.identity.device)
-        canonical = model.to_canonical(points[None], base_codes)[0][0].cpu().numpy()
+        canonical = warp.to_canonical(points[None], _with(codes, BASE))[0][0].cpu().numpy()
     topology = time.perf_counter()
 
     facing = face_vectors(base, triangles)
-    neutral_codes = replace(codes, expression=None)
-    neutral, _ = onto_surface(_field(model, neutral_codes, True), canonical, triangles, facing)
-    value = _field(model, neutral_codes)(neutral)
+    at_rest = replace(codes, expression=None)
+    neutral, _ = onto_surface(_field(model, at_rest, True), canonical, triangles, facing)
+    value = _field(model, at_rest)(neutral)
     mouth = _mouth(canonical, anchors)
     opened, closed = (Seams.of(shape, triangles, mouth) for shape in (base, neutral))
     lips = LipLine.of(base, neutral, -value, triangles, mouth)
-    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, opened, closed, value > BRIDGING, lips)
+    carrier = _Carrier(
+        model, warp, codes, canonical, neutral, triangles, facing, opened, closed, value > BRIDGING, lips
+    )
     neutral = carrier.shut(neutral)
-    shapes = np.zeros((len(ARKIT), len(neutral), 3), dtype=np.float32)
-    facts = {}
+    shapes, facts = _shapes(carrier, neutral, say)
+    say(1.0, "done")
+    seconds = {"topology": topology - begin, "shapes": time.perf_counter() - topology}
+    report = {"seconds": seconds, "shapes": facts, "neutral_flips": _flips(neutral, triangles, facing)}
+    normals = vertex_normals(neutral, triangles)
+    return Baked(
+        neutral.astype(np.float32),
+        normals.astype(np.float32),
+        triangles,
+        shapes,
+        None,
+        tuple(on_mesh(ball, neutral, normals) for ball in eyes),
+        report,
+        canonical,
+        mouth_parts(model, codes),
+    )
+
+
+def _topology(
+    model: HeadModel, codes: Codes, vertices: int, resolution: int, anchors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[Eyeball, ...]]:
+    """Vertices (V, 3) and triangles (F, 3) of the surface in the expression that gives the topology, and eyeballs."""
+    codes = _with(codes, BASE)
+    fine = mesh_of(model, codes, resolution)
+    eyes = fit_eyeballs(fine.vertices, present(fine.normals, "normals"), anchors)
+    coarse = decimate(fine, vertices, anchors)
+    base, _ = onto_surface(_field(model, codes, True), coarse.vertices, coarse.triangles, sure=REACH, fade=2 * REACH)
+    return base, coarse.triangles, eyes
+
+
+def _shapes(
+    carrier: _Carrier, neutral: np.ndarray, say: Callable[[float, str], None]
+) -> tuple[np.ndarray, dict[str, dict[str, float]]]:
+    """Offsets (52, V, 3) float32 from the neutral (V, 3) in ARKIT order, and what is told of each."""
+    shapes, facts = np.zeros((len(ARKIT), len(neutral), 3), dtype=np.float32), {}
     for index, name in enumerate(ARKIT):
         say(0.3 + 0.7 * index / len(ARKIT), name)
         beneath = RELATIVE_TO.get(name)
@@ -194,21 +223,7 @@ def bake(
             moved = moved - carrier.pose(beneath)[0] + neutral
         shapes[index] = moved - neutral
     shapes[np.abs(shapes) < 1e-6] = 0.0  # a quarter of a micrometre: sparse files stay sparse
-    say(1.0, "done")
-    seconds = {"topology": topology - begin, "shapes": time.perf_counter() - topology}
-    report = {"seconds": seconds, "shapes": facts, "neutral_flips": _flips(neutral, triangles, facing)}
-    eyes = tuple(on_mesh(ball, neutral, vertex_normals(neutral, triangles)) for ball in eyes)
-    return Baked(
-        neutral.astype(np.float32),
-        vertex_normals(neutral, triangles).astype(np.float32),
-        triangles,
-        shapes,
-        None,
-        eyes,
-        report,
-        canonical,
-        mouth_parts(model, codes),
-    )
+    return shapes, facts
 
 
 def unwrapped(baked: Baked) -> Baked:
@@ -249,6 +264,7 @@ class _Carrier:
     """
 
     model: HeadModel
+    warp: Warped
     codes: Codes
     canonical: np.ndarray
     neutral: np.ndarray
@@ -270,7 +286,7 @@ class _Carrier:
         codes = _with(self.codes, weights)
         with torch.no_grad():
             points = torch.as_tensor(self.canonical, device=codes.identity.device)
-            warped, ambient = (found[0].cpu().numpy() for found in self.model.to_canonical(points[None], codes))
+            warped, ambient = (found[0].cpu().numpy() for found in self.warp.to_canonical(points[None], codes))
         change = np.maximum(_length(warped - self.canonical), 0.05 * _length(ambient))
         which = np.flatnonzero(change > UNMOVED)
         vertices = np.array(self.neutral, dtype=float)

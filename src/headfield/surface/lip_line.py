@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..frames import MM_PER_UNIT
+from ..neighbours import PointTree
 
 ON_SURFACE = 0.4 / MM_PER_UNIT
 """Vertices up to this deep in the neutral head count as lying on its surface."""
@@ -84,8 +85,8 @@ class LipLine:
             return None
         low, high = neutral[rim, 0].min(), neutral[rim, 0].max()
         along = tuple((neutral[each, 0] - low) / (high - low) for each in rims)
-        follow = [_following(opened, each, other, region) for each, other in zip(rims, rims[::-1])]
-        line = LipLine(rims, along, tuple(f[0] for f in follow), tuple(f[1] for f in follow), np.zeros(STATIONS))
+        first, second = (_following(opened, each, other, region) for each, other in zip(rims, rims[::-1]))
+        line = LipLine(rims, along, (first[0], second[0]), (first[1], second[1]), np.zeros(STATIONS))
         apart = np.linalg.norm(np.subtract(*line._curves(neutral)), axis=1)
         return LipLine(line.rims, line.along, line.drawn, line.shares, apart)
 
@@ -137,13 +138,12 @@ def _middle_height(rim: np.ndarray):
 def _following(opened: np.ndarray, rim: np.ndarray, other: np.ndarray, region: np.ndarray):
     """Vertices that follow a rim rather than the other one, and shares (N, R) of the rim's vertices in their pull."""
     from scipy.sparse import csr_array
-    from scipy.spatial import cKDTree
 
     count = min(NEAREST, len(rim))
     near = np.flatnonzero(region)
-    distance, index = cKDTree(opened[rim]).query(opened[near], k=count)
+    distance, index = PointTree(opened[rim]).query(opened[near], k=count)
     distance, index = distance.reshape(len(near), count), index.reshape(len(near), count)
-    ours = (distance[:, 0] < FADE) & (distance[:, 0] <= cKDTree(opened[other]).query(opened[near])[0])
+    ours = (distance[:, 0] < FADE) & (distance[:, 0] <= PointTree(opened[other]).query(opened[near])[0])
     near, distance, index = near[ours], distance[ours], index[ours]
     weight = 1 / np.maximum(distance, 1e-5) ** 2
     weight *= ((1 - (distance[:, 0] / FADE) ** 2) ** 2 / weight.sum(1))[:, None]

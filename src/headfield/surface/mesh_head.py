@@ -18,7 +18,7 @@ from .seal import sealed
 from .topology import component_areas, components, keep_vertices, vertex_normals
 
 if TYPE_CHECKING:
-    from ..models.protocol import HeadModel
+    from ..models.protocol import Extractable
 
 Field = Callable[[np.ndarray], np.ndarray]
 FieldAndGradient = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -58,7 +58,7 @@ class MeshReport:
 
 
 def mesh_of(
-    model: HeadModel,
+    model: Extractable,
     codes: Codes,
     resolution: int = 256,
     normals: bool = True,
@@ -69,7 +69,7 @@ def mesh_of(
 
 
 def mesh_with_report(
-    model: HeadModel,
+    model: Extractable,
     codes: Codes,
     resolution: int = 256,
     normals: bool = True,
@@ -140,7 +140,7 @@ def mesh_with_report(
     )
 
 
-def functions_of(model: HeadModel, codes: Codes, sealed_eyes: bool = False) -> tuple[Field, FieldAndGradient]:
+def functions_of(model: Extractable, codes: Codes, sealed_eyes: bool = False) -> tuple[Field, FieldAndGradient]:
     """The field of one head at points (N, 3), and the field with its gradient, of arrays and without autograd.
 
     Args:
@@ -155,7 +155,7 @@ def functions_of(model: HeadModel, codes: Codes, sealed_eyes: bool = False) -> t
     return _own_functions(model, codes)
 
 
-def _own_functions(model: HeadModel, codes: Codes) -> tuple[Field, FieldAndGradient]:
+def _own_functions(model: Extractable, codes: Codes) -> tuple[Field, FieldAndGradient]:
     import torch
 
     device = codes.identity.device

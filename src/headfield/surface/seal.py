@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from .focus import eye_boxes
 from .topology import vertex_normals
 
 if TYPE_CHECKING:
-    from ..models.protocol import HeadModel
+    from ..models.protocol import Extractable
 
 Field = Callable[[np.ndarray], np.ndarray]
 FieldAndGradient = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -86,7 +86,7 @@ class Seal:
     def holds(self, points: np.ndarray) -> np.ndarray:
         """Whether points (N, 3) lie in the grid: bool (N,)."""
         place = (points - self.origin) / STEP
-        return ((place >= 0) & (place <= np.array(self.values.shape) - 1)).all(1)
+        return np.all((place >= 0) & (place <= np.array(self.values.shape) - 1), axis=1)
 
     def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distances (N,) and gradients (N, 3) at points (N, 3) in the grid."""
@@ -116,7 +116,7 @@ class SealedField:
         """Signed distances (N,) and gradients (N, 3) at points (N, 3)."""
         return self._joined(points, *self._value_and_gradient(points))
 
-    def _joined(self, points, values, slopes):
+    def _joined(self, points: np.ndarray, values: np.ndarray, slopes: np.ndarray | None) -> tuple[np.ndarray, Any]:
         values, slopes = values.copy(), None if slopes is None else slopes.copy()
         for seal in self._seals:
             which = np.flatnonzero(seal.holds(points))
@@ -134,7 +134,7 @@ class SealedField:
 
 
 def sealed(
-    model: HeadModel, codes: Codes, functions: Callable[[Codes], tuple[Field, FieldAndGradient]]
+    model: Extractable, codes: Codes, functions: Callable[[Codes], tuple[Field, FieldAndGradient]]
 ) -> SealedField | None:
     """One posed head's field with its eyes closed up; None for a model without named anchors.
 
@@ -146,7 +146,8 @@ def sealed(
     grids = _grids(model, codes, functions)
     if not grids:
         return None
-    anchors = getattr(model, "model", model).anchors(codes)[0].detach().cpu().numpy().astype(float)
+    whole: Any = getattr(model, "model", model)
+    anchors = whole.anchors(codes)[0].detach().cpu().numpy().astype(float)
     resting = replace(codes, expression=None)
     posed = codes.expression is not None and bool(codes.expression.any())
     balls = eyeballs(_grids(model, resting, functions) if posed else grids, anchors)
@@ -162,7 +163,7 @@ class _Grid:
     values: np.ndarray
 
 
-def _grids(model: HeadModel, codes: Codes, functions) -> list[_Grid]:
+def _grids(model: Extractable, codes: Codes, functions) -> list[_Grid]:
     """One for each eye."""
     field, grids = functions(codes)[0], []
     for box in eye_boxes(model, codes):
@@ -260,11 +261,12 @@ def _closed(places: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _to_level(values: np.ndarray, level: float, places: np.ndarray, which: np.ndarray) -> np.ndarray:
     """Distance from those places (N, 3) that `which` (N,) names to where values (X, Y, Z) cross a level."""
-    from scipy.spatial import cKDTree
     from skimage.measure import marching_cubes
+
+    from ..neighbours import PointTree
 
     if not values.min() < level < values.max():
         return np.abs(values.reshape(-1)[which] - level)
     vertices, triangles, _, _ = marching_cubes(values, level)
     surface = np.concatenate([vertices, vertices[triangles].mean(1)]) * STEP + places[0]
-    return cKDTree(surface).query(places[which])[0]
+    return PointTree(surface).query(places[which])[0]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from headfield.io.quantise import SDF_LIMIT, dequantise, quantise, quantise_normals
+from headfield.neighbours import PointTree
 from headfield.synth.solid import Solid, SurfacePoints
 
 NEAR_SIGMAS = (0.01, 0.04)
@@ -105,7 +105,7 @@ def signed_samples(
     samples, over = quantise(points[order], box), over[order]
     places = dequantise(samples, box)
     # beyond the clipping distance (with room for gaps between surface points) only the sign is asked for: half the time
-    far = cKDTree(surface.points).query(places, distance_upper_bound=SDF_LIMIT + 0.06)[0] == np.inf
+    far = PointTree(surface.points).query(places, distance_upper_bound=SDF_LIMIT + 0.06)[0] == np.inf
     sdf, ambiguous = solid.signed_distance(places, far)
     good = np.flatnonzero(~ambiguous)
     good = good[np.arange(count) % len(good)]  # repeats only if more than 7 % were ambiguous
