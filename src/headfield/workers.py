@@ -6,36 +6,40 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
 
 Result = TypeVar("Result")
 
 
-def in_workers(work: Callable[..., Result], jobs: Sequence[tuple], workers: int) -> Iterator[tuple[int, Result]]:
-    """Do jobs in worker processes; when one raises, those that have not begun are dropped.
+def in_workers(
+    work: Callable[..., Result], jobs: Sequence[tuple], workers: int
+) -> Generator[tuple[int, Result], None, None]:
+    """Do jobs in worker processes; when one raises, or the caller is interrupted, those that have not begun are dropped
+    and those that have are waited for.
 
     Args:
         work: A function of a module, called with each job's arguments.
         jobs: Arguments.
         workers: Processes; 0 = in this process, in order.
     Yields:
-        Number of the job and its result, as they finish.
+        Number of the job and its result, as they finish. Whoever may leave before the last one closes the generator
+        (`contextlib.closing`).
     """
     if workers <= 0 or len(jobs) <= 1:
         for number, job in enumerate(jobs):
             yield number, work(*job)
         return
     # spawn: a fork would copy the parent's threads (torch, rich) in the middle of whatever they do
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin) as pool:
-        futures = {pool.submit(work, *job): number for number, job in enumerate(jobs)}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
+    futures = {pool.submit(work, *job): number for number, job in enumerate(jobs)}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        # once: a second call, as leaving the pool's `with` is, takes the cancelling of the first one back
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _begin() -> None:

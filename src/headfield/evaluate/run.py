@@ -6,6 +6,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -51,11 +52,12 @@ def evaluate(
     found = {case: read_case(case_path(out, case)) for case in cases}
     jobs = [(protocol.name, case, options, str(case_path(out, case))) for case in cases if found[case] is None]
     done = len(cases) - len(jobs)
-    for number, result in in_workers(_work, jobs, options.workers):
-        found[jobs[number][1]] = result
-        done += 1
-        if progress is not None:
-            progress(done, len(cases), result.name)
+    with closing(in_workers(_work, jobs, options.workers)) as measured:
+        for number, result in measured:
+            found[jobs[number][1]] = result
+            done += 1
+            if progress is not None:
+                progress(done, len(cases), result.name)
     results = [present(found[case], "a case's result") for case in cases]
     write_report(protocol, options, cases, results, out, time.perf_counter() - begin)
     return results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 
@@ -68,10 +69,11 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
     done = len(keys) - len(todo)
     report, close = _reporter(progress, len(keys), done)
     try:
-        for _, record in in_workers(write_person, jobs, config.workers):
-            writer.finish(record)
-            done += 1
-            report(done, len(keys), record.id)
+        with closing(in_workers(write_person, jobs, config.workers)) as made:
+            for _, record in made:
+                writer.finish(record)
+                done += 1
+                report(done, len(keys), record.id)
     finally:
         close()
     return Path(out)
