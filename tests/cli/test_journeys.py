@@ -16,7 +16,8 @@ from headfield.cli.scans import neutral_numbers
 from headfield.errors import ConfigError
 from headfield.types import Similarity
 
-QUICK = ("--resolution", "48", "--expression", "neutral")
+pytestmark = pytest.mark.usefixtures("light_fits")
+QUICK = ("--resolution", "64", "--expression", "neutral")  # the least at which extraction goes from coarse to fine
 FILES = ["fit.json", "fit.npz", "head.glb", "head.ply", "preview.png"]
 
 
@@ -242,7 +243,6 @@ def test_interrupted_fit_leaves_nothing(headfield, head, tmp_path, monkeypatch):
     assert _names(tmp_path) == ["scan.ply"]
 
 
-@pytest.mark.slow
 def test_synth_then_train_then_resume(headfield, tmp_path):
     """A store of two small heads -> three steps -> two more, through the command line."""
     if "HEADFIELD_DATA" not in os.environ:
