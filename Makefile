@@ -14,7 +14,7 @@ MEDIAPIPE := mediapipe==0.10.14
 # threads that spin while they wait starve each other on a shared machine
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test fuzz kills lint clean
+.PHONY: demo test test-all fuzz kills lint clean
 
 demo: $(VENV)/.core-installed
 	$(BIN)/headfield fit examples/data/scan.ply --out out/demo --force
@@ -23,6 +23,10 @@ test: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+# and with the laws that `make test` checks at a smaller size
+test-all: PYTEST_OPTIONS += -m ''
+test-all: test
 
 # damaged files of every format: nothing but our own errors, 1 GB and 20 s at most (docs/security.md)
 FUZZ_FILES ?= 2000

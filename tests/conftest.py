@@ -123,7 +123,7 @@ def defaults(monkeypatch):
 
 @pytest.fixture
 def light_fits(defaults, monkeypatch):
-    """Fits look at a few hundred points in a few steps, and previews are small: how good they are is tested elsewhere."""
+    """Fits look at few points in few steps, and previews are small: how good they are is tested in their own rooms."""
     from headfield.cli.preview import fit_preview
     from headfield.fit import choose
     from headfield.fit.options import FitOptions
