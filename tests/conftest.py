@@ -129,7 +129,7 @@ def light_fits(defaults, monkeypatch):
     from headfield.fit.options import FitOptions
     from headfield.fit.problem import SolverOptions
 
-    defaults(FitOptions, points=800)
+    defaults(FitOptions, points=800, candidates=3)
     defaults(SolverOptions, iterations=9, early_points=300, early_iterations=4, proposals=1)
     monkeypatch.setattr(choose, "_STEPS", 4)
     monkeypatch.setitem(fit_preview.__kwdefaults__, "size", 100)
