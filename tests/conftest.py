@@ -127,11 +127,9 @@ def light_fits(defaults, monkeypatch):
     from headfield.cli.preview import fit_preview
     from headfield.fit import choose
     from headfield.fit.options import FitOptions
-    from headfield.fit.pictures.landmarks import LandmarkOptions
     from headfield.fit.problem import SolverOptions
 
     defaults(FitOptions, points=800, candidates=3)
-    defaults(LandmarkOptions, directions=4, closer=False)
     defaults(SolverOptions, iterations=9, early_points=300, early_iterations=4, proposals=1)
     monkeypatch.setattr(choose, "_STEPS", 4)
     monkeypatch.setitem(fit_preview.__kwdefaults__, "size", 100)

@@ -149,9 +149,8 @@ def test_hair_that_the_model_lacks_is_kept(head):
 
 
 def test_hardly_any_points_leave_the_model_alone(head):
-    model, codes, _, points = head
-    done = complete(model, codes, points[:30], resolution=64)
-    mesh = mesh_of(model, codes, 64)
+    model, codes, mesh, points = head
+    done = complete(model, codes, points[:30], resolution=128)
     assert done.field.correction is None and np.allclose(done.mesh.vertices, mesh.vertices, atol=1e-5)
     assert done.coverage < 0.05
 

@@ -7,7 +7,6 @@ import pytest
 
 from headfield.fit.options import FitOptions
 from headfield.fit.placement import Placement
-from headfield.fit.problem import SolverOptions
 from headfield.fit.result import Fit
 from headfield.fit.run import fit, fit_placed
 from headfield.fit.verdict import DOUBTS, LEVELS, Verdict, verdict_of, worst
@@ -22,9 +21,6 @@ GOOD = {
     "search_landmark_residual_units": 0.01, "search_rivalry": 0.0,
 }  # fmt: skip
 """Evidence of a good fit."""
-
-POOR = dict(refuse=False, expression="neutral", points=1500, solver=SolverOptions(iterations=12, early_points=500))
-"""Options of fits that cannot become good, however long they are solved."""
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +103,7 @@ def test_a_head_placed_wrongly_is_poor(demo, axis):
     middle = np.array([0.0, 0.02, -0.12])
     wrong = Similarity(turn, middle - turn @ middle, 1.0).after(right.placement)
     placement = Placement(wrong, right.units, right.scans[0].size_log, 0.0)
-    result = fit_placed([scan], [placement], model, FitOptions(**POOR))
+    result = fit_placed([scan], [placement], model, FitOptions(refuse=False, expression="neutral"))
     assert result.verdict.level == "poor"
     assert result.evidence["face_explained"] < 0.5
 
@@ -119,6 +115,6 @@ def test_swapped_landmarks_make_a_poor_fit(demo, tmp_path):
     file = tmp_path / "landmarks.json"
     swapped = {name: places[ANCHOR_NAMES.index(other)].tolist() for name, other in zip(names, names[1:] + names[:1])}
     file.write_text(json.dumps(swapped))
-    result = fit(scan, model, landmarks=file, **POOR)
+    result = fit(scan, model, landmarks=file, refuse=False, expression="neutral")
     assert result.verdict.level == "poor"
     assert any("landmarks" in reason for reason in result.verdict.reasons)

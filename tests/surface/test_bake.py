@@ -118,7 +118,7 @@ def test_baked_surface_lies_on_the_posed_level_set(baked, anchors, bald):
         assert outside.sum() > 500
         off = np.abs(value[outside])
         assert off.mean() < 0.1 and np.median(off) < 0.02
-        surface = mesh_of(bald.model, codes, 72)
+        surface = mesh_of(bald.model, codes, 112)
         gap = np.sqrt(igl.point_mesh_squared_distance(surface.vertices.astype(float), vertices.astype(float),
                                                       baked.triangles)[0]) * MM_PER_UNIT  # fmt: skip
         # the chords of 2,500 vertices are the most of it

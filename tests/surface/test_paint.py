@@ -64,20 +64,18 @@ def test_points_far_from_the_head_and_no_points_colour_nothing(ball):
 @pytest.fixture(scope="module")
 def coloured_fit():
     """A fit of a synthetic coloured scan of the mean bald head: its front, red on the subject's left, else green."""
-    from headfield.fit.problem import SolverOptions
     from headfield.fit.run import fit
     from headfield.models.release import load
     from headfield.surface.mesh_head import mesh_of
     from headfield.types import Codes, Scan
 
     model = load("imhead-open-small")
-    mesh = mesh_of(model, Codes(model.prior.means[list(model.prior.names).index("bald")][None]), 64)
+    mesh = mesh_of(model, Codes(model.prior.means[list(model.prior.names).index("bald")][None]), 96)
     front = mesh.normals[:, 2] > -0.2
     points = mesh.vertices[front] * 250.0
     colours = np.where(points[:, :1] > 0, RED, GREEN).astype(np.uint8)
     scan = Scan(points, mesh.normals[front], None, colours, name="painted", units="mm")
-    quick = SolverOptions(iterations=10, early_points=300)  # roughly there is enough: colours are looked at
-    return fit(scan, model, expression="neutral", points=800, solver=quick)
+    return fit(scan, model, expression="neutral")
 
 
 def test_a_fit_keeps_its_scans_colours_through_files(coloured_fit, tmp_path):

@@ -5,13 +5,10 @@ import pytest
 
 from headfield.errors import ConfigError, NotAHeadError
 from headfield.fit.evidence import refuse_unless_head
-from headfield.fit.problem import SolverOptions
 from headfield.fit.run import fit
 from headfield.models.release import load
 from headfield.surface.head import Head
 from headfield.synth.non_heads import KINDS, PARTS, non_head, part_of_head
-
-QUICK = dict(expression="neutral", candidates=2, points=1500, solver=SolverOptions(iterations=12, early_points=500))
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +41,19 @@ def test_the_same_seed_makes_the_same_thing_and_another_another(kind):
 @pytest.mark.parametrize("kind", ["cat", "mannequin"])
 def test_things_are_refused_or_poor(model, kind):
     try:
-        assert fit(non_head(kind, 1, 6000), model, **QUICK).verdict.level == "poor"
+        assert fit(non_head(kind, 1, 6000), model, expression="neutral", candidates=2).verdict.level == "poor"
     except NotAHeadError as error:
         assert "not a head" in str(error)
 
 
 def test_a_faceless_head_is_refused_because_of_its_face(model, whole):
     with pytest.raises(NotAHeadError, match="no face"):
-        fit(part_of_head(*whole, "faceless", points=6000), model, **QUICK)
+        fit(part_of_head(*whole, "faceless", points=6000), model, expression="neutral", candidates=2)
 
 
 def test_the_back_of_a_head_says_that_no_face_is_seen(model, whole):
     scan = part_of_head(*whole, "back of a head", points=6000)
-    result = fit(scan, model, **QUICK, refuse=False)
+    result = fit(scan, model, expression="neutral", candidates=2, refuse=False)
     with pytest.raises(NotAHeadError, match="no face is seen"):
         refuse_unless_head(result.evidence, scan.name)
     assert result.verdict.level == "poor"

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pytest
 import torch
 from test_loop import config, toy_store, weights_of  # noqa: F401  (toy_store is a fixture)
 
@@ -15,22 +14,14 @@ from headfield.train.trainer import start
 from headfield.types import Codes
 
 
-@pytest.fixture(scope="module")
-def trained(toy_store, tmp_path_factory):  # noqa: F811
-    """A run, and its folder."""
-    folder = tmp_path_factory.mktemp("nphm") / "run"
-    trainer = start(config(toy_store, folder, model="nphm", steps=200, heads=6, rate=3e-3))
+def test_losses_fall_and_a_release_is_the_same_model(toy_store, tmp_path):  # noqa: F811
+    trainer = start(config(toy_store, tmp_path / "run", model="nphm", steps=200, heads=6, rate=3e-3))
     run(trainer)
-    return trainer, folder
-
-
-def test_losses_fall_and_a_release_is_the_same_model(trained, toy_store, tmp_path):  # noqa: F811
-    _, folder = trained
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     posed = [line["deformation"] for line in lines if "deformation" in line]
     print("surface", lines[0]["surface"], lines[-1]["surface"], "deformation", posed[0], posed[-1])
     assert lines[-1]["surface"] < 0.5 * lines[0]["surface"] and posed[-1] < 0.7 * posed[0]
-    released = release_run(folder, toy_store, tmp_path / "released")
+    released = release_run(tmp_path / "run", toy_store, tmp_path / "released")
     model = release.load(tmp_path / "released")
     assert isinstance(model, Nphm) and model.fingerprint == released.fingerprint
     points = torch.rand(1, 50, 3) - 0.5
@@ -52,8 +43,9 @@ def test_posed_heads_teach_the_deformation_alone(toy_store, tmp_path):  # noqa: 
     assert literal.weights.squared and first["anchors"] < 0.1 and np.isfinite(list(first.values())).all()
 
 
-def test_a_trained_head_opens_its_mouth_by_the_forward_warp(trained):
-    trainer, _ = trained
+def test_a_trained_head_opens_its_mouth_by_the_forward_warp(toy_store, tmp_path):  # noqa: F811
+    trainer = start(config(toy_store, tmp_path / "run", model="nphm", steps=150, heads=6, rate=3e-3))
+    run(trainer)
     model = trainer.model.eval()
     chin = torch.tensor([[[0.0, -0.4, 0.1]]])
     opened = torch.zeros(1, 52)
