@@ -22,6 +22,7 @@ demo: $(VENV)/.core-installed
 test: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright
 	OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 # and with the laws that `make test` checks at a smaller size
@@ -42,6 +43,7 @@ kills: $(VENV)/.dev-installed
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --diff .
+	$(BIN)/pyright
 
 # torch first, as a step of its own: whoever wants another build of it installs that into .venv beforehand
 $(VENV)/.core-installed: pyproject.toml constraints.txt

@@ -21,7 +21,7 @@ import torch
 from clock import Taken, timed
 from scipy.spatial.transform import Rotation
 
-from headfield.fit.adam import solve_adam
+from headfield.fit.adam import AdamSchedule, solve_adam
 from headfield.fit.normal_equations import Cloud, codes_of
 from headfield.fit.placement import similarity_of_size
 from headfield.fit.problem import SolverOptions, View
@@ -72,7 +72,7 @@ def adam_curve(model, view: View, prior: Gaussian, points: np.ndarray, every: in
         spent[0] += time.perf_counter() - begin
         return False
 
-    solve_adam(model, [view], prior, NEUTRAL, batch=None, callback=check)
+    solve_adam(model, [view], prior, NEUTRAL, schedule=AdamSchedule(batch=None), callback=check)
     return curve
 
 

@@ -12,8 +12,8 @@ import headfield
 SOURCE = Path(headfield.__file__).parent
 
 ROOMS = (
-    "errors", "types", "frames", "expression_prior", "expressions", "workers", "io", "parametric", "synth", "nn",
-    "models", "losses", "train", "surface", "fit", "curate", "edit", "avatar", "evaluate", "view", "cli",
+    "errors", "types", "frames", "expression_prior", "expressions", "workers", "neighbours", "io", "parametric",
+    "synth", "nn", "models", "losses", "train", "surface", "fit", "curate", "edit", "avatar", "evaluate", "view", "cli",
 )  # fmt: skip
 """In the order in which data flows; `docs/architecture.md` says what is in each."""
 

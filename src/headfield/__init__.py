@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from headfield.fit import Fit
+    from headfield.fit.result import Fit
+    from headfield.fit.run import fit  # what a call of the room does
     from headfield.models.release import load
 
 __all__ = ["Fit", "fit", "load"]

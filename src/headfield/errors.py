@@ -6,6 +6,10 @@ message without a traceback and exits with status 2.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class HeadfieldError(Exception):
     """Base of every error that a user can cause and mend."""
@@ -53,6 +57,17 @@ class ConfigError(HeadfieldError):
 
 class MissingExtra(HeadfieldError):
     """An optional dependency is needed; the message names the extra to install."""
+
+
+def present(value: T | None, what: str) -> T:
+    """A value that its type allows to be missing, where it is there by construction.
+
+    Raises:
+        HeadfieldError: It is missing, which no user can mend: a defect of this library.
+    """
+    if value is None:
+        raise HeadfieldError(f"{what} is missing where it must be there: a defect of headfield. Please report it.")
+    return value
 
 
 def need(module: str, extra: str, purpose: str):

@@ -10,16 +10,18 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-ARKIT = (
-    "browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft "
-    "cheekSquintRight eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight eyeLookInLeft eyeLookInRight "
-    "eyeLookOutLeft eyeLookOutRight eyeLookUpLeft eyeLookUpRight eyeSquintLeft eyeSquintRight eyeWideLeft "
-    "eyeWideRight jawForward jawLeft jawOpen jawRight mouthClose mouthDimpleLeft mouthDimpleRight mouthFrownLeft "
-    "mouthFrownRight mouthFunnel mouthLeft mouthLowerDownLeft mouthLowerDownRight mouthPressLeft mouthPressRight "
-    "mouthPucker mouthRight mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft "
-    "mouthSmileRight mouthStretchLeft mouthStretchRight mouthUpperUpLeft mouthUpperUpRight noseSneerLeft "
-    "noseSneerRight tongueOut"
-).split()
+ARKIT: list[str] = list(
+    (
+        "browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft "
+        "cheekSquintRight eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight eyeLookInLeft eyeLookInRight "
+        "eyeLookOutLeft eyeLookOutRight eyeLookUpLeft eyeLookUpRight eyeSquintLeft eyeSquintRight eyeWideLeft "
+        "eyeWideRight jawForward jawLeft jawOpen jawRight mouthClose mouthDimpleLeft mouthDimpleRight mouthFrownLeft "
+        "mouthFrownRight mouthFunnel mouthLeft mouthLowerDownLeft mouthLowerDownRight mouthPressLeft mouthPressRight "
+        "mouthPucker mouthRight mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft "
+        "mouthSmileRight mouthStretchLeft mouthStretchRight mouthUpperUpLeft mouthUpperUpRight noseSneerLeft "
+        "noseSneerRight tongueOut"
+    ).split()
+)
 """The 52 ARKit expression channels, weights in [0, 1], in alphabetical order."""
 
 
@@ -88,14 +90,14 @@ class Similarity:
     def between(source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None) -> Similarity:
         """Least-squares similarity from source (N, 3) to target (N, 3) (Umeyama 1991), N >= 3."""
         source, target = np.asarray(source, dtype=float), np.asarray(target, dtype=float)
-        weights = np.ones(len(source)) if weights is None else np.asarray(weights, dtype=float)
-        weights = weights / weights.sum()
-        centre_source, centre_target = weights @ source, weights @ target
+        share = np.ones(len(source)) if weights is None else np.asarray(weights, dtype=float)
+        share = share / share.sum()
+        centre_source, centre_target = share @ source, share @ target
         source, target = source - centre_source, target - centre_target
-        u, singular, vt = np.linalg.svd(target.T @ (weights[:, None] * source))
+        u, singular, vt = np.linalg.svd(target.T @ (share[:, None] * source))
         sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
         rotation = (u * sign) @ vt
-        scale = float((singular * sign).sum() / (weights @ (source**2).sum(-1)))
+        scale = float((singular * sign).sum() / (share @ (source**2).sum(-1)))
         return Similarity(rotation, centre_target - scale * rotation @ centre_source, scale)
 
 

@@ -8,9 +8,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
-def in_workers(work: Callable, jobs: Sequence[tuple], workers: int) -> Iterator[tuple[int, object]]:
+def in_workers(work: Callable[..., Result], jobs: Sequence[tuple], workers: int) -> Iterator[tuple[int, Result]]:
     """Do jobs in worker processes; when one raises, those that have not begun are dropped.
 
     Args:
@@ -43,8 +46,9 @@ def _begin() -> None:
 
 def _end_with_parent() -> None:
     """Nobody waits for what a worker does once its parent was killed, and nobody else would end it."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def one_thread() -> None:

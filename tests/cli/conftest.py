@@ -51,7 +51,8 @@ def save_fit(model, tmp_path_factory):
         scan = ScanFit("a.ply", placement, "cm", 0.0, np.zeros(52) if expression is None else expression,
                        np.zeros((4, 3)), np.zeros(4), np.ones(4, bool), np.zeros((4, 3)))  # fmt: skip
         identity = spread * np.random.default_rng(seed).standard_normal(model.config.identity)
-        return Fit(MODEL, identity.astype(np.float32), (scan,)).save(folder / name)
+        fit = Fit(MODEL, identity.astype(np.float32), (scan,), weights=model.fingerprint)
+        return fit.save(folder / name)
 
     return save
 

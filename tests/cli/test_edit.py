@@ -124,7 +124,8 @@ def test_mesh_and_picture_in_the_users_frame_and_unit(edit, saved, donor):
 
 def test_heads_go_on_to_export_and_sampled_heads_can_be_edited(edit, headfield, saved, model):
     identity = model.prior.draw(2, np.random.default_rng(0))
-    np.savez("codes.npz", identity=identity, expression=np.zeros(52), model=np.array("imhead-open-small"))
+    facts = {"model": "imhead-open-small", "weights": json.dumps(model.fingerprint.to_dict())}
+    np.savez("codes.npz", identity=identity, expression=np.zeros(52), **facts)
     head, _ = edit("--swap", f"nose={saved}", head="codes.npz#2")
     np.testing.assert_array_equal(head.head.codes.identity[0], identity[1])
     assert headfield("export", "c.npz", "-o", "c.ply", "--resolution", 40)[0] == 0
@@ -158,7 +159,7 @@ BAD = {
 
 
 @pytest.fixture(scope="session")
-def wrong_heads(saved, tmp_path_factory):
+def wrong_heads(saved, model, tmp_path_factory):
     """Files that are no donors: of a newer version, of another model, of several heads, of no head."""
     from headfield.models.imhead.config import imhead_tiny
     from headfield.models.imhead.model import ImHead
@@ -176,7 +177,8 @@ def wrong_heads(saved, tmp_path_factory):
     toy = ImHead(imhead_tiny()).eval()
     write(folder / "toy", toy, "A toy.")
     SavedHead(Head(toy, Codes(torch.zeros(1, 16))), str(folder / "toy")).save(folder / "toy.npz")
-    np.savez(folder / "codes.npz", identity=np.zeros((2, 256)), model=np.array("imhead-open-small"))
+    facts = {"model": "imhead-open-small", "weights": json.dumps(model.fingerprint.to_dict())}
+    np.savez(folder / "codes.npz", identity=np.zeros((2, 256)), **facts)
     (folder / "text.npz").write_text("a head")
     (folder / "mine.ply").write_text("mine")
     return folder

@@ -9,7 +9,7 @@ import torch
 from seeded import seeded
 from stub_head import StubHead, surface_of
 
-from headfield.fit.adam import solve_adam
+from headfield.fit.adam import AdamSchedule, solve_adam
 from headfield.fit.choose import best_component
 from headfield.fit.expression import secants
 from headfield.fit.gate import HAIR_PARTS
@@ -226,7 +226,7 @@ def test_adam_comes_to_the_same_head(stub):
     points, _ = surface_of(stub, _codes(truth), 2000)
     view = _view(points)
     fast = solve(stub, [view], _standard(len(truth)), NEUTRAL)
-    slow = solve_adam(stub, [view], _standard(len(truth)), NEUTRAL, steps=250, rate=0.04)
+    slow = solve_adam(stub, [view], _standard(len(truth)), NEUTRAL, schedule=AdamSchedule(steps=250, rate=0.04))
     assert np.abs(slow.residuals[0]).mean() < 0.004
     assert np.abs(fast.residuals[0]).mean() <= np.abs(slow.residuals[0]).mean() + 1e-4
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from headfield.frames import METRES_PER_UNIT
-from headfield.io.gltf import glb_of_morphs, linear_colours, srgb_colours
+from headfield.io.gltf import MorphHead, linear_colours, srgb_colours
 from headfield.io.gltf_animation import with_animation
 from headfield.surface.bake import unwrapped
 from headfield.types import ARKIT
@@ -177,7 +177,7 @@ def test_animation(take, glb):
 
 def test_shapes_that_do_not_fit_are_refused(head):
     with pytest.raises(ValueError, match="do not fit"):
-        glb_of_morphs(head.neutral, head.triangles, None, head.shapes[:3], ARKIT)
+        MorphHead(head.neutral, head.triangles, None, head.shapes[:3], ARKIT)
 
 
 def test_scan_colours_come_along(head):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headfield.frames import MM_PER_UNIT
-from headfield.io import gltf
+from headfield.io import gltf_sockets
 from headfield.surface.rays import RayScene
 from headfield.types import ARKIT
 
@@ -43,10 +43,10 @@ def seen(baked, vertices, shapes, eye, pose):
 def test_no_ray_passes_between_lid_and_ball_and_the_join_is_kept(baked, eye, monkeypatch):
     ball = baked.eyes[eye]
     arguments = (baked.neutral.astype(float), baked.triangles, baked.shapes.astype(float), ARKIT, baked.eyes)
-    sealed = gltf._with_sockets(*arguments)
-    monkeypatch.setattr(gltf, "SEAL", gltf.SOCKET)  # the rim drawn back like the rest of the socket
-    monkeypatch.setattr(gltf, "LID", gltf.LIFT)  # and lids lifted
-    open_ = gltf._with_sockets(*arguments)
+    sealed = gltf_sockets.with_sockets(*arguments)
+    monkeypatch.setattr(gltf_sockets, "SEAL", gltf_sockets.SOCKET)  # the rim drawn back like the rest of the socket
+    monkeypatch.setattr(gltf_sockets, "LID", gltf_sockets.LIFT)  # and lids lifted
+    open_ = gltf_sockets.with_sockets(*arguments)
     rows = []
     for pose in POSES:
         behind, inside = seen(baked, *sealed, ball, pose)
@@ -61,12 +61,12 @@ def test_no_ray_passes_between_lid_and_ball_and_the_join_is_kept(baked, eye, mon
 def test_copies_along_seams_stay_together(baked):
     """A head cut along all its edges, as an atlas cuts it along some, moves as the whole does."""
     arguments = (baked.shapes.astype(float), ARKIT, baked.eyes)
-    vertices, shapes = gltf._with_sockets(baked.neutral.astype(float), baked.triangles, *arguments)
+    vertices, shapes = gltf_sockets.with_sockets(baked.neutral.astype(float), baked.triangles, *arguments)
     # every triangle has corners of its own
     loose = baked.triangles.ravel()
     apart = [type(eye)(eye.name, eye.centre, eye.radius, np.flatnonzero(np.isin(loose, eye.vertices)), eye.rms)
              for eye in baked.eyes]  # fmt: skip
-    again, moved = gltf._with_sockets(
+    again, moved = gltf_sockets.with_sockets(
         baked.neutral.astype(float)[loose], np.arange(len(loose)).reshape(-1, 3), arguments[0][:, loose], ARKIT, apart
     )
     np.testing.assert_allclose(again, vertices[loose], atol=1e-12)

@@ -19,6 +19,7 @@ VARIANTS = {
     "shared": replace(TINY, compact=False, shared_code=3, part_code=5, identity=3 + 39 * 2),
     "blended": replace(TINY, fused=False, part_features=1),
     "one frame": replace(TINY, local_frames=False),
+    "no ambient": replace(TINY, ambient=0),
 }
 
 

@@ -129,6 +129,8 @@ class AnimateCommand:
     def _track(self, *, still: bool):
         from dataclasses import replace
 
+        import numpy as np
+
         from headfield.edit.presets import parse_presets, preset_loop
         from headfield.edit.track_files import read_track
         from headfield.edit.tracks import Track, centred, flipped, resample, smooth
@@ -139,7 +141,7 @@ class AnimateCommand:
             names, weights = parse_presets(self.preset)
             label = ", ".join(names)
             if still:
-                return Track([0.0], weights.sum(axis=0, keepdims=True).clip(0, 1), name=label)
+                return Track(np.zeros(1), weights.sum(axis=0, keepdims=True).clip(0, 1), name=label)
             track = replace(preset_loop(weights, self.fps or 30.0), name=label)
         track = flipped(track, self.flip)
         if self.centre:

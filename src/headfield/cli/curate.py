@@ -6,17 +6,21 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from headfield.curate.gather import Layout
 from headfield.curate.options import CurateOptions
 from headfield.errors import ConfigError
+
+if TYPE_CHECKING:
+    from headfield.curate.outcomes import SubjectOutcome
+    from headfield.curate.subjects import Skipped
 
 
 @dataclass(frozen=True)
@@ -86,13 +90,20 @@ class CurateCommand:
         }
         if found.skipped:
             rows["skipped"] = f"{len(found.skipped):,} files or people, listed in the report"
-        notes = [f"{name} does not consent (any more): all that the store held of them was deleted." for name in gone]
-        notes += [f"{item.what} {item.reason}" for item in found.skipped[:5]]
-        for outcome in outcomes:
-            if outcome.outcome != DONE and len(notes) < 15:
-                notes.append(f"{outcome.id} {outcome.outcome}: {outcome.reason}")
-        summary(f"store {self.out}", rows, tuple(notes))
+        summary(f"store {self.out}", rows, _notes(gone, found.skipped, outcomes))
         return 1 if kinds[FAILED] or not kinds[DONE] else 0
+
+
+def _notes(gone: list[str], skipped: Sequence[Skipped], outcomes: Sequence[SubjectOutcome]) -> tuple[str, ...]:
+    """Who was deleted, and the first of what was skipped and of who is not in the store."""
+    from headfield.curate.records import DONE
+
+    notes = [f"{name} does not consent (any more): all that the store held of them was deleted." for name in gone]
+    notes += [f"{item.what} {item.reason}" for item in skipped[:5]]
+    for outcome in outcomes:
+        if outcome.outcome != DONE and len(notes) < 15:
+            notes.append(f"{outcome.id} {outcome.outcome}: {outcome.reason}")
+    return tuple(notes)
 
 
 def _withdrawn(out: Path, refused: tuple[str, ...]) -> list[str]:

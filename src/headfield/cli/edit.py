@@ -102,7 +102,7 @@ class EditCommand:
             if self.mesh is not None:
                 say(f"Making the mesh at {self.resolution}")
                 _write_mesh(after, self, places[self.mesh])
-            if picture is not None:
+            if picture is not None and self.preview is not None:
                 from headfield.surface.sheet import write_png
 
                 write_png(picture, places[self.preview])
@@ -124,14 +124,7 @@ class EditCommand:
         for name in (*named, *self.sample, *(self.symmetrise or ()), *(self.reset or ())):
             region_names(name)
         if self.interpolate is not None:
-            self._share()
-
-    def _share(self) -> tuple[str, float]:
-        path, _, share = self.interpolate.rpartition("=")
-        try:
-            return path, float(share) if path else _no_number()
-        except ValueError:
-            raise ConfigError(f"--interpolate {self.interpolate}: write other.npz=0.3, the share of the way.") from None
+            _share(self.interpolate)
 
     def _edited(self, say):
         """The head before and after, what was done in words, and what is to be known of the heads that were opened."""
@@ -160,7 +153,7 @@ class EditCommand:
         if self.reset is not None:
             do(f"reset {' '.join(self.reset) or 'everything'}", do="reset", regions=list(self.reset) or None)
         if self.interpolate is not None:
-            path, share = self._share()
+            path, share = _share(self.interpolate)
             do(f"{share:g} of the way to {Path(path).name}", do="interpolate", donor=other(path), t=share)
         for word in self.swap:
             region, _, path = word.partition("=")
@@ -178,6 +171,15 @@ class EditCommand:
             do(f"expression of {self.expression_of.name}", do="transfer_expression", donor=other(self.expression_of))
         notes = tuple(dict.fromkeys(note for head in (before, *others.values()) for note in head.notes))
         return before, after, done, notes
+
+
+def _share(words: str) -> tuple[str, float]:
+    """The other head's file and the share of the way to it."""
+    path, _, share = words.rpartition("=")
+    try:
+        return path, float(share) if path else _no_number()
+    except ValueError:
+        raise ConfigError(f"--interpolate {words}: write other.npz=0.3, the share of the way.") from None
 
 
 def _no_number():
@@ -248,4 +250,4 @@ def _write_mesh(head, command: EditCommand, place: Path) -> None:
 
     mesh, named = in_unit(head.mesh(command.resolution), head, command.unit)
     # a GLB keeps the unit too; it has no place to name it
-    write_mesh(mesh, place, unit=None if command.mesh.suffix.lower() == ".glb" else named)
+    write_mesh(mesh, place, unit=None if place.suffix.lower() == ".glb" else named)

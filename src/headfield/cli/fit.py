@@ -9,7 +9,7 @@ import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -24,6 +24,11 @@ from headfield.fit.saved_file import fit_at
 from headfield.frames import UNITS_IN_METRES
 from headfield.io.names import distinct_names
 from headfield.models import DEFAULT
+
+if TYPE_CHECKING:
+    from headfield.fit.options import FitOptions
+    from headfield.fit.result import Fit
+    from headfield.types import Scan
 
 Unit = Literal["mm", "cm", "m", "inch"]
 
@@ -135,28 +140,50 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
         scans = scans_of(old)
     read = time.perf_counter() - begin
     say("Loading the model")
-    from headfield.fit.options import FitOptions
-    from headfield.fit.pictures.align import face_finder
-    from headfield.fit.run import fit
     from headfield.models.release import lasting_name, load
 
-    options = FitOptions(
+    options = _options(command, paths, None if old is None else scans)
+    model = load(command.model) if model is None else model
+    loaded = time.perf_counter()
+    say(f"Fitting {paths[0].name}")
+    given = paths[0] if old is not None else scans[0] if len(scans) == 1 else scans
+    result = _solved(command, paths, given, model, options, say)
+    result.model_name = lasting_name(command.model)
+    say(f"Making the mesh at {command.resolution}")
+    _write_heads(command, scans, result, folder)
+    result.save(folder / "fit.npz")
+    total = time.perf_counter() - begin
+    result.seconds.update(read=read, load=loaded - begin - read, total=total)
+    content = result.to_dict() | {"resolution": command.resolution}
+    (folder / "fit.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def _options(command: FitCommand, paths: list[Path], refitted: list[Scan] | None) -> FitOptions:
+    """What the words of the command say of a fit; of one that is made again, its scans are the `refitted`."""
+    from headfield.fit.options import FitOptions
+    from headfield.fit.pictures.align import face_finder
+
+    return FitOptions(
         units=None if is_depth_map(paths[0], command.intrinsics) else command.units,
         up=command.up,
         landmarks=command.landmarks,
         face=face_finder(),
-        crop=None if old is None else command.crop,  # of a scan it was done in reading; a fit refuses it
-        neutral=neutral_numbers(command.neutral_scan, paths if old is None else [Path(scan.name) for scan in scans]),
+        crop=None if refitted is None else command.crop,  # of a scan it was done in reading; a fit refuses it
+        neutral=neutral_numbers(command.neutral_scan, [Path(scan.name) for scan in refitted] if refitted else paths),
         expression=command.expression,
         seed=command.seed,
     )
-    model = load(command.model) if model is None else model
-    loaded = time.perf_counter()
-    say(f"Fitting {paths[0].name}")
+
+
+def _solved(command: FitCommand, paths: list[Path], given, model, options: FitOptions, say) -> Fit:
+    """The fit of what is given; a head that is none may be a depth camera's wrong scale."""
+    from headfield.fit.run import fit
+
     stages = {"read": "Reading", "align": "Finding the head in", "solve": "Fitting"}
     try:
-        result = fit(
-            paths[0] if old is not None else scans[0] if len(scans) == 1 else scans,
+        return fit(
+            given,
             model,
             options,
             progress=lambda stage, share: say(f"{stages.get(stage, stage)} {paths[0].name} ({share:.0%})"),
@@ -169,15 +196,6 @@ def _fit_into(command: FitCommand, paths: list[Path], folder: Path, say, model=N
             f"{error} Check the depth camera's scale, too: the values were read as --depth-unit {command.depth_unit}; "
             "many cameras count in steps of 0.0001 or 0.0002 (metres per count)."
         ) from error
-    result.model_name = lasting_name(command.model)
-    say(f"Making the mesh at {command.resolution}")
-    _write_heads(command, scans, result, folder)
-    result.save(folder / "fit.npz")
-    total = time.perf_counter() - begin
-    result.seconds.update(read=read, load=loaded - begin - read, total=total)
-    content = result.to_dict() | {"resolution": command.resolution}
-    (folder / "fit.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return result
 
 
 def _read(command: FitCommand, path: Path):

@@ -12,7 +12,7 @@ from pathlib import Path
 from headfield.cli.output import output_folder, resumable_folder
 from headfield.cli.report import table, working
 from headfield.cli.scans import scans_in
-from headfield.errors import ConfigError, HeadfieldError, OutputError
+from headfield.errors import ConfigError, HeadfieldError, OutputError, present
 
 SUMMARY = "summary.csv"
 """Table of a batch; its presence marks a folder that a batch may continue."""
@@ -69,10 +69,11 @@ def fit_batch(command, folder: Path, fit_into: Callable) -> int:
             return_freed_memory()
     _write_summary(command.out, paths, rows)
     shown = ("scan", "status", "units", "median_mm", "p90_mm", "inliers", "seconds")
-    table(list(shown), [[_text(path.name if c == "scan" else rows[path].get(c, "")) for c in shown] for path in paths])
-    failed = [path for path in paths if rows[path]["status"] == "failed"]
+    told = {path: present(row, "a scan's row") for path, row in rows.items()}
+    table(list(shown), [[_text(path.name if c == "scan" else told[path].get(c, "")) for c in shown] for path in paths])
+    failed = [path for path in paths if told[path]["status"] == "failed"]
     for path in failed:
-        print(f"{path.name}: {rows[path]['message']}")
+        print(f"{path.name}: {told[path]['message']}")
     print(f"{len(paths) - len(failed)} of {len(paths)} fitted; {command.out / SUMMARY}")
     return 1 if failed else 0
 
@@ -111,8 +112,9 @@ def _write_summary(out: Path, paths: list[Path], rows: dict) -> None:
     from headfield.io.mesh import write_bytes
 
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, _COLUMNS, lineterminator="\n")
+    writer: csv.DictWriter[str] = csv.DictWriter(buffer, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     for path in paths:
-        writer.writerow({"scan": path.name, "status": "waiting"} | {k: _text(v) for k, v in (rows[path] or {}).items()})
+        told = {name: _text(value) for name, value in (rows[path] or {}).items()}
+        writer.writerow({"scan": path.name, "status": "waiting"} | told)
     write_bytes(out / SUMMARY, buffer.getvalue().encode())

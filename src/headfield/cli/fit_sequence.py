@@ -11,7 +11,7 @@ import numpy as np
 
 from headfield.cli.output import output_folder
 from headfield.cli.report import duration, summary, working
-from headfield.errors import ConfigError
+from headfield.errors import ConfigError, present
 
 SHOWN = 6
 """Frames in the picture."""
@@ -87,9 +87,10 @@ def _tracked(command, video, options, folder: Path, say):
 
     known = FitOptions(up=command.up, face=face_finder(), seed=command.seed)
     take, who = track(video, model, options, known=known, progress=progress)
-    take.model_name = who.fit.model_name = lasting_name(command.model)
+    fit = present(who.fit, "a fit of the person")
+    take.model_name = fit.model_name = lasting_name(command.model)
     take.seconds["total"] = time.perf_counter() - begin
-    who.fit.save(folder / "fit.npz")
+    fit.save(folder / "fit.npz")
     take.save(folder / "take.npz")
     (folder / "take.json").write_text(json.dumps(take.to_dict(), indent=1) + "\n", encoding="utf-8")
     notes, baked = _written_track(take, folder, model, say)

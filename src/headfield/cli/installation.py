@@ -31,7 +31,7 @@ def _requirements() -> list[tuple[str, str | None]]:
     """(distribution, extra or None) of every requirement that headfield states."""
     found = []
     for line in importlib.metadata.requires("headfield") or []:
-        name = re.match(r"[A-Za-z0-9._-]+", line).group()
+        name = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]
         extra = re.search(r"""extra\s*==\s*["']([^"']+)["']""", line)
         found.append((name, extra.group(1) if extra else None))
     return found

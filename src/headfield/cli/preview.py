@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from headfield.neighbours import PointTree
 from headfield.surface.sheet import contact_sheet, error_colours, error_legend
 from headfield.surface.snapshot import MeshPictures, PointPictures, spacing
 from headfield.types import Mesh, Scan
@@ -81,7 +81,7 @@ def errors_on_head(points: np.ndarray, head: Mesh, errors_mm: np.ndarray) -> np.
     if known.sum() < 4:
         return result
     seen = np.asarray(head.attributes.get("seen", np.ones(len(head.vertices), bool)), dtype=bool)
-    distance, index = cKDTree(points[known]).query(head.vertices[seen], k=4)
+    distance, index = PointTree(points[known]).query(head.vertices[seen], k=4)
     weight = 1 / (distance + 1e-9)
     values = np.abs(errors_mm[known])[index]
     result[seen] = (values * weight).sum(axis=1) / weight.sum(axis=1)

@@ -70,6 +70,7 @@ class SampleCommand:
 
         from headfield.cli.report import working
         from headfield.frames import METRES_PER_UNIT
+        from headfield.io.arrays import save_npz
         from headfield.io.mesh import write_mesh
         from headfield.models.release import lasting_name, load
         from headfield.surface.mesh_head import mesh_of
@@ -95,8 +96,9 @@ class SampleCommand:
         labels = [f"{index + 1}" for index in range(len(images))]
         columns = len(images) if len(images) <= 4 else round((1.4 * len(images)) ** 0.5)
         write_png(contact_sheet(images, columns=columns, labels=labels), folder / "samples.png")
-        facts = {"model": lasting_name(self.model), "weights": json.dumps(model.fingerprint.to_dict())}
-        np.savez(folder / "codes.npz", identity=identity, expression=weights, **facts)
+        made_with = {"model": lasting_name(self.model), "weights": json.dumps(model.fingerprint.to_dict())}
+        facts = {name: np.array(value) for name, value in made_with.items()}
+        save_npz(folder / "codes.npz", {"identity": identity, "expression": weights} | facts)
 
 
 def parse_expression(words: tuple[str, ...]):

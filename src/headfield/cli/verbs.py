@@ -13,9 +13,10 @@ import re
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import make_dataclass
 from functools import reduce
+from importlib.abc import InspectLoader
 from io import StringIO
 from operator import or_
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -66,8 +67,9 @@ def command_of(words: list[str]):
 
 def _parsed(words: list[str], imported: set[str]):
     kinds = [(_command if verb in imported else _stand_in)(verb) for verb in VERBS]
+    any_of: Any = reduce(or_, (Annotated[kind, tyro.conf.subcommand(verb)] for verb, kind in zip(VERBS, kinds)))
     return tyro.cli(
-        reduce(or_, (Annotated[kind, tyro.conf.subcommand(verb)] for verb, kind in zip(VERBS, kinds))),
+        any_of,
         args=words,
         prog="headfield",
         description=_DESCRIPTION,
@@ -95,4 +97,6 @@ def _module(verb: str) -> str:
 
 
 def _source(module: str) -> str | None:
-    return importlib.util.find_spec(module).loader.get_source(module)
+    found = importlib.util.find_spec(module)
+    loader = None if found is None else found.loader
+    return loader.get_source(module) if isinstance(loader, InspectLoader) else None

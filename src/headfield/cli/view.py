@@ -53,9 +53,9 @@ class ViewCommand:
             model = load(name)
             check_expression(model, name)
             opened, fit = mean_head(model, name), None
-            if self.file is not None:
-                progress = lambda stage, share: say(f"{stage} {self.file.name} ({share:.0%})")  # noqa: E731
-                opened, fit = open_path(self.file, model, name, progress, self.model)
+            if (file := self.file) is not None:
+                progress = lambda stage, share: say(f"{stage} {file.name} ({share:.0%})")  # noqa: E731
+                opened, fit = open_path(file, model, name, progress, self.model)
         viewer = Viewer(opened, fit, host=self.host, port=self.port, resolution=self.resolution)
         try:
             taken = "" if self.port in (0, viewer.server.get_port()) else f" (port {self.port} is in use)"

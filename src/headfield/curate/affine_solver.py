@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_matrix, csc_matrix, csr_matrix, diags, eye
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import SuperLU, splu
+
+from headfield.errors import present
 
 RIDGE = 1e-8
 """Pull towards the start, relative to a matched vertex: what no data reach keeps its map, and nothing is singular."""
@@ -45,14 +47,16 @@ class Pull:
         """The data and landmark terms as a quadratic form (V, V) of the vertices' positions."""
         form = diags(self.weights).tocsr()
         if self.landmarks is not None and self.landmarks.shape[0]:
-            form = form + self.landmarks.T @ diags(self.landmark_weights) @ self.landmarks
+            weights = present(self.landmark_weights, "weights of landmarks")
+            form = form + self.landmarks.T @ diags(weights) @ self.landmarks
         return form.tocsr()
 
     def towards(self) -> np.ndarray:
         """Its linear term (V, 3)."""
         towards = self.weights[:, None] * np.where(self.weights[:, None] > 0, self.targets, 0.0)
         if self.landmarks is not None and self.landmarks.shape[0]:
-            towards = towards + self.landmarks.T @ (self.landmark_weights[:, None] * self.landmark_targets)
+            weights = present(self.landmark_weights, "weights of landmarks")
+            towards = towards + self.landmarks.T @ (weights[:, None] * self.landmark_targets)
         return towards
 
 
@@ -67,7 +71,8 @@ class AffineSolver:
         self.homogeneous = np.column_stack([np.asarray(vertices, dtype=float), np.ones(len(vertices))])
         self._laplacian = laplacian.tocsr()
         self._order = _fill_reducing(laplacian)
-        self._factor, self._precision = None, np.float32
+        self._factor: SuperLU | None = None
+        self._precision = np.float32
         self.factors = 0
         self.iterations = 0
 
@@ -146,24 +151,24 @@ class AffineSolver:
         count = len(self.homogeneous)
         position = np.empty(count, dtype=np.int64)
         position[self._order] = np.arange(count)
-        smooth, form = smooth.tocoo(), form.tocoo()
+        smooth_entries, entries = smooth.tocoo(), form.tocoo()
         k = np.arange(4)
-        rows = [(4 * position[smooth.row][:, None] + k).ravel()]
-        columns = [(4 * position[smooth.col][:, None] + k).ravel()]
-        values = [np.repeat(smooth.data, 4)]
-        left, right = self.homogeneous[form.row], self.homogeneous[form.col]
-        block = form.data[:, None, None] * left[:, :, None] * right[:, None, :]
-        rows.append(np.broadcast_to((4 * position[form.row][:, None] + k)[:, :, None], block.shape).ravel())
-        columns.append(np.broadcast_to((4 * position[form.col][:, None] + k)[:, None, :], block.shape).ravel())
+        rows = [(4 * position[smooth_entries.row][:, None] + k).ravel()]
+        columns = [(4 * position[smooth_entries.col][:, None] + k).ravel()]
+        values = [np.repeat(smooth_entries.data, 4)]
+        left, right = self.homogeneous[entries.row], self.homogeneous[entries.col]
+        block = entries.data[:, None, None] * left[:, :, None] * right[:, None, :]
+        rows.append(np.broadcast_to((4 * position[entries.row][:, None] + k)[:, :, None], block.shape).ravel())
+        columns.append(np.broadcast_to((4 * position[entries.col][:, None] + k)[:, None, :], block.shape).ravel())
         values.append(block.ravel())
-        entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-        return (coo_matrix(entries, shape=(4 * count, 4 * count)).tocsc() + RIDGE * eye(4 * count)).tocsc()
+        system = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+        return (coo_matrix(system, shape=(4 * count, 4 * count)).tocsc() + RIDGE * eye(4 * count)).tocsc()
 
     def _precondition(self, residual: np.ndarray) -> np.ndarray:
         count = len(residual)
         answer = np.empty_like(residual)
         right = np.asfortranarray(residual[self._order].reshape(4 * count, 3), dtype=self._precision)
-        answer[self._order] = self._factor.solve(right).reshape(count, 4, 3)
+        answer[self._order] = present(self._factor, "a factor").solve(right).reshape(count, 4, 3)
         return answer
 
     def _conjugate_gradients(self, times, right: np.ndarray, maps: np.ndarray, allowed: float):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from headfield.errors import present
 from headfield.fit.detail import SLACK, DetailedModel, DetailOptions, detailed_model
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.seen import seen_mask
@@ -78,7 +79,7 @@ def complete(
     field = detailed_model(model, codes, points, options)
     mesh = mesh_of(field, codes, resolution, slack=SLACK)
     believed = field.believed
-    seen = seen_mask(mesh.vertices, mesh.normals, believed.points, reach=REACH)
+    seen = seen_mask(mesh.vertices, present(mesh.normals, "normals"), believed.points, reach=REACH)
     mesh = replace(mesh, attributes={**mesh.attributes, "seen": seen})
     area = face_areas(mesh.vertices, mesh.triangles)
     coverage = float((area * seen[mesh.triangles].mean(1)).sum() / area.sum())
@@ -112,7 +113,7 @@ def seam(mesh: Mesh, seen: np.ndarray, moved: np.ndarray) -> tuple[float, float,
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
     fold = np.degrees(np.arccos(np.clip((normals[one] * normals[two]).sum(1), -1, 1)))
     across = seen[edges[:, 0]] != seen[edges[:, 1]]
-    within = seen[edges].all(1)
+    within = np.all(seen[edges], axis=1)
     jump = np.abs(moved[edges[:, 0]] - moved[edges[:, 1]])
 
     def told(values: np.ndarray, where: np.ndarray, share: float) -> float:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from typing import Any
 
-from headfield.errors import ConfigError, need
+from headfield.errors import ConfigError, need, present
 from headfield.workers import one_thread
 
 WORKER_BYTES = 3 * 2**30
@@ -32,7 +34,7 @@ class WorkerDied:
     reason: str
 
 
-def run_local(work: Callable, jobs: Sequence[tuple], workers: int) -> Iterator[tuple[int, object]]:
+def run_local(work: Callable[..., Any], jobs: Sequence[tuple], workers: int) -> Iterator[tuple[int, Any]]:
     """Do jobs in worker processes of this machine.
 
     Every worker is a pool of its own, so that the death of one disturbs no other and it is known whose job it was.
@@ -77,7 +79,7 @@ def run_local(work: Callable, jobs: Sequence[tuple], workers: int) -> Iterator[t
             slot.stop()
 
 
-def run_ray(work: Callable, jobs: Sequence[tuple], workers: int) -> Iterator[tuple[int, object]]:
+def run_ray(work: Callable[..., Any], jobs: Sequence[tuple], workers: int) -> Iterator[tuple[int, Any]]:
     """Do jobs on a Ray cluster, one core each: the one of the environment (RAY_ADDRESS), else one started here.
 
     Scans and store must be at the same paths on every node, as on a shared disk.
@@ -130,7 +132,9 @@ class _Slot:
     """One worker process."""
 
     def __init__(self) -> None:
-        self.free, self._pool, self._process, self._job = True, None, None, None
+        self.free = True
+        self._pool: ProcessPoolExecutor | None = None
+        self._process: BaseProcess | None = None
 
     def submit(self, work: Callable, job: tuple) -> Future:
         """Begin a job."""
@@ -140,17 +144,17 @@ class _Slot:
             # spawn: a fork would copy the parent's threads (torch, rich) in the middle of whatever they do
             before = set(multiprocessing.active_children())
             self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin_worker)
-            self._job = self._pool.submit(work, *job)
+            begun = self._pool.submit(work, *job)
             # known at once, also while it still imports what it needs, so that it can be stopped then
             self._process = next(iter(set(multiprocessing.active_children()) - before), None)
         else:
-            self._job = self._pool.submit(work, *job)
+            begun = self._pool.submit(work, *job)
         self.free = False
-        return self._job
+        return begun
 
     def renew(self) -> None:
         """Forget a worker that died."""
-        self._pool.shutdown(wait=False)
+        present(self._pool, "a worker").shutdown(wait=False)
         self._pool = None
 
     def stop(self) -> None:
@@ -180,8 +184,9 @@ def _end_with_parent() -> None:
     """A parent that was killed cannot stop its workers."""
     import multiprocessing
 
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _in_ray(work: Callable, job: tuple):

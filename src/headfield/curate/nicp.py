@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 
 from headfield.curate.affine_solver import AffineSolver, Pull
 from headfield.curate.flips import FlipTest
-from headfield.curate.scan_surface import Matches, surface_of
+from headfield.curate.scan_surface import CloudSurface, Matches, MeshSurface, surface_of
 from headfield.curate.stiffness import edge_weights, edges_of, laplacian
 from headfield.curate.template_parts import SMALL, Template, prepare
 from headfield.errors import ConfigError, ScanError
@@ -171,8 +171,8 @@ class _Working:
 
     template: Template
     skin: Mesh
-    surface: object
-    support: object | None
+    surface: MeshSurface | CloudSurface
+    support: MeshSurface | CloudSurface | None
     centre: np.ndarray
     scale: float
 
@@ -275,7 +275,9 @@ class _Run:
         return Pull(weights**2, targets, self.rows, np.full(count, share), self.wanted)
 
 
-def _landmark_rows(landmarks: Landmarks | None, template: Mesh, parts: Template, working: _Working):
+def _landmark_rows(
+    landmarks: Landmarks | None, template: Mesh, parts: Template, working: _Working
+) -> tuple[csr_matrix, np.ndarray, np.ndarray]:
     """Rows (L, S) on the skin, targets (L, 3) in the working frame, and which of the given landmarks they are."""
     size = len(parts.skin.vertices)
     if landmarks is None:
@@ -298,7 +300,7 @@ def _landmark_rows(landmarks: Landmarks | None, template: Mesh, parts: Template,
         raise ConfigError(f"landmarks: an index {triangle.max()} where the template has {limit:,}.")
     corners = np.asarray(template.triangles)[triangle] if by_triangle else triangle.reshape(len(triangle), -1)
     on_skin = parts.of_original[corners]
-    given = np.isfinite(points).all(1) & (on_skin >= 0).all(1)
+    given = np.all(np.isfinite(points), axis=1) & np.all(on_skin >= 0, axis=1)
     count = int(given.sum())
     index = np.repeat(np.arange(count), weights.shape[1])
     rows = csr_matrix((weights[given].ravel(), (index, on_skin[given].ravel())), shape=(count, size))

@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from headfield.curate.parametric_options import ParametricOptions
 from headfield.curate.parametric_target import View
+from headfield.errors import present
 from headfield.fit.cholesky import normal_products
 from headfield.fit.gate import HAIR_PARTS, geman_mcclure, noise_of
 from headfield.fit.normal_equations import CENTRE, POSE
@@ -132,7 +133,7 @@ class ParametricProblem:
         residual = ((placed - foot.points) * foot.normals).sum(1)
         # beside an edge or far away the plane may be near and the surface not
         residual = np.sign(residual) * np.where(distance > 2 * np.abs(residual), distance, np.abs(residual))
-        agree = (state.similarity.rotate(view.normals) * foot.normals).sum(1)
+        agree = (state.similarity.rotate(present(view.normals, "normals")) * foot.normals).sum(1)
         agree = agree if view.signed else np.abs(agree)
         passed = (agree > np.cos(np.radians(self.options.normal_gate))) & ~self._over_cut[corners].any(1)
         landmark = state.similarity.apply(view.landmarks) - self.head.landmarks68(vertices)

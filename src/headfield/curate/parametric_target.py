@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from headfield.errors import ScanError
 from headfield.fit.clean import thin
 from headfield.fit.placement import Placement
 from headfield.fit.placing import surface_points
+from headfield.neighbours import PointTree
 from headfield.surface.cloud_normals import estimated_normals
 from headfield.surface.topology import vertex_normals
 from headfield.types import Scan
@@ -80,7 +80,7 @@ def view_of(target: ScanTarget, mean: np.ndarray, normals: np.ndarray, count: in
     """
     scan = target.scan
     dense = _with_normals(scan, seed)
-    finite = np.isfinite(dense.points).all(1)
+    finite = np.all(np.isfinite(dense.points), axis=1)
     placed = target.placement.similarity.apply(np.where(finite[:, None], dense.points, 0.0))
     low, high = mean.min(0) - AROUND, mean.max(0) + AROUND
     near = np.flatnonzero(finite & ((placed > low) & (placed < high)).all(1))
@@ -106,7 +106,7 @@ def _with_normals(scan: Scan, seed: int) -> Scan:
         corners = vertex_normals(scan.points, scan.triangles)
         if len(points) == len(scan.points):
             return replace(scan, points=points, normals=corners)
-        nearest = cKDTree(scan.points).query(points)[1]
+        nearest = PointTree(scan.points).query(points)[1]
         return replace(scan, points=points, normals=corners[nearest], triangles=None)
     return replace(scan, points=points)
 
@@ -119,7 +119,7 @@ def _sided(
     if not np.isfinite(length).all() or (length < 1e-6).mean() > 0.05:
         return None, False
     own = own / np.maximum(length, 1e-9)[:, None]
-    gap, nearest = cKDTree(mean).query(placed)
+    gap, nearest = PointTree(mean).query(placed)
     close = gap < np.quantile(gap, 0.5)
     agree = (placement.similarity.rotate(own[close]) * normals[nearest[close]]).sum(1)
     if np.median(np.abs(agree)) < 0.5:

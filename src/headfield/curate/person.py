@@ -192,7 +192,7 @@ class _Person:
 
         second = self._do_own("model", self._key("model", key, options.model), model)
         found_by_model = second.arrays()
-        arrays.setdefault("expressions", found_by_model.get("expressions"))
+        arrays = {name: found_by_model[name] for name in ("expressions",) if name in found_by_model} | arrays
         return _Fitted(arrays, found_by_model, units, second.key, second.facts)
 
     def _complete(self, scan: _Scan, fitted: _Fitted) -> None:

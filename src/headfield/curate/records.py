@@ -24,6 +24,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from headfield.errors import HeadfieldError, OutputError, ScanError
+from headfield.io.arrays import save_npz
 from headfield.io.mesh import write_bytes
 
 DONE, REJECTED, FAILED = "done", "rejected", "failed"
@@ -178,7 +179,7 @@ def recorded(folder: Path, stage: str, key: str, work: Callable[[], Made], *, fo
     except OSError as error:
         refuse_place(folder, error)
     except OutputError as error:
-        if is_full(error.__cause__):
+        if isinstance(error.__cause__, OSError) and is_full(error.__cause__):
             refuse_place(folder, error.__cause__)
         raise
     facts = json.loads(json.dumps(made.facts))  # as a later run reads them
@@ -243,7 +244,7 @@ def _write(folder: Path, stage: str, made: Made) -> None:
             file.unlink(missing_ok=True)
     if made.arrays:
         buffer = io.BytesIO()
-        np.savez(buffer, **made.arrays)
+        save_npz(buffer, made.arrays)
         write_bytes(npz, buffer.getvalue())
     if made.picture is not None:
         from PIL import Image

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from headfield.errors import ScanError
+from headfield.errors import ScanError, present
+from headfield.neighbours import PointTree
 from headfield.surface.cloud_normals import estimated_normals
 from headfield.surface.nearest import Target, sample_surface
 from headfield.surface.topology import face_vectors, vertex_normals
@@ -71,7 +71,7 @@ class MeshSurface:
         self._rim = border_vertices(np.asarray(mesh.triangles), len(mesh.vertices))
         count = min(_SAMPLES, max(20_000, 2 * len(triangles)))
         self._samples = sample_surface(self._mesh, count, np.random.default_rng(0))
-        self._tree = cKDTree(np.concatenate([self._samples.points, TURN * self._samples.normals], axis=1))
+        self._tree = PointTree(np.concatenate([self._samples.points, TURN * self._samples.normals], axis=1))
 
     def flipped(self) -> MeshSurface:
         """The same surface seen from its other side."""
@@ -93,7 +93,7 @@ class MeshSurface:
             triangle[other], facing[other] = self._samples.triangle[near], self._samples.normals[near]
             distance[other] = np.linalg.norm(found[other] - points[other], axis=1)
         corner = self._mesh.triangles[triangle]
-        rim = ((weights < 1e-6) | self._rim[corner]).all(axis=1) & (weights < 1e-6).any(axis=1)
+        rim = np.all((weights < 1e-6) | self._rim[corner], axis=1) & np.any(weights < 1e-6, axis=1)
         return Matches(found, facing, distance, rim)
 
 
@@ -109,8 +109,8 @@ class CloudSurface:
         if len(points) <= NEIGHBOURS:
             raise ScanError(f"the target holds {len(points)} points; a surface needs at least a few hundred.")
         self._points, self._normals = np.asarray(points, dtype=float), np.asarray(normals, dtype=float)
-        self._tree = cKDTree(np.concatenate([self._points, TURN * self._normals], axis=1))
-        beside = cKDTree(self._points).query(self._points, k=NEIGHBOURS + 1)[0]
+        self._tree = PointTree(np.concatenate([self._points, TURN * self._normals], axis=1))
+        beside = PointTree(self._points).query(self._points, k=NEIGHBOURS + 1)[0]
         self._reach = beside[:, -1]
 
     def flipped(self) -> CloudSurface:
@@ -142,19 +142,20 @@ def surface_of(mesh: Mesh, outward_like: Mesh) -> MeshSurface | CloudSurface:
         mesh: The scan. A cloud without normals gets estimated ones, each turned the way of the template near it.
         outward_like: The template where it lies before the registration, with outward normals.
     """
-    points = np.asarray(mesh.vertices, dtype=float)
+    points, outward = np.asarray(mesh.vertices, dtype=float), present(outward_like.normals, "normals")
     if not len(mesh.triangles) and mesh.normals is None:
         normals = estimated_normals(points)
-        near = cKDTree(outward_like.vertices).query(points)[1]
-        turned = (normals * outward_like.normals[near]).sum(1) < 0
+        near = PointTree(outward_like.vertices).query(points)[1]
+        turned = (normals * outward[near]).sum(1) < 0
         return CloudSurface(points, np.where(turned[:, None], -normals, normals))
     if len(mesh.triangles):
         surface, facing = MeshSurface(mesh), vertex_normals(points, mesh.triangles)
     else:
-        surface, facing = CloudSurface(points, mesh.normals), np.asarray(mesh.normals, dtype=float)
-    distance, near = cKDTree(points).query(outward_like.vertices)
+        facing = np.asarray(mesh.normals, dtype=float)
+        surface = CloudSurface(points, facing)
+    distance, near = PointTree(points).query(outward_like.vertices)
     close = distance <= np.median(distance)
-    agreement = (facing[near[close]] * outward_like.normals[close]).sum(1)
+    agreement = (facing[near[close]] * outward[close]).sum(1)
     return surface.flipped() if agreement.mean() < 0 else surface
 
 

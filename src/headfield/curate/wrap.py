@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from headfield.curate.nicp import Landmarks, NicpOptions, Registration, register
 from headfield.curate.scan_surface import NEIGHBOURS
 from headfield.curate.template_parts import prepare
-from headfield.errors import ConfigError, NotAHeadError
+from headfield.errors import ConfigError, NotAHeadError, present
 from headfield.fit.landmarks import place_by_landmarks, read_landmarks
 from headfield.fit.mean_field import MeanField, mean_field_of
 from headfield.fit.options import FitOptions
@@ -27,6 +27,8 @@ from headfield.fit.scan_fit import HEAD_REACH_MM
 from headfield.fit.shoulders import on_body
 from headfield.frames import MM_PER_UNIT, REGIONS, UNITS_IN_METRES, anchor_indices
 from headfield.models import DEFAULT
+from headfield.models.protocol import HeadModel
+from headfield.neighbours import PointTree
 from headfield.surface.cloud_normals import estimated_normals
 from headfield.surface.nearest import Target
 from headfield.types import Mesh, Scan, Similarity
@@ -90,7 +92,7 @@ class Wrapped:
 def wrap(
     target: Scan | Fit,
     template: Mesh,
-    model=DEFAULT,
+    model: str | Path | HeadModel | None = DEFAULT,
     options: WrapOptions | None = None,
     *,
     progress: Say | None = None,
@@ -215,7 +217,7 @@ def _around(surface: Mesh | None, seen, support: Mesh, mean: MeanField | None) -
     reach = HEAD_REACH_MM / MM_PER_UNIT
 
     def on_head(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        distance, nearest = cKDTree(support.vertices).query(points, distance_upper_bound=reach)
+        distance, nearest = PointTree(support.vertices).query(points, distance_upper_bound=reach)
         close = distance < reach
         if mean is not None:
             close &= ~on_body(points, mean)
@@ -231,9 +233,10 @@ def _around(surface: Mesh | None, seen, support: Mesh, mean: MeanField | None) -
     keep, nearest = on_head(points)
     if keep.sum() <= NEIGHBOURS:
         return None
-    spacing = cKDTree(points[keep]).query(points[keep], k=NEIGHBOURS)[0][:, -1]
+    spacing = PointTree(points[keep]).query(points[keep], k=NEIGHBOURS)[0][:, -1]
     keep[keep] = spacing < STRAY * np.median(spacing)
-    points, outward = points[keep], support.normals[nearest[keep]]  # of points out of reach there is no nearest
+    points = points[keep]
+    outward = present(support.normals, "normals")[nearest[keep]]  # of points out of reach there is no nearest
     if normals is None:
         normals = estimated_normals(points)
         normals = np.where(((normals * outward).sum(1) < 0)[:, None], -normals, normals)
@@ -276,7 +279,7 @@ def _shared_landmarks(options: WrapOptions, placement: Similarity, placed, templ
     """Landmarks that both files name: places on the template, and points on the scan; None if there are none."""
     if options.fit.landmarks is None:
         return None
-    here, which = read_landmarks(options.template_landmarks)
+    here, which = read_landmarks(present(options.template_landmarks, "the template's landmarks"))
     there, names = read_landmarks(options.fit.landmarks)
     # a landmark's place on the reference head is its name
     same = (which[:, None] == names[None]).all(axis=2)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from headfield.errors import present
 from headfield.frames import MM_PER_UNIT, mirror_points
-from headfield.models.protocol import Local, PartCondition
+from headfield.models.protocol import HeadModel, Local, PartCondition, require
 from headfield.surface.head import Head
 from headfield.types import Mesh
 
@@ -43,7 +44,8 @@ def change_of(source: Head, edited: Head, mesh: Mesh, mm: float = MM_PER_UNIT) -
         mm: True millimetres per model unit.
     """
     if source.reflected:
-        mesh = replace(mesh, vertices=mirror_points(mesh.vertices), normals=mirror_points(mesh.normals))
+        normals = mirror_points(present(mesh.normals, "normals"))
+        mesh = replace(mesh, vertices=mirror_points(mesh.vertices), normals=normals)
     with torch.no_grad():
         before, after = (source.model.condition(head.neutral().codes) for head in (source, edited))
     return change_between(source.model, before, after, mesh, mm=mm)
@@ -51,7 +53,7 @@ def change_of(source: Head, edited: Head, mesh: Mesh, mm: float = MM_PER_UNIT) -
 
 @torch.no_grad()
 def change_between(
-    model: Local, before: PartCondition, after: PartCondition, mesh: Mesh, parts: np.ndarray | None = None,
+    model: HeadModel, before: PartCondition, after: PartCondition, mesh: Mesh, parts: np.ndarray | None = None,
     mm: float = MM_PER_UNIT,
 ) -> Change:  # fmt: skip
     """As :func:`change_of`, for folded codes.
@@ -64,6 +66,7 @@ def change_between(
         parts: (P,) parts that count as edited; default those in which the two differ.
         mm: True millimetres per model unit.
     """
+    local = require(model, Local, "Measuring an edit")
     if parts is None:
         differ = (before.parts != after.parts).any(dim=2)[0] | (before.origins != after.origins).any(dim=2)[0]
         parts = np.flatnonzero(differ.cpu().numpy())
@@ -75,7 +78,7 @@ def change_between(
         distance = np.linalg.norm(vertices[:, None] - anchors, axis=2).min(axis=1) * mm
         for rows in np.array_split(np.arange(len(vertices)), max(1, len(vertices) // 20_000)):
             query = torch.as_tensor(vertices[rows]).to(before.blend_anchors)[None]
-            weights = model.blend_weights(query, before)[0]
+            weights = local.blend_weights(query, before)[0]
             weight[rows] = weights[:, parts].sum(dim=1).cpu().numpy()
     reached = weight > 0
     if not torch.equal(before.blend_anchors, after.blend_anchors):

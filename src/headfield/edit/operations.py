@@ -105,8 +105,8 @@ def interpolate(a: Head, b: Head, t: float, regions: Regions | None = None) -> H
         if _speaks_arkit(a):
             expression = expression.clamp(0.0, 1.0)
     if a.codes.warp_identity is not None or b.codes.warp_identity is not None:
-        seen = [h.codes.identity if h.codes.warp_identity is None else h.codes.warp_identity for h in (a, b)]
-        warp = torch.lerp(*seen, t)
+        seen, other = (h.codes.identity if h.codes.warp_identity is None else h.codes.warp_identity for h in (a, b))
+        warp = torch.lerp(seen, other, t)
     codes = Codes(identity, expression, warp_identity=warp)
     if a.codes.parts is not None or b.codes.parts is not None:
         between = Head(model, Codes(identity))
@@ -197,7 +197,7 @@ def refit_warp(head: Head) -> Head:
         return head if known is None else replace(head, codes=replace(head.codes, warp_identity=None))
     model = head.model
     prior = model.prior.component(model.prior.likeliest(head.codes.identity[0].cpu().numpy()))
-    weight = model.part_spread().detach().double().cpu().numpy()[parts]
+    weight = require(model, Local, "Editing a region").part_spread().detach().double().cpu().numpy()[parts]
     asked, own = (codes[0][0, parts].double().cpu().numpy().ravel() for codes in (in_use(head), _plain(head)))
     rows = weight.reshape(len(asked), -1) @ prior.spread  # departures in standard deviations -> codes
     sigma = WARP_SLACK * np.linalg.norm(rows, axis=1)
@@ -286,10 +286,10 @@ def check_strength(strength: float) -> None:
 
 
 def _plain(head: Head) -> tuple[torch.Tensor, torch.Tensor]:
-    require(head.model, Local, "Editing a region")
+    model = require(head.model, Local, "Editing a region")
     with torch.no_grad():
-        parts = head.model.part_codes(head.codes.identity)
-        return parts, head.model.anchors_of_parts(parts)
+        parts = model.part_codes(head.codes.identity)
+        return parts, model.anchors_of_parts(parts)
 
 
 def _with(head: Head, codes: torch.Tensor, origins: torch.Tensor, around: torch.Tensor) -> Head:

@@ -18,7 +18,7 @@ from headfield.fit.made_with import check_weights, made_with, weights_notes
 from headfield.fit.saved_file import saved_file
 from headfield.frames import METRES_PER_UNIT, MM_PER_UNIT, N_ANCHORS
 from headfield.io import guard
-from headfield.io.arrays import npz
+from headfield.io.arrays import npz, save_npz
 from headfield.models.fingerprint import Fingerprint
 from headfield.models.protocol import Local, require
 from headfield.models.release import lasting_name, load
@@ -160,7 +160,7 @@ class SavedHead:
             arrays |= {"paint_points": self.paint.points, "paint_colours": self.paint.colours}
         arrays["header"] = np.array(json.dumps(header))
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        save_npz(buffer, arrays, compressed=True)
         write_bytes(path, buffer.getvalue())
         return path
 

@@ -206,14 +206,16 @@ def _csv_times(path: Path, known: list[str], body: list[list[str]], fps: float |
 
 def _timecodes(path: Path, cells: list[str], fps: float | None, notes: list[str]) -> np.ndarray:
     """Seconds (T,) from HH:MM:SS:FF.sub; the rate is the smallest usual one that counts so far."""
-    found = [_TIMECODE.match(cell) for cell in cells]
-    if None in found:
-        line = found.index(None)
-        raise TrackError(
-            f"{path}, row {line + 2}: '{cells[line][:40]}' is no timecode; HH:MM:SS:FF.sub was expected, such as "
-            "14:03:52:28.207."
-        )
-    parts = np.array([[float(part) for part in match.groups()] for match in found]).reshape(-1, 4)
+    found = []
+    for row, cell in enumerate(cells, start=2):
+        match = _TIMECODE.match(cell)
+        if match is None:
+            raise TrackError(
+                f"{path}, row {row}: '{cell[:40]}' is no timecode; HH:MM:SS:FF.sub was expected, such as "
+                "14:03:52:28.207."
+            )
+        found.append([float(part) for part in match.groups()])
+    parts = np.array(found).reshape(-1, 4)
     highest = np.floor(parts[:, 3]).max(initial=0)
     if fps is None:
         # the frame count starts anew each second: within one second alone nothing tells where it would

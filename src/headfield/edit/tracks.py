@@ -55,7 +55,7 @@ class Track:
         object.__setattr__(self, "weights", np.asarray(self.weights, dtype=float))
         count = len(self.times) if self.times.ndim == 1 else -1
         columns = self.weights.shape[1] if self.channels == "flame" and self.weights.ndim == 2 else len(ARKIT)
-        wanted = {"weights": (self.weights, (count, columns))}
+        wanted: dict[str, tuple[np.ndarray, tuple[int, ...]]] = {"weights": (self.weights, (count, columns))}
         if self.rotation is not None:
             object.__setattr__(self, "rotation", np.asarray(self.rotation, dtype=float))
             wanted["rotation"] = (self.rotation, (count, 3, 3))

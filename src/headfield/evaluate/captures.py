@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -31,6 +31,7 @@ from headfield.evaluate.sitters import outsider_sitter
 from headfield.evaluate.truth import frozen_person, scalp_mask
 from headfield.fit.gate import FACE_PARTS
 from headfield.fit.normal_equations import model_anchors
+from headfield.fit.options import FitOptions
 from headfield.fit.result import Fit
 from headfield.fit.run import fit
 from headfield.frames import anchor_indices
@@ -116,14 +117,14 @@ def run_capture(protocol: Protocol, family: str, index: int, settings: Settings)
     """
     case = make_capture(protocol.capture, settings.split, family, index, protocol.pose)
     model = load(settings.model)
-    scans, said = [case.capture.scan], {}
+    scans, options = [case.capture.scan], FitOptions(expression=protocol.expression, refuse=False)
     if protocol.rest:
         scans.append(make_capture(protocol.capture, settings.split, family, index, "rest").capture.scan)
-        said = {"neutral": (1,)}
+        options = replace(options, neutral=(1,))
     elif protocol.pose == "neutral":
-        said = {"neutral": (0,)}
+        options = replace(options, neutral=(0,))
     begin = time.perf_counter()
-    found = fit(scans, model, expression=protocol.expression, refuse=False, **said)
+    found = fit(scans, model, options)
     facts = {"fit_seconds": time.perf_counter() - begin} | fit_facts(found)
     facts |= {"person": case.capture.sitter.facts, "capture": case.capture.facts}
     values, more = measured(case, found, model, settings)

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from headfield.errors import present
 from headfield.evaluate.baselines import fit_mean, fit_pca, mean_mesh, points_near, training_pca
 from headfield.evaluate.measured import Case, by_column, compare, numbers, scan_of, told_of
 from headfield.evaluate.metrics import Truth
@@ -149,7 +150,7 @@ def _disentangled(protocol: Protocol, case: Case, smiling: Fit, model, settings:
 
     def face(column: str, method: str, mesh: Mesh, back: Similarity, truth: Truth, visible=None) -> None:
         pair = compare(mesh.transformed(back), truth, mm, settings, visible)
-        values[column][method] = pair.face.chamfer_l1_mm
+        values[column][method] = present(pair.face, "the face of a comparison").chamfer_l1_mm
 
     to_true = case.observed.truth
     points = points_near(case.observed.scan, to_true, model.box)

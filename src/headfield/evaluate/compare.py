@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from headfield.errors import ConfigError, WeightsError
@@ -61,7 +62,7 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
-def paired(ours: Sequence[float], first: Sequence[float], confidence: float = CONFIDENCE) -> Difference:
+def paired(ours: ArrayLike, first: ArrayLike, confidence: float = CONFIDENCE) -> Difference:
     """The mean difference of two rows of numbers (n,) of the same heads, NaN where a head has none.
 
     With fewer than two heads the interval is infinite.

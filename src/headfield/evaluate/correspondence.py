@@ -49,9 +49,9 @@ def carry(points: np.ndarray, source: Fit, target: Fit) -> np.ndarray:
     model = source.model
     placed = source.placement.apply(points)
     if source.expression.any():
-        require(model, Warped, "Carrying points from one expression to another")
+        warp = require(model, Warped, "Carrying points from one expression to another")
         with torch.no_grad():
-            placed = model.to_canonical(model_points(model, placed)[None], source.codes())[0][0].double().cpu().numpy()
+            placed = warp.to_canonical(model_points(model, placed)[None], source.codes())[0][0].double().cpu().numpy()
     ours, theirs = model_anchors(model, source.identity), model_anchors(model, target.identity)
     moved = placed + RBFInterpolator(ours, theirs - ours, kernel="linear", degree=1)(placed)
     _, foot = Target(mesh_of(model, target.codes(neutral=True), RESOLUTION)).closest(moved)

@@ -14,7 +14,7 @@ import torch
 from headfield.edit.change import Change, change_between
 from headfield.edit.operations import in_use
 from headfield.frames import MM_PER_UNIT
-from headfield.models.protocol import Local, PartCondition
+from headfield.models.protocol import HeadModel, Local, PartCondition, require
 from headfield.surface.head import Head
 from headfield.surface.topology import vertex_normals
 from headfield.types import Mesh
@@ -80,8 +80,8 @@ def measure(head: Head, edited: Head, mesh: Mesh, parts: np.ndarray, after: Part
     model = head.model
     with torch.no_grad():
         before = model.condition(head.codes)
-        after = model.condition(edited.codes) if after is None else after
-    change = change_between(model, before, after, mesh, parts)
+        now: PartCondition = model.condition(edited.codes) if after is None else after
+    change = change_between(model, before, now, mesh, parts)
     moved = np.abs(change.displacement_mm)
     bands = [(change.distance_mm >= low) & (change.distance_mm < high) for low, high in zip(BANDS_MM, BANDS_MM[1:])]
     inside = float(np.nanmean(moved[change.distance_mm < INSIDE_MM]))
@@ -94,9 +94,9 @@ def measure(head: Head, edited: Head, mesh: Mesh, parts: np.ndarray, after: Part
         reached=float((change.weight > 0).mean()),
         touched=float((moved > MOVED_MM).mean()),
         border_mm=border(change, mesh),
-        exact=unchanged(model, before, after, parts),
+        exact=unchanged(model, before, now, parts),
         unlikely=(unlikeliness(model, before.parts, head.codes.identity),
-                  unlikeliness(model, after.parts, head.codes.identity)),
+                  unlikeliness(model, now.parts, head.codes.identity)),
         lost=float(np.isnan(moved).mean()),
     )  # fmt: skip
 
@@ -119,20 +119,20 @@ def border(change: Change, mesh: Mesh) -> float:
 
 @torch.no_grad()
 def unchanged(
-    model: Local, before: PartCondition, after: PartCondition, parts: np.ndarray, points: int = 20_000
+    model: HeadModel, before: PartCondition, after: PartCondition, parts: np.ndarray, points: int = 20_000
 ) -> bool:
     """Whether the field is the same, bit for bit, at random places where no edited part has weight."""
     low, high = np.asarray(model.box)
     places = torch.as_tensor(np.random.default_rng(0).uniform(low, high, (points, 3)), dtype=torch.float32)[None]
     places = places.to(before.blend_anchors)
-    weights = model.blend_weights(places, before)[0]
+    weights = require(model, Local, "Measuring an edit").blend_weights(places, before)[0]
     free = (weights[:, parts] == 0).all(dim=1)
     one, other = (model.signed_distance(places, condition)[0] for condition in (before, after))
     return bool(torch.equal(one[free], other[free]))
 
 
 @torch.no_grad()
-def unlikeliness(model: Local, parts: torch.Tensor, identity: torch.Tensor) -> float:
+def unlikeliness(model: HeadModel, parts: torch.Tensor, identity: torch.Tensor) -> float:
     """Root mean square deviation, in standard deviations of the hair class, of the nearest head of the prior.
 
     Args:
@@ -140,8 +140,9 @@ def unlikeliness(model: Local, parts: torch.Tensor, identity: torch.Tensor) -> f
         parts: (1, K, d) part codes; their least-squares preimage under DecNet is the nearest head.
         identity: (1, D) the head's own identity, which tells the hair class.
     """
-    weight = model.part_spread().flatten(0, 1).double().cpu().numpy()
-    wanted = (parts - model.part_codes(torch.zeros_like(identity))).flatten().double().cpu().numpy()
+    local = require(model, Local, "Measuring an edit")
+    weight = local.part_spread().flatten(0, 1).double().cpu().numpy()
+    wanted = (parts - local.part_codes(torch.zeros_like(identity))).flatten().double().cpu().numpy()
     nearest = np.linalg.lstsq(weight, wanted, rcond=None)[0]
     component = model.prior.component(model.prior.likeliest(identity[0].cpu().numpy()))
     return float(np.sqrt(2.0 * component.cost(nearest) / len(nearest)))

@@ -24,7 +24,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
-from scipy.spatial import cKDTree
+
+from headfield.errors import present
+from headfield.neighbours import PointTree
 
 from ..frames import MM_PER_UNIT
 from ..surface.nearest import OnSurface, Target, sample_surface
@@ -167,7 +169,8 @@ def _between(source: OnSurface, others: OnSurface | None, target: Target | None)
     if target is not None:
         distance, place = target.closest(source.points)
         return distance, (source.normals * place.normals).sum(1)
-    distance, index = cKDTree(others.points).query(source.points, workers=-1)
+    others = present(others, "samples to compare with")
+    distance, index = PointTree(others.points).query(source.points, workers=-1)
     return distance, (source.normals * others.normals[index]).sum(1)
 
 
@@ -273,7 +276,7 @@ def summarise(results: Sequence[Metrics]) -> dict[str, dict[str, float]]:
         more_is_better = item.name in ("normal_consistency", "f1", "f1_5", "f5")
         if len(values):
             worst = float(np.percentile(values, 10 if more_is_better else 90))
-            row = {"mean": float(values.mean()), "median": float(np.median(values)), "p90": worst}
+            row: dict[str, float] = {"mean": float(values.mean()), "median": float(np.median(values)), "p90": worst}
         else:
             row = dict.fromkeys(("mean", "median", "p90"), float("nan"))
         table[item.name] = {"n": len(values), **row}

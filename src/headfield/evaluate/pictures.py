@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from headfield.evaluate.observe import Observed
 from headfield.evaluate.protocol import Protocol
@@ -14,6 +13,7 @@ from headfield.evaluate.records import case_path
 from headfield.fit.result import Fit
 from headfield.frames import reference_anchors
 from headfield.models.release import load
+from headfield.neighbours import PointTree
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.nearest import Target
 from headfield.surface.sheet import error_colours
@@ -90,7 +90,7 @@ def sight_of(protocol: Protocol, split: str, case: tuple[str, int], people: str 
 def sight_of_capture(taken) -> Sight:
     """The same of a capture (`headfield.synth.captures.Capture`)."""
     truth, surface, mm = taken.sitter.mesh(), taken.shown.surface, taken.sitter.mm_per_unit
-    gap, _ = cKDTree(surface.vertices).query(mm * taken.model_from_scan.apply(taken.scan.points))
+    gap, _ = PointTree(surface.vertices).query(mm * taken.model_from_scan.apply(taken.scan.points))
     return Sight(
         Observed(taken.scan, taken.model_from_scan, taken.unit),
         gap > STRAY_MM,

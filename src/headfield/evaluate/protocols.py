@@ -27,7 +27,7 @@ _PARTS = tuple(Column(name, f"{name}, Chamfer L1 mm") for name in ("lids", "lips
 _FACE = Column("face", "face, Chamfer L1 mm")
 
 
-def _reach(column: Column, reach: float) -> Column:
+def _reach(column: Column, reach: float | None) -> Column:
     return replace(column, reach=reach)
 
 

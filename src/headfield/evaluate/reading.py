@@ -105,7 +105,7 @@ def read_weights(
         ``false_neutral``, ``false``: sums of what was read and is not there; ``symmetric``: largest difference of the
         sides; ``closed_read``, ``open_read``.
     """
-    values = dict.fromkeys(COLUMNS, np.nan)
+    values: dict[str, float] = dict.fromkeys(COLUMNS, np.nan)
     active = {name: action for name, action in actions.items() if asked(action, lids_visible)}
     found = {name: action.group.weight(read) >= FOUND * action.weight for name, action in active.items()}
     if found:
@@ -156,7 +156,7 @@ def read_motion(pose: Pose, actions: dict[str, Action], moved: dict[str, tuple[n
         actions: What the head truly does.
         moved: Group -> (true, read) motions (A, 3) of its anchors, mm.
     """
-    values = dict.fromkeys(COLUMNS, np.nan)
+    values: dict[str, float] = dict.fromkeys(COLUMNS, np.nan)
     found = []
     for name, action in actions.items():
         true, got = moved[name]

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from headfield.errors import DataError
+from headfield.errors import DataError, present
 from headfield.evaluate.observe import Observed
 from headfield.evaluate.options import Settings
 from headfield.evaluate.outcome import Outcome, fit_facts
@@ -91,10 +91,11 @@ def make_real(name: str, turn: int) -> RealCase:
     mm = 1e3 * UNITS_IN_METRES[unit]
     scan_from_file = Similarity(rotation, rng.uniform(-500, 500, 3) / mm, 1.0 / mm)
     order = rng.permutation(len(scan.points))
-    triangles = np.argsort(order)[scan.triangles]
+    own = present(scan.triangles, "a capture's triangles")
+    triangles = np.argsort(order)[own]
     turned = clean(RawGeometry(scan_from_file.apply(scan.points)[order], triangles=triangles), f"{name}-{turn}")
     truth = frame.after(scan_from_file.inverse())
-    return RealCase(Observed(turned, truth, unit), Mesh(frame.apply(scan.points), scan.triangles), mm)
+    return RealCase(Observed(turned, truth, unit), Mesh(frame.apply(scan.points), own), mm)
 
 
 def run_real(protocol: Protocol, name: str, turn: int, settings: Settings) -> Outcome:

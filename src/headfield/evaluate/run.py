@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from headfield.errors import ConfigError, DataError, HeadfieldError, MissingExtra, WeightsError
+from headfield.errors import ConfigError, DataError, HeadfieldError, MissingExtra, WeightsError, present
 from headfield.evaluate.options import Options, Settings
 from headfield.evaluate.protocol import Protocol
 from headfield.evaluate.protocols import protocol_named
@@ -56,7 +56,7 @@ def evaluate(
         done += 1
         if progress is not None:
             progress(done, len(cases), result.name)
-    results = [found[case] for case in cases]
+    results = [present(found[case], "a case's result") for case in cases]
     write_report(protocol, options, cases, results, out, time.perf_counter() - begin)
     return results
 

@@ -8,6 +8,7 @@ anchors come from ICT-FaceKit's template wrapped round each (once, frozen in the
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import ConvexHull
@@ -45,55 +46,77 @@ def outsider_sitter(
         expression: (52,) of the table; Rocketbox stays neutral.
         rng: Draws Vitruvian's identity.
     """
-    if name == "rocketbox":
-        who = outsider_facts()["split"][split][index]
-        mesh = outsider_mesh(name, split, index, rng)
-        anchors, neutral, now = np.array(outsider_facts()["anchors"][who]), mesh.vertices, mesh.vertices
-        triangles, expression, moved = outward(neutral, mesh.triangles), np.zeros(len(ARKIT)), anchors
-        facts = {"avatar": who}
-    else:
-        arrays = outsider_arrays(name)
-        neutral = vitruvian_neutral(rng)
-        inside = np.isin(arrays["component"], IRISES)
-        triangles = arrays["triangles"].astype(np.int64)
-        triangles = with_full_eyeballs(arrays["template"], triangles[~inside[triangles].any(1)])
-        now = neutral + vitruvian_offsets(expression)
-        place = np.array(outsider_facts()["anchors"][name])
-        anchors, moved = neutral[place], now[place]
-        facts = {}
-    to_model = normalising_similarity(CM * anchors).after(Similarity(scale=CM))
-    at_rest = neutral
+    head = _rocketbox(split, index, rng) if name == "rocketbox" else _vitruvian(expression, rng)
+    to_model = normalising_similarity(CM * head.anchors).after(Similarity(scale=CM))
 
     def posed(weights: np.ndarray) -> np.ndarray:
-        return to_model.apply(at_rest + vitruvian_offsets(weights) if name == "vitruvian" else at_rest)
+        return to_model.apply(head.neutral + vitruvian_offsets(weights) if name == "vitruvian" else head.neutral)
 
     tree, of_face = ict_face()
-    gap, nearest = tree.query(neutral)
-    neutral, now, anchors, moved = (to_model.apply(points) for points in (neutral, now, anchors, moved))
-    none = np.zeros(len(triangles), dtype=bool)
+    gap, nearest = tree.query(head.neutral)
+    neutral, now = to_model.apply(head.neutral), to_model.apply(head.now)
+    none = np.zeros(len(head.triangles), dtype=bool)
     sitter = Sitter(
         name=f"{name}-{split}-{index:05d}",
         family=name,
         neutral=neutral,
         vertices=now,
-        triangles=triangles,
-        seen=visible_triangles(Mesh(now, triangles)),
+        triangles=head.triangles,
+        seen=visible_triangles(Mesh(now, head.triangles)),
         cap=none,
         bag=none,
         lips=np.zeros((0, 3), dtype=np.int64),
         face=of_face[nearest] & (gap < FACE_REACH_CM),
-        eyes=eyes_of(neutral, triangles),
+        eyes=eyes_of(neutral, head.triangles),
         lips_open=False,
-        anchors=anchors,
-        moved_anchors=moved,
+        anchors=to_model.apply(head.anchors),
+        moved_anchors=to_model.apply(head.moved_anchors),
         mm_per_unit=10.0 / to_model.scale,
-        expression=expression,
+        expression=head.expression,
         comparable=False,
         poseable=name == "vitruvian",
         bald=name == "vitruvian",
-        facts=facts,
+        facts=head.facts,
     )
     return sitter, posed
+
+
+@dataclass(frozen=True)
+class _Outsider:
+    """A head out of family in its own frame, cm: at rest and with the expression (52,) that it plays.
+
+    Attributes:
+        neutral, now: (V, 3).
+        triangles: (F, 3).
+        anchors, moved_anchors: (39, 3).
+    """
+
+    neutral: np.ndarray
+    now: np.ndarray
+    triangles: np.ndarray
+    anchors: np.ndarray
+    moved_anchors: np.ndarray
+    expression: np.ndarray
+    facts: dict
+
+
+def _rocketbox(split: str, index: int, rng: np.random.Generator) -> _Outsider:
+    who = outsider_facts()["split"][split][index]
+    mesh = outsider_mesh("rocketbox", split, index, rng)
+    anchors, triangles = np.array(outsider_facts()["anchors"][who]), outward(mesh.vertices, mesh.triangles)
+    still = np.zeros(len(ARKIT))
+    return _Outsider(mesh.vertices, mesh.vertices, triangles, anchors, anchors, still, {"avatar": who})
+
+
+def _vitruvian(expression: np.ndarray, rng: np.random.Generator) -> _Outsider:
+    arrays = outsider_arrays("vitruvian")
+    neutral = vitruvian_neutral(rng)
+    inside = np.isin(arrays["component"], IRISES)
+    triangles = arrays["triangles"].astype(np.int64)
+    triangles = with_full_eyeballs(arrays["template"], triangles[~inside[triangles].any(1)])
+    now = neutral + vitruvian_offsets(expression)
+    place = np.array(outsider_facts()["anchors"]["vitruvian"])
+    return _Outsider(neutral, now, triangles, neutral[place], now[place], expression, {})
 
 
 def with_full_eyeballs(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -65,7 +65,8 @@ def slice_picture(
     ramp = np.where((mm < 0)[..., None], 1, 0)
     colour = ramp * (_INSIDE[1] + depth * (_INSIDE[0] - _INSIDE[1]))
     colour = colour + (1 - ramp) * (_OUTSIDE[1] + depth * (_OUTSIDE[0] - _OUTSIDE[1]))
-    slope = np.maximum(np.hypot(*np.gradient(mm)), 1e-6)  # mm per pixel: lines keep their width where the field is flat
+    down, along = np.gradient(mm)
+    slope = np.maximum(np.hypot(down, along), 1e-6)  # mm per pixel: lines keep their width where the field is flat
     line = np.clip(1.2 - np.abs((mm / step_mm + 0.5) % 1 - 0.5) * step_mm / slope, 0, 1)[..., None]
     colour = colour * (1 - 0.28 * line)
     skin = np.clip(2.0 - np.abs(mm) / slope, 0, 1)[..., None]

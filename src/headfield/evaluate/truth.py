@@ -74,7 +74,7 @@ def truth_of(person: Person, solid: Solid) -> Truth:
         hair = solid.hair
         buried = hair.contains(skin)[triangles]
         crossed = buried.any(1) & ~buried.all(1)
-        whole = parts[0].pick(~buried.any(1))
+        whole = parts[0].pick(~np.any(buried, axis=1))
         pieces = parts[0].split(crossed & visible)
         under = hair.contains(pieces.centres())
         parts = [whole, pieces.pick(~under)]
@@ -114,7 +114,7 @@ def lip_mask(person: Person) -> np.ndarray:
 
 def _near_contours(person: Person, rings: tuple[tuple[int, int], ...], reach_mm: float) -> np.ndarray:
     """Skin vertices (V,) within a distance of closed contours through ranges of the neutral head's 68 landmarks."""
-    from scipy.spatial import cKDTree
+    from headfield.neighbours import PointTree
 
     bare = person.bare()
     landmarks = person.head.landmarks68(bare)
@@ -124,7 +124,7 @@ def _near_contours(person: Person, rings: tuple[tuple[int, int], ...], reach_mm:
         ring = landmarks[first:end]
         contours.append((ring * (1 - share) + np.roll(ring, -1, axis=0) * share).reshape(-1, 3))
     reach = reach_mm / millimetres(person)
-    return cKDTree(np.concatenate(contours)).query(bare, distance_upper_bound=reach)[0] < reach
+    return PointTree(np.concatenate(contours)).query(bare, distance_upper_bound=reach)[0] < reach
 
 
 def millimetres(person: Person) -> float:
@@ -134,10 +134,10 @@ def millimetres(person: Person) -> float:
 
 def scalp_mask(vertices: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     """Vertices (V,) of a head whose nearest anchor (of anchors (39, 3)) is one of the scalp's."""
-    from scipy.spatial import cKDTree
+    from headfield.neighbours import PointTree
 
     of_scalp = np.array([name.startswith(SCALP) for name in ANCHOR_NAMES])
-    return of_scalp[cKDTree(anchors).query(vertices)[1]]
+    return of_scalp[PointTree(anchors).query(vertices)[1]]
 
 
 @dataclass(frozen=True)
@@ -171,13 +171,13 @@ class _Part:
 
         triangles = (np.arange(len(corners))[:, None, None] * len(_STEPS) + np.array(pieces)).reshape(-1, 3)
         masks = {name: spread(mask) > 0.5 for name, mask in self.masks.items()}
-        flags = [np.repeat(flag[which], 16) for flag in (self.visible, self.cap)]
-        return _Part(spread(self.vertices), triangles, *flags, masks)
+        visible, cap = (np.repeat(flag[which], 16) for flag in (self.visible, self.cap))
+        return _Part(spread(self.vertices), triangles, visible, cap, masks)
 
 
 def _join(parts: list[_Part]) -> _Part:
     offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
     triangles = np.concatenate([part.triangles + offset for part, offset in zip(parts, offsets)])
-    flags = [np.concatenate([getattr(part, name) for part in parts]) for name in ("visible", "cap")]
+    visible, cap = (np.concatenate([getattr(part, name) for part in parts]) for name in ("visible", "cap"))
     masks = {name: np.concatenate([part.masks[name] for part in parts]) for name in parts[0].masks}
-    return _Part(np.concatenate([part.vertices for part in parts]), triangles, *flags, masks)
+    return _Part(np.concatenate([part.vertices for part in parts]), triangles, visible, cap, masks)

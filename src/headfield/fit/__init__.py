@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from headfield.models import DEFAULT
+
+if TYPE_CHECKING:
+    from headfield.fit.result import Fit as Fit
 
 
 class _FitRoom(ModuleType):

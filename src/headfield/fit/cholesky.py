@@ -24,14 +24,14 @@ class Cholesky:
         Raises:
             torch.linalg.LinAlgError: It is not positive definite.
         """
-        matrix = torch.from_numpy(np.ascontiguousarray(matrix))
-        self._factor, failed = torch.linalg.cholesky_ex(matrix)
-        largest, share = float(matrix.diagonal().abs().max()), 1e-12
+        whole = torch.from_numpy(np.ascontiguousarray(matrix))
+        self._factor, failed = torch.linalg.cholesky_ex(whole)
+        largest, share = float(whole.diagonal().abs().max()), 1e-12
         while failed and share < _ROUNDING:
-            self._factor, failed = torch.linalg.cholesky_ex(matrix + share * largest * torch.eye(len(matrix)).double())
+            self._factor, failed = torch.linalg.cholesky_ex(whole + share * largest * torch.eye(len(whole)).double())
             share *= 10.0
         if failed:
-            self._factor = torch.linalg.cholesky(matrix)
+            self._factor = torch.linalg.cholesky(whole)
 
     def solve(self, right: np.ndarray) -> np.ndarray:
         """Solution (n,) or (n, m) for a right side of the same size."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+
+from headfield.neighbours import PointTree
 
 _SOME = 100_000
 """Points that the distance of neighbours is measured among."""
@@ -90,7 +91,7 @@ def without_strays(points: np.ndarray) -> np.ndarray:
         return np.ones(count, dtype=bool)
     # of a huge cloud a part tells how far apart neighbours are
     some = points if count <= _SOME else points[np.random.default_rng(0).permutation(count)[:_SOME]]
-    distance = cKDTree(some).query(points, k=7)[0][:, 1:].mean(1)
+    distance = PointTree(some).query(points, k=7)[0][:, 1:].mean(1)
     kept = distance <= _STRAY * np.median(distance)
     return kept if kept.sum() >= 0.3 * count else np.ones(count, dtype=bool)
 
@@ -109,7 +110,7 @@ def clean(points: np.ndarray, count: int = 3000, seed: int = 0) -> Cleaned:
     dense = thin(points, 4 * count, seed)
     cloud = points[dense]
     neighbours = min(7, len(cloud))
-    distance, _ = cKDTree(cloud).query(cloud, k=neighbours)
+    distance, _ = PointTree(cloud).query(cloud, k=neighbours)
     mean = distance[:, 1:].mean(1) if neighbours > 1 else np.zeros(len(cloud))
     typical = float(np.median(mean))
     stray = mean > _STRAY * typical
@@ -124,7 +125,7 @@ def clean(points: np.ndarray, count: int = 3000, seed: int = 0) -> Cleaned:
     dense, body = dense[body >= 0], body[body >= 0]
     chosen = thin(points[dense], count, seed)
     index, body = dense[chosen], body[chosen]
-    spacing = float(np.median(cKDTree(points[index]).query(points[index], k=2)[0][:, 1])) if len(index) > 1 else 0.0
+    spacing = float(np.median(PointTree(points[index]).query(points[index], k=2)[0][:, 1])) if len(index) > 1 else 0.0
     return Cleaned(index, body, len(kept), spacing)
 
 
@@ -132,7 +133,7 @@ def _clusters(points: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray
     """Connected components (labels (N,), sizes) of the graph that links points closer than `radius`."""
     if radius <= 0:
         return np.zeros(len(points), dtype=int), np.array([len(points)])
-    pairs = cKDTree(points).query_pairs(radius, output_type="ndarray")
-    graph = coo_matrix((np.ones(len(pairs), dtype=np.int8), pairs.T), shape=(len(points),) * 2)
+    pairs = PointTree(points).query_pairs(radius, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pairs), dtype=np.int8), pairs.T), shape=(len(points), len(points)))
     count, labels = connected_components(graph, directed=False)
     return labels, np.bincount(labels, minlength=count)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from headfield.fit.empty_space import SeenAir
 from headfield.fit.gate import BEARD_PARTS, BEARD_REACH, HAIR_PARTS, HAIR_REACH
@@ -20,6 +19,7 @@ from headfield.fit.mean_field import mean_field_of, neck_plane
 from headfield.fit.normal_equations import EARLY_RIM, RIM, model_anchors
 from headfield.fit.shoulders import on_body
 from headfield.fit.spline import Spline, SplineOptions, fit_spline
+from headfield.neighbours import PointTree
 from headfield.surface.cloud_normals import estimated_normals
 from headfield.types import Codes
 
@@ -173,11 +173,11 @@ def believed_points(model, codes: Codes, points: np.ndarray, options: DetailOpti
     index = index[~on_body(points[index], mean_field_of(model)) & (height[index] > RIM)]
     if len(index) < 50:
         return Believed(index[:0], points[:0], np.zeros(0), points[:0])
-    tree = cKDTree(points[index])
+    tree = PointTree(points[index])
     company = tree.query(points[index], k=min(7, len(index)))[0][:, 1:].mean(1)
     index = index[company < options.strays * np.median(company)]
     value, normal = _field(model, codes, points[index])
-    near = cKDTree(anchors).query(points[index])[1]
+    near = PointTree(anchors).query(points[index])[1]
     reach = np.where(HAIR_PARTS[near], HAIR_REACH, np.where(BEARD_PARTS[near], BEARD_REACH, options.skin))
     low = height[index] < options.neck
     reach = np.where(height[index] < EARLY_RIM, options.neck_reach, reach)

@@ -8,9 +8,10 @@ on it, what lies outside is air.
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from headfield.errors import present
 from headfield.frames import ANCHOR_NAMES, reference_anchors
+from headfield.neighbours import PointTree
 from headfield.surface.cloud_normals import thinnest
 from headfield.types import Similarity
 
@@ -66,7 +67,7 @@ def empty_places(points: np.ndarray, similarity: Similarity, fine: bool = False)
     if not len(base):
         return np.zeros((0, 3))
     places = np.concatenate([base + height * out for height in heights])
-    free = cKDTree(placed).query(places)[0] > CLEAR * np.repeat(heights, len(base))
+    free = PointTree(placed).query(places)[0] > CLEAR * np.repeat(heights, len(base))
     return similarity.inverse().apply(places[free])
 
 
@@ -81,12 +82,14 @@ def outermost(points: np.ndarray, apart: float) -> tuple[np.ndarray, np.ndarray]
     """
     points = np.asarray(points, dtype=float)
     none = np.zeros((0, 3))
-    scalp = np.flatnonzero(SCALP_PARTS[cKDTree(reference_anchors()).query(points)[1]]) if len(points) else none
+    if not len(points):
+        return none, none
+    scalp = np.flatnonzero(SCALP_PARTS[PointTree(reference_anchors()).query(points)[1]])
     if len(scalp) <= _NEIGHBOURS:
         return none, none
     _, first = np.unique(np.floor(points[scalp] / apart).astype(np.int64), axis=0, return_index=True)
     base = points[scalp[np.sort(first)]]
-    tree = cKDTree(points)
+    tree = PointTree(points)
     distance, near = tree.query(base, k=_NEIGHBOURS)
     out = thinnest(points[near])
     radial = base - _CENTRE
@@ -111,14 +114,14 @@ class SeenAir:
     def __init__(self, points: np.ndarray) -> None:
         """Of a scan's believed points (N, 3), model frame."""
         self.base, self.out = outermost(points, AIR_APART)
-        self._tree = cKDTree(self.base) if len(self.base) else None
+        self._tree = PointTree(self.base) if len(self.base) else None
 
     def __bool__(self) -> bool:
         return self._tree is not None
 
     def value_and_gradient(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Values (N,) and gradients (N, 3) at points (N, 3), model units."""
-        nearest = self._tree.query(points)[1]
+        nearest = present(self._tree, "air that was seen").query(points)[1]
         out = self.out[nearest]
         offset = points - self.base[nearest]
         height = (offset * out).sum(1)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.spatial import cKDTree
 
 from headfield.errors import NotAHeadError
 from headfield.fit.face_detail import face_detail
 from headfield.fit.gate import FACE_PARTS
 from headfield.frames import ANCHOR_NAMES
+from headfield.neighbours import PointTree
 
 SCALP = np.array([name.startswith(("crown", "head_back")) for name in ANCHOR_NAMES])
 """Anchors (39,) that only a scan of the hair or the bare scalp comes near."""
@@ -60,9 +60,9 @@ def evidence_of(
     """
     above = placed @ cut[:3] + cut[3] > 0
     near = above & (np.abs(residual) < NEAR)
-    face = FACE_PARTS[cKDTree(anchors).query(placed)[1]] if len(placed) else above
+    face = FACE_PARTS[PointTree(anchors).query(placed)[1]] if len(placed) else above
     size = np.abs(residual) * mm_per_unit
-    gap = cKDTree(placed).query(anchors)[0] * mm_per_unit if len(placed) else np.full(len(anchors), np.inf)
+    gap = PointTree(placed).query(anchors)[0] * mm_per_unit if len(placed) else np.full(len(anchors), np.inf)
     detail = face_detail(placed[above & face] * mm_per_unit, residual[above & face] * mm_per_unit)
     return {
         "median_mm": float(np.median(size[near])) if near.any() else float("inf"),

@@ -120,7 +120,7 @@ def prune(problem: Problem, identity: np.ndarray, states: Sequence[ViewState]) -
     held = problem.assemble(identity, list(states), lines, problem.options.gate.end, hold=False)
     smooth, hessian = held["smooth"], held["hessian"]
     factor = Cholesky(hessian[:smooth, :smooth] + 1e-6 * np.eye(smooth))
-    start = np.concatenate([state.expression for state in states])
+    start = np.concatenate([state.weights for state in states])
     free = np.concatenate([state.movable for state in states])
     reduced, pull = problem.expression_quadratic(held, factor)
     faces = np.concatenate([np.abs(line.residual[face]) for line, face in zip(lines, problem.faces)])

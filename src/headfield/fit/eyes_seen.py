@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from headfield.frames import anchor_indices
+from headfield.neighbours import PointTree
 
 REACH_MM = 16.0
 """Points so near to the middle of an eye, seen from the front, are its own."""
@@ -72,11 +72,11 @@ def _relief(placed: np.ndarray, middle: np.ndarray, mm_per_unit: float) -> tuple
     offset = offset[(np.linalg.norm(offset[:, :2], axis=1) < REACH_MM) & (np.abs(offset[:, 2]) < DEEP_MM)]
     if len(offset) < FEWEST:
         return np.zeros(0), np.inf
-    spacing = float(np.median(cKDTree(offset).query(offset, k=2)[0][:, 1]))
+    spacing = float(np.median(PointTree(offset).query(offset, k=2)[0][:, 1]))
     cells = np.floor(offset / CELL_MM).astype(np.int64)
     _, cell, count = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
     means = np.stack([np.bincount(cell.ravel(), column) for column in offset.T], axis=1) / count[:, None]
-    around = cKDTree(means).query_ball_point(means, AROUND_MM)
+    around = PointTree(means).within(means, AROUND_MM)
     left = [_left_by_quadratic(means[index] - mean) for mean, index in zip(means, around) if len(index) > 8]
     return np.array(left), spacing
 

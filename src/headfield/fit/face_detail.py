@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
+
+from headfield.neighbours import PointTree
 
 WIDE_MM = 16.0
 """Width (standard deviation) of the smoother."""
@@ -72,7 +73,7 @@ def face_detail(points_mm: np.ndarray, residual_mm: np.ndarray) -> FaceDetail:
     if len(points) < FEWEST:
         return FaceDetail(rejected=rejected, cells=len(points))
     probes = np.random.default_rng(0).permutation(len(points))[:PROBES]
-    distance, near = cKDTree(points).query(points[probes], k=min(NEIGHBOURS, len(points)))
+    distance, near = PointTree(points).query(points[probes], k=min(NEIGHBOURS, len(points)))
     offset = points[near] - points[probes][:, None]
     band = _band(distance, offset, held[near])
     share = held[probes] / held[probes].sum()
@@ -93,7 +94,7 @@ def _hovering(points: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """Which points (N,) are strays near a surface."""
     if len(points) < FEWEST:
         return np.zeros(len(points), dtype=bool)
-    around = residual[cKDTree(points).query(points, k=13)[1]]
+    around = residual[PointTree(points).query(points, k=13)[1]]
     middle = np.median(around, axis=1)
     spread = np.median(np.abs(around - middle[:, None]), axis=1)
     return np.abs(residual - middle) > np.maximum(HOVER_MM, HOVER * spread)

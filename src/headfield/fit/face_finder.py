@@ -134,7 +134,7 @@ def face_network() -> FaceNet:
         state = {name: value.float() for name, value in load_file(path).items()}
     net = FaceNet()
     net.load_state_dict(state, strict=False)  # all but the normalisations' counters, which only training reads
-    return net.eval().to(memory_format=torch.channels_last)
+    return net.eval().channels_last()
 
 
 @cache

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from headfield.errors import ConfigError
+from headfield.errors import ConfigError, present
 from headfield.fit.landmarks import place_by_landmarks, read_landmarks
 from headfield.fit.options import FitOptions
 from headfield.fit.placement import size_log_of, unit_of
 from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.io.names import named_neutral
 from headfield.models.prior import Prior
+from headfield.neighbours import PointTree
 from headfield.types import Scan
 
 _STANDS = 0.5
@@ -79,9 +79,10 @@ def _with_neutral(scans: list[Scan], options: FitOptions) -> tuple[FitOptions, l
 
 def _beside_landmarks(scan: Scan, options: FitOptions, prior: Prior) -> tuple[Scan, list[str]]:
     """Refuse landmarks that the scan, the unit or the up axis contradicts; a unit of the file's alone gives way."""
-    marks = read_landmarks(options.landmarks)[0]
+    landmarks = present(options.landmarks, "the file of landmarks")
+    marks = read_landmarks(landmarks)[0]
     size_mean, size_sd = float(prior.size_mean), float(prior.size_sd)
-    similarity = place_by_landmarks(options.landmarks, None, size_mean, size_sd).similarity
+    similarity = place_by_landmarks(landmarks, None, size_mean, size_sd).similarity
     _check_on_scan(scan, marks)
     stands = similarity.rotation[1]
     if options.up is not None:
@@ -111,7 +112,7 @@ def _beside_landmarks(scan: Scan, options: FitOptions, prior: Prior) -> tuple[Sc
 
 def _check_on_scan(scan: Scan, marks: np.ndarray) -> None:
     """Refuse landmarks that lie nowhere near the scan: of another scan, or in another frame or unit."""
-    tree = cKDTree(scan.points)
+    tree = PointTree(scan.points)
     spread = float(np.linalg.norm(marks - marks.mean(0), axis=1).max())
     gap = float(np.median(tree.query(marks)[0]))
     spacing = float(np.median(tree.query(scan.points[:: max(1, len(scan.points) // 2000)], k=2)[0][:, 1]))

@@ -126,7 +126,7 @@ def build_mean_field(
     near = np.pad(np.abs(values) < 1.5 * step, margin)
     distance[near] = np.pad(values, margin)[near]
 
-    gradient = np.stack(np.gradient(distance, step), -1)
+    gradient = np.stack([*np.gradient(distance, step)], -1)
     gradient /= np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-6)
     grid = np.concatenate([distance[..., None], gradient], -1).transpose(3, 2, 1, 0)[None]
     field = MeanField(

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
+from headfield.errors import present
 from headfield.fit.derivatives import jacobians_of
 from headfield.fit.empty_space import GATE, MARGIN
 from headfield.fit.gate import MOBILE_PARTS, Gate, geman_mcclure, hair_scale, noise_of
+from headfield.neighbours import PointTree
 from headfield.types import Codes, Similarity
 
 CENTRE = np.array([0.0, 0.02, -0.12])
@@ -45,7 +46,7 @@ class Cloud:
     """
 
     points: np.ndarray
-    tree: cKDTree
+    tree: PointTree
     spacing: float
     empty: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
@@ -54,7 +55,7 @@ class Cloud:
         """Shuffle and index points (N, 3)."""
         points = np.asarray(points, dtype=float)
         points = points[np.random.default_rng(seed).permutation(len(points))]
-        tree = cKDTree(points)
+        tree = PointTree(points)
         spacing = float(np.median(tree.query(points, k=2)[0][:, 1])) if len(points) > 1 else 0.0
         return Cloud(points, tree, spacing)
 
@@ -76,7 +77,12 @@ class ViewState:
     @property
     def movable(self) -> np.ndarray:
         """Which weights (E,) may move, of a state that has an expression."""
-        return np.ones(len(self.expression), dtype=bool) if self.free is None else self.free
+        return np.ones(len(self.weights), dtype=bool) if self.free is None else self.free
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The expression (E,) of a state that has one."""
+        return present(self.expression, "an expression")
 
 
 @dataclass(frozen=True)
@@ -231,7 +237,7 @@ def robust_scales(
     else:
         scales = np.full(len(line.residual), scale)
     if face > scale:
-        mobile = MOBILE_PARTS[cKDTree(anchors).query(line.placed)[1]]
+        mobile = MOBILE_PARTS[PointTree(anchors).query(line.placed)[1]]
         scales = np.where(mobile, np.maximum(scales, face), scales)
     # once the gate is narrow the residual itself tells the body from the neck, which may be longer than it looked
     return np.where(height < (EARLY_RIM if scale > LATE else -BELOW), 0.0, scales)

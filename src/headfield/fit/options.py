@@ -9,7 +9,7 @@ from pathlib import Path
 from headfield.errors import ConfigError
 from headfield.fit.problem import SolverOptions
 from headfield.frames import UNITS_IN_METRES
-from headfield.io.crop import as_box
+from headfield.io.crop import Box, as_box
 from headfield.types import Scan, Similarity
 
 
@@ -26,7 +26,7 @@ class FitOptions:
     face: Callable[[Scan], Similarity | None] | None = None
     """Where a scan's face is by other means (scan frame -> model frame), None when it sees none; asked when the search
     is in doubt. See :func:`headfield.fit.pictures.align.face_finder`."""
-    crop: tuple[float, float, float, float, float, float] | None = None
+    crop: Box | None = None
     """Box (x0, y0, z0, x1, y1, z1) in the frame and unit of the (one) scan; what lies outside of it is left out."""
     neutral: tuple[int, ...] | None = None
     """Numbers, from 0, of the scans said to be neutral: their faces are held, their blink and gaze stay free. None asks

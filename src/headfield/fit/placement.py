@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from headfield.fit.mean_field import MeanField
 from headfield.frames import METRES_PER_UNIT, MM_PER_UNIT, UNITS_IN_METRES
+from headfield.neighbours import PointTree
 from headfield.types import Similarity
 
 SIZE_MEAN, SIZE_SD = -0.03, 0.10
@@ -114,7 +114,7 @@ def look_back(similarity: Similarity, points: np.ndarray, field_: MeanField) -> 
     near = np.abs(distance) < 0.02
     above = placed @ field_.cut[:3] + field_.cut[3] > 0
     around = (np.abs(distance) < 0.12) & above
-    gap = cKDTree(placed).query(field_.surface)[0]
+    gap = PointTree(placed).query(field_.surface)[0]
     covered = gap < 0.06
     square = distance[around] ** 2
     evidence = {
@@ -136,7 +136,7 @@ def look_back(similarity: Similarity, points: np.ndarray, field_: MeanField) -> 
     if facing.any():
         # orthographic along the mean outward direction: neighbours in the image plane, depth along it
         basis = np.linalg.svd(view[None])[2][1:]
-        tree = cKDTree(placed @ basis.T)
+        tree = PointTree(placed @ basis.T)
         beside, at = tree.query(field_.surface[facing] @ basis.T, k=4)
         behind = (field_.surface[facing] @ view)[:, None] - (placed @ view)[at]
         seen_through = (beside < 0.06).all(1) & (np.median(behind, axis=1) > 0.08)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headfield.errors import ScanError
+from headfield.errors import ScanError, present
 from headfield.fit.bodies import bodies_of
 from headfield.fit.clean import without_strays
 from headfield.fit.face_finder import Proposal, propose
@@ -91,7 +91,8 @@ def _search(model, field_: MeanField, scan: Scan, options: FitOptions, units: st
         size_sd=float(prior.size_sd),
         seed=options.seed,
     )
-    found = best_trial(model, field_, scan, place(scan, field_, wanted, class_fields(model)), options)
+    placements = place(scan, field_, wanted, class_fields(model))
+    found = present(best_trial(model, field_, scan, placements, options), "a placement")
     return found if seen is None or found.merit >= seen.merit else seen
 
 

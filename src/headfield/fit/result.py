@@ -7,22 +7,25 @@ import json
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headfield.errors import ScanError
+from headfield.errors import ScanError, present
 from headfield.fit.eyes_seen import EyesSeen
 from headfield.fit.made_with import check_weights, made_with, weights_notes
 from headfield.fit.saved_file import saved_file
 from headfield.fit.scan_fit import HEAD_REACH_MM, ScanFit
 from headfield.fit.verdict import Verdict
 from headfield.io import guard
-from headfield.io.arrays import npz
+from headfield.io.arrays import Arrays, npz, save_npz
 from headfield.io.names import named_neutral
 from headfield.models.fingerprint import Fingerprint
 from headfield.models.release import lasting_name
 from headfield.types import Codes, Mesh, Similarity
+
+if TYPE_CHECKING:
+    from headfield.models.protocol import HeadModel
 
 _VERSION = 1
 
@@ -52,7 +55,7 @@ class Fit:
     evidence: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     hair: str = "all"
-    _model: Any = None
+    _model: HeadModel | None = None
     verdict: Verdict = Verdict("unknown")
     weights: Fingerprint | None = None
     _file: str = "this fit"  # for messages
@@ -92,7 +95,7 @@ class Fit:
     # ---- the head -----------------------------------------------------------------------------------------------
 
     @property
-    def model(self):
+    def model(self) -> HeadModel:
         """The head model, loaded by name when needed.
 
         Raises:
@@ -101,12 +104,13 @@ class Fit:
         if self._model is None:
             from headfield.models.release import load
 
-            self._open_with(load(self.model_name))
+            return self._open_with(load(self.model_name))
         return self._model
 
-    def _open_with(self, model) -> None:
+    def _open_with(self, model: HeadModel) -> HeadModel:
         check_weights(self._file, self.weights, model, self.model_name, points=True)
         self._model = model
+        return model
 
     @property
     def weights_notes(self) -> tuple[str, ...]:
@@ -177,10 +181,11 @@ class Fit:
             mesh = mesh_of(detailed_model(self.model, codes, placed), codes, resolution, slack=SLACK)
         else:
             mesh = mesh_of(self.model, codes, resolution)
-        seen = seen_mask(mesh.vertices, mesh.normals, placed, reach=min(reach, 0.03))
+        normals = present(mesh.normals, "normals")
+        seen = seen_mask(mesh.vertices, normals, placed, reach=min(reach, 0.03))
         mesh = replace(mesh, attributes={**mesh.attributes, "seen": seen})
         if which.colours is not None:
-            mesh = replace(mesh, colours=Paint(placed, which.colours).on(mesh.vertices, mesh.normals, seen))
+            mesh = replace(mesh, colours=Paint(placed, which.colours).on(mesh.vertices, normals, seen))
         self.seconds["mesh"] = time.perf_counter() - begin
         self._sum_seconds()
         return mesh if model_frame else mesh.transformed(which.placement.inverse())
@@ -252,7 +257,7 @@ class Fit:
             if scan.colours is not None:
                 arrays[f"scan{index}_colours"] = scan.colours
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        save_npz(buffer, arrays, compressed=True)
         write_bytes(path, buffer.getvalue())
         return path
 
@@ -271,37 +276,9 @@ class Fit:
         wanted = "give the fit.npz that `headfield fit` wrote"
         path = saved_file(path, "a fit", wanted)
         with guard.reading(path, "a fit", ScanError, f"{wanted[0].upper()}{wanted[1:]}."), npz(path) as file:
-            if "header" not in file:
-                held = ", ".join(file.files[:4]) + (", ..." if len(file.files) > 4 else "")
-                raise ScanError(f"{path}: not a fit: an NPZ archive of other things ({held or 'empty'}); {wanted}.")
-            header = guard.json_of(path, raw=str(file["header"]).encode())
-            if "scans" not in header and "history" in header:
-                raise ScanError(
-                    f"{path}: not a fit but a head that was edited; headfield.edit.record.SavedHead.load opens it."
-                )
-            if header["version"] > _VERSION:
-                raise ScanError(f"{path}: written by a newer headfield (version {header['version']}); update first.")
-            scans, several = [], len(header["scans"]) > 1
-            for index, facts in enumerate(header["scans"]):
-                get = {key: file[f"scan{index}_{key}"] for key in _ARRAYS}
-                placement = Similarity(get["rotation"], get["translation"], float(get["scale"]))
-                scans.append(
-                    ScanFit(
-                        facts["name"],
-                        placement,
-                        facts["units"],
-                        float(facts["size_log"]),
-                        get["expression"],
-                        get["points"],
-                        get["residual_mm"].astype(float),  # older files hold float32
-                        get["on_head"],
-                        get["all_points"],
-                        file[f"scan{index}_colours"] if f"scan{index}_colours" in file else None,
-                        EyesSeen(facts["lids_seen"], facts["gaze_seen"]) if "gaze_seen" in facts else None,
-                        # files that do not say it are of a time when only names did
-                        bool(facts.get("said_neutral", several and named_neutral(facts["name"]))),
-                    )
-                )
+            header = _header(path, file, wanted)
+            several = len(header["scans"]) > 1
+            scans = [_scan_fit(file, index, facts, several) for index, facts in enumerate(header["scans"])]
             named = isinstance(model, (str, Path))
             fit = Fit(
                 lasting_name(model) if named else header["model"],
@@ -322,6 +299,39 @@ class Fit:
 
 
 _ARRAYS = ("rotation", "translation", "scale", "expression", "points", "residual_mm", "on_head", "all_points")
+
+
+def _header(path: Path, file: Arrays, wanted: str) -> dict:
+    """What a file says of its fit in words and single numbers."""
+    if "header" not in file:
+        held = ", ".join(file.files[:4]) + (", ..." if len(file.files) > 4 else "")
+        raise ScanError(f"{path}: not a fit: an NPZ archive of other things ({held or 'empty'}); {wanted}.")
+    header = guard.json_of(path, raw=str(file["header"]).encode())
+    if "scans" not in header and "history" in header:
+        raise ScanError(f"{path}: not a fit but a head that was edited; headfield.edit.record.SavedHead.load opens it.")
+    if header["version"] > _VERSION:
+        raise ScanError(f"{path}: written by a newer headfield (version {header['version']}); update first.")
+    return header
+
+
+def _scan_fit(file: Arrays, index: int, facts: dict, several: bool) -> ScanFit:
+    """One of the fit's scans."""
+    get = {key: file[f"scan{index}_{key}"] for key in _ARRAYS}
+    return ScanFit(
+        facts["name"],
+        Similarity(get["rotation"], get["translation"], float(get["scale"])),
+        facts["units"],
+        float(facts["size_log"]),
+        get["expression"],
+        get["points"],
+        get["residual_mm"].astype(float),  # older files hold float32
+        get["on_head"],
+        get["all_points"],
+        file[f"scan{index}_colours"] if f"scan{index}_colours" in file else None,
+        EyesSeen(facts["lids_seen"], facts["gaze_seen"]) if "gaze_seen" in facts else None,
+        # files that do not say it are of a time when only names did
+        bool(facts.get("said_neutral", several and named_neutral(facts["name"]))),
+    )
 
 
 def _canonical(model, points: np.ndarray, codes: Codes) -> np.ndarray:

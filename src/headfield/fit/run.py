@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from headfield.errors import ConfigError, ScanError
 from headfield.expressions import ExpressionSpace
@@ -37,6 +36,8 @@ from headfield.io.names import distinct_names
 from headfield.io.scan import cropped, read_scan
 from headfield.models import DEFAULT
 from headfield.models.prior import BARE
+from headfield.models.protocol import HeadModel
+from headfield.neighbours import PointTree
 from headfield.types import Scan
 
 ScanLike = Scan | str | Path
@@ -51,7 +52,7 @@ _GROWN = 8
 
 def fit(
     scan: ScanLike | Sequence[ScanLike] | Fit,
-    model=DEFAULT,
+    model: str | Path | HeadModel = DEFAULT,
     options: FitOptions | None = None,
     *,
     progress: Progress | None = None,
@@ -79,11 +80,9 @@ def fit(
     tell = progress or (lambda stage, share: None)
     tell("read", 0.0)
     begin = time.perf_counter()
-    old = _saved_fit(scan)
+    old, listed = _given(scan)
     if old is not None:
-        listed, options = scans_of(old), options_again(old, options)
-    else:
-        listed = [scan] if isinstance(scan, (Scan, str, Path)) else list(scan)
+        options = options_again(old, options)
     if not listed:
         raise ConfigError("no scan given: expected a path or at least one scan.")
     if options.crop is not None and len(listed) > 1:
@@ -149,11 +148,13 @@ def find_head(scan: Scan, model, options: FitOptions | None = None) -> tuple[Pla
 # ---- stages --------------------------------------------------------------------------------------------------------
 
 
-def _saved_fit(scan) -> Fit | None:
-    """A fit that is to be fitted again."""
+def _given(scan: ScanLike | Sequence[ScanLike] | Fit) -> tuple[Fit | None, list[ScanLike]]:
+    """A fit that is to be fitted again, if that is what was given, and the scans."""
     if isinstance(scan, (str, Path)) and (path := fit_at(scan)) is not None:
-        return Fit.load(path)
-    return scan if isinstance(scan, Fit) else None
+        scan = Fit.load(path)
+    if isinstance(scan, Fit):
+        return scan, [*scans_of(scan)]
+    return None, [scan] if isinstance(scan, (Scan, str, Path)) else [*scan]
 
 
 def _found(net, scans: list[Scan], options: FitOptions, tell: Callable[[float], None]) -> list[Placed]:
@@ -169,7 +170,7 @@ def _read(item: ScanLike, options: FitOptions) -> Scan:
         own = None if item.viewpoint is None else item.units  # a depth map's unit is how it was read
         scan = replace(item, units=own or options.units or item.units)
         scan = scan if options.crop is None else cropped(scan, options.crop)
-        finite = np.isfinite(scan.points).all(axis=1)
+        finite = np.all(np.isfinite(scan.points), axis=1)
         if finite.all():
             return scan
         if finite.mean() < 0.5:
@@ -180,7 +181,7 @@ def _read(item: ScanLike, options: FitOptions) -> Scan:
     return read_scan(item, options.units, crop=options.crop)
 
 
-def _model(model):
+def _model(model: str | Path | HeadModel) -> tuple[HeadModel, str]:
     if not isinstance(model, (str, Path)):
         return model, str(getattr(model, "name", "model"))
     from headfield.models.release import load
@@ -192,7 +193,7 @@ def _colours(scan: Scan, points: np.ndarray) -> np.ndarray | None:
     """Colours (N, 4) of points of a scan's surface: the nearest vertex's."""
     if scan.colours is None:
         return None
-    return np.asarray(scan.colours, dtype=np.uint8)[cKDTree(scan.points).query(points)[1]]
+    return np.asarray(scan.colours, dtype=np.uint8)[PointTree(scan.points).query(points)[1]]
 
 
 def _around_head(surface: np.ndarray, placement: Placement, box: np.ndarray) -> np.ndarray:
@@ -221,36 +222,57 @@ def _without_growths(model, views: list[View], around: list[np.ndarray], solutio
     return found, grown > _GROWN
 
 
-def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: FitOptions, tell) -> Fit:
+@dataclass(frozen=True)
+class _Looked:
+    """What a solution starts from, scan by scan: points around the head, as a view, and what is seen of the eyes."""
+
+    around: list[np.ndarray]
+    views: list[View]
+    eyes: list[EyesSeen]
+
+
+def _looked_at(model: HeadModel, scans: list[Scan], placed: list[Placed], options: FitOptions) -> _Looked:
+    """Raises ScanError where hardly any points lie around a head."""
     box, mean = np.asarray(model.box, dtype=float), mean_field_of(model)
-    space, reference = model.expression_space, reference_anchors()
-    views, around, eyes = [], [], []
+    found = _Looked([], [], [])
     for number, (scan, item) in enumerate(zip(scans, placed)):
         index = _around_head(item.surface, item.placement, box)
         if len(index) < 50:
             raise ScanError(f"{scan.name}: only {len(index)} points lie around the head that was found.")
-        near = item.surface[index]
-        around.append(near)
-        head = near[~on_body(item.placement.similarity.apply(near), mean)]
+        near, similarity = item.surface[index], item.placement.similarity
+        head = near[~on_body(similarity.apply(near), mean)]
         cloud = Cloud.of(head[thin(head, options.points, options.seed)], options.seed)
         if options.solver.hair:
-            cloud = replace(cloud, empty=empty_places(near, item.placement.similarity))
-        mm = millimetres_per_unit(item.placement.similarity.scale, item.placement.units)
-        eyes.append(eyes_seen(item.placement.similarity.apply(near), reference, mm))
-        free = movable(space, eyes[-1], number in (options.neutral or ()))
-        views.append(replace(view_of(model, cloud, item.placement), free=free))
+            cloud = replace(cloud, empty=empty_places(near, similarity))
+        mm = millimetres_per_unit(similarity.scale, item.placement.units)
+        eyes = eyes_seen(similarity.apply(near), reference_anchors(), mm)
+        free = movable(model.expression_space, eyes, number in (options.neutral or ()))
+        found.around.append(near)
+        found.views.append(replace(view_of(model, cloud, item.placement), free=free))
+        found.eyes.append(eyes)
+    return found
+
+
+def _solution(model: HeadModel, looked: _Looked, options: FitOptions, tell) -> tuple[Solution, list[View], str]:
+    """The solution, the views that it explains, and the class of hair that explains them best."""
+    views = looked.views
     label, prior = best_component(model, views, options.solver)
     solver = replace(options.solver, expression=options.expression, hair=options.solver.hair and label != BARE)
     if options.method == "adam":
         from headfield.fit.adam import solve_adam
 
-        solution = solve_adam(model, views, prior, solver)
-    else:
-        total = 2 * solver.iterations
-        solution = solve(model, views, prior, solver, progress=lambda step, cost: tell(min(1.0, step / total)))
-        views, grown = _without_growths(model, views, around, solution)
-        if grown:
-            solution = solve(model, views, prior, solver)
+        return solve_adam(model, views, prior, solver), views, label
+    total = 2 * solver.iterations
+    solution = solve(model, views, prior, solver, progress=lambda step, cost: tell(min(1.0, step / total)))
+    views, grown = _without_growths(model, views, looked.around, solution)
+    if grown:
+        solution = solve(model, views, prior, solver)
+    return solution, views, label
+
+
+def _solve(model: HeadModel, name: str, scans: list[Scan], placed: list[Placed], options: FitOptions, tell) -> Fit:
+    looked = _looked_at(model, scans, placed, options)
+    solution, views, label = _solution(model, looked, options, tell)
     tell(1.0)
     anchors = model_anchors(model, solution.identity)
     cut = neck_plane(anchors, model.neck_tilt, above=RIM)
@@ -265,28 +287,36 @@ def _solve(model, name: str, scans: list[Scan], placed: list[Placed], options: F
         evidence = evidence or facts
         if options.refuse:
             refuse_unless_head(facts, scan.name)
-        expression = space.rest.copy() if state.expression is None else state.expression
-        verdicts.append(verdict_of(facts | {"expression_nats": space.prior.cost(expression)}))
-        near = around[index]
-        keep = np.sort(np.random.default_rng(options.seed).permutation(len(near))[:_DETAIL_POINTS])
-        fits.append(
-            ScanFit(
-                scan.name,
-                similarity,
-                units,
-                size_log_of(similarity.scale, units),
-                expression,
-                view.cloud.points,
-                residual * mm,
-                (np.abs(residual) * mm <= HEAD_REACH_MM) & (solution.scales[index] > 0),
-                near[keep],
-                _colours(scan, near[keep]),
-                eyes[index],
-                index in (options.neutral or ()),
-            )
-        )
+        found = _scan_fit(scan, item, looked, solution, index, model.expression_space, options)
+        verdicts.append(verdict_of(facts | {"expression_nats": model.expression_space.prior.cost(found.expression)}))
+        fits.append(found)
         prefix = f"{scan.name}: " if len(scans) > 1 else ""
         notes += [prefix + note for note in item.notes]
     evidence |= {"iterations": float(solution.iterations), "sigma_mm": solution.sigma * fits[0].mm_per_unit}
     verdict, weights = worst(verdicts), model.fingerprint
     return Fit(name, solution.identity, tuple(fits), {}, evidence, tuple(notes), label, model, verdict, weights)
+
+
+def _scan_fit(
+    scan: Scan, item: Placed, looked: _Looked, solution: Solution, index: int, space: ExpressionSpace,
+    options: FitOptions,
+) -> ScanFit:  # fmt: skip
+    """How one of the scans, by its index, is explained."""
+    state, residual, near = solution.views[index], solution.residuals[index], looked.around[index]
+    units = item.placement.units
+    mm = millimetres_per_unit(state.similarity.scale, units)
+    keep = np.sort(np.random.default_rng(options.seed).permutation(len(near))[:_DETAIL_POINTS])
+    return ScanFit(
+        scan.name,
+        state.similarity,
+        units,
+        size_log_of(state.similarity.scale, units),
+        space.rest.copy() if state.expression is None else state.expression,
+        looked.views[index].cloud.points,
+        residual * mm,
+        (np.abs(residual) * mm <= HEAD_REACH_MM) & (solution.scales[index] > 0),
+        near[keep],
+        _colours(scan, near[keep]),
+        looked.eyes[index],
+        index in (options.neutral or ()),
+    )

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from headfield.fit.mean_field import MeanField
+from headfield.neighbours import PointTree
 from headfield.surface.cloud_normals import thinnest
 
 TOP = 0.27
@@ -59,7 +59,7 @@ def on_body(points: np.ndarray, field: MeanField) -> np.ndarray:
     if len(low) <= _NEIGHBOURS:
         return body
     band = placed[low]
-    near = cKDTree(band).query(band, k=_NEIGHBOURS)[1]
+    near = PointTree(band).query(band, k=_NEIGHBOURS)[1]
     leans = _lean(band, near, field) > LEAN
     far = (height[low] < -BELOW) | (np.abs(band[:, 0]) > WIDE)
     if (leans & far).mean() < SHARE:
@@ -67,7 +67,7 @@ def on_body(points: np.ndarray, field: MeanField) -> np.ndarray:
     leans = leans[near].mean(1) > 0.5  # one fold of cloth, or one wrinkle of skin, counts for nothing
     leans[leans] = _linked(band[leans], far[leans])
     if leans.any():
-        close = cKDTree(band[leans]).query(band)[0] < BESIDE
+        close = PointTree(band[leans]).query(band)[0] < BESIDE
         body[low] = close | (height[low] < _fold(band, height[low], leans, field))
     return body
 
@@ -80,7 +80,7 @@ def _linked(points: np.ndarray, far: np.ndarray) -> np.ndarray:
     cell = cell.ravel()
     count = np.bincount(cell)
     centres = np.stack([np.bincount(cell, points[:, axis]) / count for axis in range(3)], axis=1)
-    pairs = cKDTree(centres).query_pairs(LINK, output_type="ndarray")
+    pairs = PointTree(centres).query_pairs(LINK, output_type="ndarray")
     graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(count), len(count)))
     piece = connected_components(graph, directed=False)[1][cell]
     return np.isin(piece, np.unique(piece[far]))

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from headfield.fit.clean import thin
 from headfield.fit.face_detail import FaceDetail, face_detail
@@ -25,6 +24,7 @@ from headfield.fit.placement import (
 from headfield.fit.problem import SolverOptions, View
 from headfield.fit.solver import Solution, solve
 from headfield.frames import UNITS_IN_METRES
+from headfield.neighbours import PointTree
 from headfield.types import Scan, Similarity
 
 _SHORT = SolverOptions(iterations=5, gate=Gate(0.06, 0.012, 4), expression="neutral", early_iterations=0, hair=False)
@@ -179,7 +179,7 @@ def tried(model, field_: MeanField, scan: Scan, placement: Placement, seed: int)
     trust = float(evidence["support"] * good - inside - 0.5 * evidence["contradiction"] - 0.01 * away**2)
     mm = millimetres_per_unit(similarity.scale, placement.units)
     face = _face_of(model, near[thin(near, _DENSE, seed)], solution, anchors, cut, mm)
-    seen = float((cKDTree(placed).query(anchors[FACE_PARTS])[0] * mm < 15.0).mean())
+    seen = float((PointTree(placed).query(anchors[FACE_PARTS])[0] * mm < 15.0).mean())
     evidence |= {"cost": placement.evidence.get("cost", 0.0), "good": good, "trust": trust, "face": face.explained}
     settled = replace(
         placement, similarity=similarity, size_log=size_log_of(similarity.scale, placement.units), evidence=evidence
@@ -200,7 +200,7 @@ def _face_of(
         mm: Millimetres of a model unit.
     """
     placed = solution.views[0].similarity.apply(points)
-    on_face = (placed @ cut[:3] + cut[3] > 0) & FACE_PARTS[cKDTree(anchors).query(placed)[1]]
+    on_face = (placed @ cut[:3] + cut[3] > 0) & FACE_PARTS[PointTree(anchors).query(placed)[1]]
     chosen = np.flatnonzero(on_face)
     chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:_FACE_POINTS])
     residual = field_values(model, solution.identity, solution.views[0], points[chosen])

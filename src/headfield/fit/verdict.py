@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from headfield.errors import present
 from headfield.fit.evidence import NO_FACE
 from headfield.fit.placement import size_log_of
 from headfield.frames import UNITS_IN_METRES
@@ -97,7 +98,7 @@ class _Doubt:
         return self.fair, self.poor
 
     def reason(self, evidence: Mapping[str, float]) -> str:
-        usual = self.fair if self.fair is not None else self.poor
+        usual = present(self.fair if self.fair is not None else self.poor, "a limit")
         return self.words.format(value=self.scale * max(0.0, evidence[self.key]), usual=self.scale * usual)
 
 

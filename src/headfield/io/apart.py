@@ -68,11 +68,11 @@ def run(words: Sequence[str], path: Path, *, cwd: Path, seconds: float = SECONDS
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     if home is not None:
         environment |= {"HOME": str(home), "TMPDIR": str(home), "XDG_CONFIG_HOME": str(home)}
-    alone = {"start_new_session": True} if os.name == "posix" else {}
     with tempfile.TemporaryFile() as said:
         program = subprocess.Popen(
-            [*words], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, **alone
-        )
+            [*words], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
+            start_new_session=os.name == "posix",
+        )  # fmt: skip
         try:
             program.wait(timeout=seconds)
         except BaseException as cause:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,6 +22,12 @@ MOST_ARRAYS = 10_000
 
 _COPIES = 3
 """An array is read, converted to numbers of eight bytes, and checked: so many times its size in all."""
+
+
+def save_npz(file: str | Path | IO[bytes], arrays: Mapping[str, np.ndarray], *, compressed: bool = False) -> None:
+    """Write arrays by name into an ``.npz`` file; objects of Python's are not meant to be among them."""
+    named: dict[str, Any] = dict(arrays)  # the names are keywords, beside NumPy's own options
+    (np.savez_compressed if compressed else np.savez)(file, **named)
 
 
 def npy(path: str | Path, error: type[HeadfieldError] = ScanError) -> np.ndarray:

@@ -6,6 +6,7 @@ import io
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -142,17 +143,18 @@ def _input(primitive, flat: np.ndarray, kind: str, channel: str | None) -> np.nd
     return values[index]
 
 
-def _material(bound, collada) -> tuple[Material | None, str | None]:
+def _material(bound, collada: Any) -> tuple[Material | None, str | None]:
     """A bound material, and the number of the set of texture coordinates that it asks for."""
     effect = getattr(getattr(bound, "target", None), "effect", None)
     diffuse = getattr(effect, "diffuse", None)
-    if isinstance(diffuse, collada.material.Map):
+    if diffuse is not None and isinstance(diffuse, collada.material.Map):
         sampler = diffuse.sampler
         held = {child.tag.rpartition("}")[2]: (child.text or "").strip().upper() for child in sampler.xmlnode.iter()}
         names = {"WRAP": "repeat", "MIRROR": "mirror", "CLAMP": "clamp", "BORDER": "clamp", "NONE": "clamp"}
-        wrap = tuple(names.get(held.get(key, "WRAP"), "repeat") for key in ("wrap_s", "wrap_t"))
+        across, down = (names.get(held.get(key, "WRAP"), "repeat") for key in ("wrap_s", "wrap_t"))
         asked = [inputs for inputs in bound.inputs or () if inputs[0] == diffuse.texcoord]
-        return Material(picture=sampler.surface.image.path, wrap=wrap), str(asked[0][2] or 0) if asked else None
+        material = Material(picture=sampler.surface.image.path, wrap=(across, down))
+        return material, str(asked[0][2] or 0) if asked else None
     if diffuse is not None and len(diffuse) >= 3:
         value = np.clip(np.nan_to_num(np.asarray(diffuse[:3], dtype=float)), 0, 1)
         return Material(tuple(linear_colours(value[None] * 255)[0].tolist())), None

@@ -8,8 +8,11 @@ import numpy as np
 
 from headfield.errors import ConfigError, ScanError
 
+Box = str | Sequence[float] | np.ndarray
+"""Six numbers x0 y0 z0 x1 y1 z1, also as one text."""
 
-def as_box(values: str | Sequence[float] | np.ndarray) -> np.ndarray:
+
+def as_box(values: Box) -> np.ndarray:
     """The box (2, 3), lower and upper corner, of six numbers x0 y0 z0 x1 y1 z1, also as one text.
 
     An infinite number (``-inf``, ``inf``) leaves the box open on that side.
@@ -18,10 +21,9 @@ def as_box(values: str | Sequence[float] | np.ndarray) -> np.ndarray:
         ConfigError: They are not six numbers, or the first corner is not below the second.
     """
     given = values
-    if isinstance(values, str):
-        values = values.replace(",", " ").split()
+    numbers = values.replace(",", " ").split() if isinstance(values, str) else values
     try:
-        box = np.asarray(values, dtype=float).reshape(2, 3)
+        box = np.asarray(numbers, dtype=float).reshape(2, 3)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"--crop {given!r}: expected six numbers, x0 y0 z0 x1 y1 z1, in the scan's unit.") from error
     if np.isnan(box).any():
@@ -36,7 +38,7 @@ def as_box(values: str | Sequence[float] | np.ndarray) -> np.ndarray:
     return box
 
 
-def box_text(box: np.ndarray) -> str:
+def box_text(box: np.ndarray | Sequence[np.ndarray]) -> str:
     """A box (2, 3) as the text that :func:`as_box` reads, rounded outwards to a thousandth of its longest side."""
     low, high = np.asarray(box, dtype=float)
     digits = 3 - int(np.floor(np.log10(max(float((high - low).max()), 1e-30))))

@@ -73,19 +73,7 @@ def _depth_scan(path: Path, intrinsics, depth_unit: str | float, max_points: int
     valid = np.isfinite(depth) & (depth > 0)
     if valid.sum() < 100:
         raise EmptyDepthError(f"{path}: only {int(valid.sum())} pixels hold a depth; a face needs thousands.")
-    distance = float(np.median(depth[valid])) * UNITS_IN_METRES[depth_unit]
-    if not 0.05 < distance < 20:
-        likely = [u for u, m in UNITS_IN_METRES.items() if 0.2 < distance / UNITS_IN_METRES[depth_unit] * m < 3]
-        if as_read.startswith("at "):
-            advice = "Look up the camera's depth scale: --depth-unit takes metres per count, or mm, cm, m, inch."
-        elif likely:
-            advice = f"Pass --depth-unit {likely[0]} if it is in {likely[0]}."
-        else:
-            advice = "If the values are counts, pass --depth-unit with metres per count, such as 0.0002."
-        raise ScanError(
-            f"{path}: the median depth is {length_text(distance)} when read {as_read}; "
-            f"a head is scanned from 0.1 to 5 m. {advice}"
-        )
+    _refuse_distance(path, float(np.median(depth[valid])) * UNITS_IN_METRES[depth_unit], depth_unit, as_read)
     notes = []
     smooth = valid & ~_beside_edge(depth, valid)
     if smooth.sum() >= 0.2 * valid.sum():  # a very noisy or coarse map is all edges: keep it as it is
@@ -106,6 +94,23 @@ def _depth_scan(path: Path, intrinsics, depth_unit: str | float, max_points: int
     facing = np.einsum("ni,ni->n", normals, points) > 0  # the camera is at the origin
     normals[facing] *= -1
     return Scan(points, normals, name=path.name, units=depth_unit, viewpoint=np.zeros(3), notes=tuple(notes))
+
+
+def _refuse_distance(path: Path, distance: float, unit: str, as_read: str) -> None:
+    """Refuse a median depth (metres) from which no head is scanned, and say what the unit may be instead."""
+    if 0.05 < distance < 20:
+        return
+    likely = [u for u, m in UNITS_IN_METRES.items() if 0.2 < distance / UNITS_IN_METRES[unit] * m < 3]
+    if as_read.startswith("at "):
+        advice = "Look up the camera's depth scale: --depth-unit takes metres per count, or mm, cm, m, inch."
+    elif likely:
+        advice = f"Pass --depth-unit {likely[0]} if it is in {likely[0]}."
+    else:
+        advice = "If the values are counts, pass --depth-unit with metres per count, such as 0.0002."
+    raise ScanError(
+        f"{path}: the median depth is {length_text(distance)} when read {as_read}; "
+        f"a head is scanned from 0.1 to 5 m. {advice}"
+    )
 
 
 def check_depth_unit(unit: str | float) -> None:

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from headfield.errors import EmptyDepthError, ScanError
 from headfield.io.depth import DEPTH_SUFFIXES, check_depth_unit, read_depth
@@ -42,6 +43,14 @@ class VideoFrame:
     scan: Scan | None
     mark: str = ""
     told: str = ""
+
+
+class Frames(Protocol):
+    """Anything that gives the frames of a video by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> VideoFrame: ...
 
 
 @dataclass(frozen=True)
@@ -128,8 +137,9 @@ def _natural(path: Path) -> list:
 def _with_gaps(paths: list[Path]) -> tuple[list[tuple[str, Path | None]], tuple[str, ...]]:
     """Names and files in order, with a name and None for each number that is skipped."""
     plain: list[tuple[str, Path | None]] = [(path.name, path) for path in paths]
-    found = [re.search(r"(\d+)(?=\D*$)", path.stem) for path in paths]
-    if len(paths) < 3 or None in found:
+    matches = [re.search(r"(\d+)(?=\D*$)", path.stem) for path in paths]
+    found = [match for match in matches if match is not None]
+    if len(paths) < 3 or len(found) < len(paths):
         return plain, ()
     around = {(path.stem[: m.start()], path.stem[m.end() :]) for path, m in zip(paths, found)}
     numbers = [int(match[1]) for match in found]

@@ -20,7 +20,7 @@ from headfield.io.converted import read_fbx, read_usd, read_usdz, read_vtk
 from headfield.io.meshes import read_gltf, read_obj_scan, read_stl
 from headfield.io.off import read_off
 from headfield.io.pcd import read_pcd
-from headfield.io.ply import Element, Lists, read_elements
+from headfield.io.ply import Element, Lists, columns, read_elements
 from headfield.io.point_text import from_columns, read_point_text
 from headfield.io.polygons import RESTART, triangulate, unstrip
 from headfield.io.raw import RawGeometry
@@ -68,7 +68,7 @@ def _read_ply(path: Path) -> RawGeometry:
     vertex = elements.get("vertex", {})
     if is_splat(elements):
         return opaque_centres(path, vertex)
-    points, normals = _columns(vertex, ("x", "y", "z")), _columns(vertex, ("nx", "ny", "nz"))
+    points, normals = columns(vertex, ("x", "y", "z")), columns(vertex, ("nx", "ny", "nz"))
     if points is None or not len(points):
         raise ScanError(f"{path}: holds no points (no element 'vertex' with x, y, z); it is empty or not a scan.")
     triangles = []
@@ -89,17 +89,11 @@ def _corner_lists(element: Element) -> Lists | None:
     return found if isinstance(found, Lists) and len(found.counts) else None
 
 
-def _columns(element: Element, names: tuple[str, ...]) -> np.ndarray | None:
-    """Scalar properties side by side, (R, len(names)); None unless all are there."""
-    found = [element.get(name) for name in names]
-    return None if any(c is None or isinstance(c, Lists) for c in found) else np.column_stack(found)
-
-
 def _ply_colours(vertex: Element) -> np.ndarray | None:
     """(N, 3 or 4) uint8; numbers with a point are 0 to 1."""
     names = ("red", "green", "blue", "alpha")
-    colours = _columns(vertex, names)
-    colours = _columns(vertex, names[:3]) if colours is None else colours
+    colours = columns(vertex, names)
+    colours = columns(vertex, names[:3]) if colours is None else colours
     if colours is not None and colours.dtype.kind == "f":
         colours = 255 * np.nan_to_num(colours)
     return None if colours is None else np.clip(colours, 0, 255).astype(np.uint8)

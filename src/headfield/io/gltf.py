@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from headfield.io.gltf_sockets import with_sockets
 
 VERTICES, INDICES = 34962, 34963
 """Buffer view targets (glTF 5.11.5)."""
@@ -22,18 +25,6 @@ STILL = 1e-6
 
 STEADY = 0.02
 """Normals that turn by less than this (about a degree) keep the neutral's."""
-
-SOCKET = 0.82
-"""Skin under an exported eyeball is drawn back to this share of its radius."""
-
-SEAL = 0.988
-"""The socket's rim, where the skin joins the eyeball, only to this one, 0.15 mm under, and it follows the lids."""
-
-LID = 1.002
-"""What is between the corners of a lid's triangles stays this many radii from an eyeball's centre."""
-
-LIFT = 1.025
-"""No corner of a lid is lifted further than this off it (0.3 mm), however large its triangles are."""
 
 _COMPONENT = {"f4": 5126, "u1": 5121, "u2": 5123, "u4": 5125}
 
@@ -166,29 +157,53 @@ def pack_glb(vertex_data: dict[str, np.ndarray], triangles: np.ndarray, name: st
     return document.pack([{"mesh": 0, "name": name}], [mesh], [_clay(coloured)], [0])
 
 
+@dataclass(frozen=True)
+class MorphHead:
+    """A head with morph targets, metres, y up, z forwards.
+
+    Attributes:
+        vertices: (V, 3) neutral.
+        triangles: (F, 3) int.
+        normals: (V, 3) unit, or None.
+        shapes: (S, V, 3) offsets from the neutral.
+        names: Of the S morph targets.
+        uv: (V, 2), v upwards from the bottom, or None; glTF's v runs downwards, which is seen to here.
+        colours: (V, 4) uint8 sRGB and alpha, or None.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    normals: np.ndarray | None
+    shapes: np.ndarray
+    names: Sequence[str]
+    uv: np.ndarray | None = None
+    colours: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if np.shape(self.shapes) != (len(self.names), len(self.vertices), 3):
+            raise ValueError(
+                f"shapes {np.shape(self.shapes)} do not fit {len(self.names)} names and {len(self.vertices)} vertices"
+            )
+
+    def vertex_data(self, vertices: np.ndarray) -> dict[str, np.ndarray]:
+        """Vertex attributes by their glTF names, with these positions (V, 3)."""
+        data = {"POSITION": np.asarray(vertices, dtype="<f4")}
+        if self.normals is not None:
+            data["NORMAL"] = np.asarray(self.normals, dtype="<f4")
+        if self.uv is not None:
+            data["TEXCOORD_0"] = np.stack([self.uv[:, 0], 1.0 - self.uv[:, 1]], axis=1).astype("<f4")
+        if self.colours is not None:
+            data["COLOR_0"] = np.asarray(self.colours, dtype=np.uint8)
+        return data
+
+
 def glb_of_morphs(
-    vertices: np.ndarray,
-    triangles: np.ndarray,
-    normals: np.ndarray | None,
-    shapes: np.ndarray,
-    names: Sequence[str],
-    *,
-    uv: np.ndarray | None = None,
-    colours: np.ndarray | None = None,
-    parts: Sequence[Any] = (),
-    morph_normals: bool = True,
-    name: str = "head",
+    head: MorphHead, parts: Sequence[Any] = (), *, morph_normals: bool = True, name: str = "head"
 ) -> bytes:
     """A GLB of a head with morph targets.
 
     Args:
-        vertices: (V, 3) neutral, metres, y up, z forwards.
-        triangles: (F, 3) int.
-        normals: (V, 3) unit, or None.
-        shapes: (S, V, 3) offsets from the neutral, metres.
-        names: Of the S morph targets.
-        uv: (V, 2), v upwards from the bottom, or None; glTF's v runs downwards, which is seen to here.
-        colours: (V, 4) uint8 sRGB and alpha, or None.
+        head: The head.
         parts: Separate parts in metres, see :class:`headfield.surface.parts.Part`. Each becomes a node with a mesh
             and a material of its own, and with morph targets for the channels that move it. The head's vertices that
             an eyeball stands in for become the floor of a socket behind it, which keeps still but for what a closing
@@ -197,28 +212,18 @@ def glb_of_morphs(
         name: Of the mesh and its node.
     Returns:
         The file's bytes.
-    Raises:
-        ValueError: Shapes and names, or shapes and vertices, do not fit together.
     """
-    shapes = np.asarray(shapes)
-    if shapes.shape != (len(names), len(vertices), 3):
-        raise ValueError(f"shapes {shapes.shape} do not fit {len(names)} names and {len(vertices)} vertices")
     balls = [part for part in parts if len(part.replaces)]
-    vertices, shapes = _with_sockets(np.asarray(vertices), np.asarray(triangles), shapes, names, balls)
+    triangles, names = np.asarray(head.triangles), head.names
+    vertices, shapes = with_sockets(np.asarray(head.vertices), triangles, np.asarray(head.shapes), names, balls)
     document = _Document()
-    data = {"POSITION": np.asarray(vertices, dtype="<f4")}
-    if normals is not None:
-        data["NORMAL"] = np.asarray(normals, dtype="<f4")
-    if uv is not None:
-        data["TEXCOORD_0"] = np.stack([uv[:, 0], 1.0 - uv[:, 1]], axis=1).astype("<f4")
-    if colours is not None:
-        data["COLOR_0"] = np.asarray(colours, dtype=np.uint8)
-    turned = [None] * len(names)
-    if normals is not None and morph_normals:
-        turned = [_turned_normals(vertices, triangles, normals, offsets) for offsets in shapes]
+    turned: list[np.ndarray | None] = [None] * len(names)
+    if head.normals is not None and morph_normals:
+        turned = [_turned_normals(vertices, triangles, head.normals, offsets) for offsets in shapes]
+    data = head.vertex_data(vertices)
     meshes = [_morphing(document, data, triangles, 0, names, shapes, turned) | {"name": name}]
     nodes: list[dict[str, Any]] = [{"mesh": 0, "name": name}]
-    materials = [_clay(colours is not None)]
+    materials = [_clay(head.colours is not None)]
     for part in parts:
         nodes.append({"mesh": _part(document, part, meshes, materials, morph_normals), "name": part.name} | part.place)
     return document.pack(nodes, meshes, materials, range(len(nodes)))
@@ -251,7 +256,7 @@ def _part(document: _Document, part, meshes: list[dict], materials: list[dict], 
     if kind not in materials:
         materials.append(kind)
     data, triangles = part.vertex_data()
-    turned = [None] * len(part.shapes)
+    turned: list[np.ndarray | None] = [None] * len(part.shapes)
     if morph_normals and "NORMAL" in data:
         turned = [_turned_normals(data["POSITION"], triangles, data["NORMAL"], each) for each in part.shapes.values()]
     mesh = _morphing(document, data, triangles, materials.index(kind), part.shapes, part.shapes.values(), turned)
@@ -266,86 +271,6 @@ def _matter(material) -> dict[str, Any]:
         linear = linear_colours(np.array([[*material.colour, 255]]))[0]
         physical["baseColorFactor"] = [*(round(float(value), 4) for value in linear), 1]
     return {"name": material.name, "pbrMetallicRoughness": physical}
-
-
-def _with_sockets(vertices, triangles, shapes, names: Sequence[str], eyes: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and shapes with room for the eyeballs: sockets behind them, and lids that no shape moves into them.
-
-    The skin keeps its join with the eyeball, and lids that slide over it lie on it: no gap is seen between the two.
-
-    A blink, which by ARKit's definition shuts the eye, squeezes the skin of the fused eyeball into the line between the
-    lids: that skin comes out of the socket with the lids, in front of the eyeball, and closes the line. (Other shapes
-    that make the eye narrow leave the socket where it is.)
-    """
-    if eyes:
-        vertices, shapes = vertices.copy(), shapes.copy()
-        # copies of a vertex along seams of the atlas move alike
-        _, first, place = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
-        place = place.reshape(-1)
-        edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
-    for eye in eyes:
-        away = vertices - eye.centre
-        distance = np.linalg.norm(away, axis=1)
-        front = away[:, 2] > 0
-        inside = front & (distance < eye.radius)
-        inside[eye.replaces] = True
-        socket = np.flatnonzero(inside)
-        skin = vertices[socket].copy()
-        both = np.concatenate([edges, edges[:, ::-1]])
-        ties = place[both[inside[both[:, 0]] & ~inside[both[:, 1]]]]
-        rim = np.isin(place[socket], ties[:, 0])
-        depth = np.where(rim, np.minimum(SEAL, distance[socket] / eye.radius), SOCKET)
-        vertices[socket] = eye.centre + (depth * eye.radius / distance[socket])[:, None] * away[socket]
-        blink = eye.name.replace("eye", "eyeBlink")
-        # lids lie between the eyeball and twice its radius, in front of its middle
-        around = front & (distance < 2 * eye.radius) & ~inside
-        lids = np.flatnonzero(around)
-        of_lids = edges[around[edges].all(1)]
-        of_closed = edges[(around | inside)[edges].all(1)]
-        for name, offsets in zip(names, shapes):
-            if name == blink:
-                offsets[socket] += skin - vertices[socket]
-            else:
-                follow = _means(offsets[first[ties[:, 1]]], ties[:, 0], len(first))[place[socket[rim]]]
-                offsets[socket] = 0.0
-                slid = vertices[socket[rim]] + follow - eye.centre
-                slid *= (depth[rim] * eye.radius / np.linalg.norm(slid, axis=1))[:, None]
-                slid += eye.centre - vertices[socket[rim]]
-                offsets[socket[rim]] = np.where((follow != 0).any(1)[:, None], slid, 0.0)
-            moving = np.union1d(lids, socket) if name == blink else lids
-            if not offsets[moving].any():
-                continue
-            moved = vertices + offsets
-            least = _least(moved, of_closed if name == blink else of_lids, place, eye.radius)[moving]
-            least = np.where(inside[moving], least, np.minimum(least, distance[moving]))
-            offsets[moving] = _outside(moved[moving], eye.centre, least) - vertices[moving]
-    return vertices, shapes
-
-
-def _means(values: np.ndarray, group: np.ndarray, count: int) -> np.ndarray:
-    """Means (count, 3) of the values (N, 3) of each group (N,), zero for those without any."""
-    total = np.stack([np.bincount(group, values[:, axis], count) for axis in range(3)], axis=1)
-    return total / np.maximum(np.bincount(group, minlength=count), 1)[:, None]
-
-
-def _least(points: np.ndarray, edges: np.ndarray, place: np.ndarray, radius: float) -> np.ndarray:
-    """How far (V,) from the centre of a ball vertices must be, lest the triangles at their edges (E, 2) dip into it.
-
-    In the middle of a triangle with sides of length e, whose corners lie on a sphere of radius r, one is e^2 / 6r below
-    it. The same for vertices of the same `place` (V,).
-    """
-    longest = np.zeros(place.max() + 1)
-    length = ((points[edges[:, 0]] - points[edges[:, 1]]) ** 2).sum(1)
-    for side in (0, 1):
-        np.maximum.at(longest, place[edges[:, side]], length)
-    return np.minimum(LID + longest[place] / (6 * radius**2), LIFT) * radius
-
-
-def _outside(points: np.ndarray, centre: np.ndarray, least) -> np.ndarray:
-    """Points (N, 3) pushed to at least this distance, one or (N,), from a centre."""
-    away = points - centre
-    distance = np.linalg.norm(away, axis=1)
-    return centre + np.maximum(1.0, least / np.maximum(distance, 1e-12))[:, None] * away
 
 
 def _clay(coloured: bool) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def with_animation(
         animate(node, "weights", padded[:, column].reshape(-1), "SCALAR")
     for eye, side in _eyes(document, moving[0][0]):
         animate(eye, "rotation", _gaze(weights, side, document["nodes"][eye].get("rotation")), "VEC4")
-    node = None if rotation is None and shift is None else _pivot_node(document, pivot)
+    node = -1 if rotation is None and shift is None else _pivot_node(document, pivot)
     if rotation is not None:
         from scipy.spatial.transform import Rotation
 

@@ -55,8 +55,9 @@ class GltfColours:
 
     def _number(self, part: dict) -> int:
         number = part.get("material")
-        known = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(self.materials)
-        return number if known else -1
+        if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(self.materials):
+            return number
+        return -1
 
     def _at(self, number: int) -> Material:
         return self.materials[number] if number >= 0 else _WHITE
@@ -190,10 +191,11 @@ def _texture(document: dict, index) -> tuple[str | None, tuple[str, str]]:
         held = _dict(_dict(texture.get("extensions")).get(extension)).get("source")
         source = held if source is None else source
     sampler = entry("samplers", texture.get("sampler"))
-    wrap = tuple(
-        _WRAPS.get(sampler.get(key) if isinstance(sampler.get(key), int) else 0, "repeat") for key in ("wrapS", "wrapT")
+    across, down = (
+        _WRAPS.get(how, "repeat") if isinstance(how, int) else "repeat"
+        for how in (sampler.get("wrapS"), sampler.get("wrapT"))
     )
-    return (f"image {source}" if entry("images", source) else None), wrap
+    return (f"image {source}" if entry("images", source) else None), (across, down)
 
 
 def _transformed(uv: np.ndarray, texture: dict) -> np.ndarray:

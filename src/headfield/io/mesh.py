@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -145,7 +146,7 @@ def _trimesh_bytes(mesh: Mesh, suffix: str, unit: str | None) -> bytes:
     colours = None if suffix == ".stl" else mesh.colours
     shape = trimesh.Trimesh(mesh.vertices, mesh.triangles, vertex_colors=colours, process=False)
     if suffix == ".stl":
-        return shape.export(file_type="stl")
+        return _bytes_of(shape.export(file_type="stl"))
     options = {
         "include_normals": mesh.normals is not None,
         "include_texture": False,
@@ -153,4 +154,9 @@ def _trimesh_bytes(mesh: Mesh, suffix: str, unit: str | None) -> bytes:
     }
     if mesh.normals is not None:
         shape.vertex_normals = mesh.normals
-    return shape.export(file_type="obj", **options).encode()
+    return _bytes_of(shape.export(file_type="obj", **options))
+
+
+def _bytes_of(written: Any) -> bytes:
+    """What trimesh writes: bytes, or text."""
+    return written if isinstance(written, bytes) else written.encode()

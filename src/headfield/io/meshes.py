@@ -98,8 +98,8 @@ def _arrays(geometry) -> RawGeometry | None:
     if triangles is not None:
         # only normals that the file states: computing them is the caller's choice
         normals = geometry.vertex_normals if "vertex_normals" in geometry._cache.cache else None
-        kind = geometry.visual.kind if geometry.visual is not None else None
-        colours = geometry.visual.vertex_colors if kind == "vertex" else None
+        visual = geometry.visual
+        colours = visual.vertex_colors if visual is not None and visual.kind == "vertex" else None
     else:
         normals, colours = None, getattr(geometry, "colors", None)
     normals = None if normals is None or np.shape(normals) != points.shape else np.array(normals)

@@ -7,7 +7,8 @@ them; every other line, and so the order and the indices of everything, comes ou
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -112,10 +113,47 @@ def read_obj(path: str | Path) -> ObjFile:
         return _parsed(path.name, content)
 
 
-def _parsed(name: str, content: bytes) -> ObjFile:
-    lines = content.splitlines(keepends=True)
-    vertices, normals, vertex_lines, normal_lines = [], [], [], []
-    corners, corner_normals, counts, textured, materials = [], [], [], False, []
+@dataclass
+class _Statements:
+    """What the lines of a file say, in their order: `corners`, `corner_normals` and `counts` of its faces."""
+
+    vertices: list[list[float]] = field(default_factory=list)
+    normals: list[list[float]] = field(default_factory=list)
+    vertex_lines: list[int] = field(default_factory=list)
+    normal_lines: list[int] = field(default_factory=list)
+    corners: list[int] = field(default_factory=list)
+    corner_normals: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    textured: bool = False
+    materials: list[str] = field(default_factory=list)
+
+    def take(self, words: list[bytes], number: int) -> None:
+        """One statement, which ends in a line of this number.
+
+        Raises:
+            ValueError, IndexError: It is damaged.
+        """
+        if words[0] in (b"v", b"vn"):
+            normal = words[0] == b"vn"
+            places, lines = (self.normals, self.normal_lines) if normal else (self.vertices, self.vertex_lines)
+            places.append([float(word) for word in words[1:4]])
+            lines.append(number)
+            if len(words) < 4:
+                raise ValueError("three coordinates were expected")
+        elif words[0] == b"f":
+            face = [_corner(word, len(self.vertices), len(self.normals)) for word in words[1:]]
+            if len(face) < 3:
+                raise ValueError("a face needs three corners or more")
+            self.counts.append(len(face))
+            self.textured |= any(has_texture for _, _, has_texture in face)
+            self.corners += [corner[0] for corner in face]
+            self.corner_normals += [corner[1] for corner in face]
+        elif words[0] == b"mtllib":
+            self.materials.append(b" ".join(words[1:]).decode("utf-8", "replace"))
+
+
+def _statements(name: str, lines: list[bytes]) -> Iterator[tuple[int, int, list[bytes]]]:
+    """First and last line of each statement, and its words; comments are left out."""
     pending, start = b"", 0
     for number, line in enumerate(lines):
         if len(pending) > _LONGEST:
@@ -128,63 +166,56 @@ def _parsed(name: str, content: bytes) -> ObjFile:
             pending = pending + line.strip()[:-1] + b" "
             continue
         pending = b""
-        if not words or words[0].startswith(b"#"):
-            continue
+        if words and not words[0].startswith(b"#"):
+            yield start, number, words
+
+
+def _parsed(name: str, content: bytes) -> ObjFile:
+    lines, said = content.splitlines(keepends=True), _Statements()
+    for start, number, words in _statements(name, lines):
         try:
             if start != number and words[0] in (b"v", b"vn"):
                 raise ValueError("a vertex that goes on in the next line; write it on one line")
-            if words[0] == b"v":
-                vertices.append([float(word) for word in words[1:4]])
-                vertex_lines.append(number)
-                if len(words) < 4:
-                    raise ValueError("three coordinates were expected")
-            elif words[0] == b"vn":
-                normals.append([float(word) for word in words[1:4]])
-                normal_lines.append(number)
-                if len(words) < 4:
-                    raise ValueError("three coordinates were expected")
-            elif words[0] == b"f":
-                face = [_corner(word, len(vertices), len(normals)) for word in words[1:]]
-                if len(face) < 3:
-                    raise ValueError("a face needs three corners or more")
-                counts.append(len(face))
-                textured |= any(has_texture for _, _, has_texture in face)
-                corners += [corner[0] for corner in face]
-                corner_normals += [corner[1] for corner in face]
-            elif words[0] == b"mtllib":
-                materials.append(b" ".join(words[1:]).decode("utf-8", "replace"))
+            said.take(words, number)
         except (ValueError, IndexError) as error:
             shown = lines[start].strip()[:_SHOWN].decode("utf-8", "replace")
             raise ScanError(f"{name}: line {start + 1} ({shown!r}) is not OBJ: {error}.") from error
-    if not vertices:
-        raise ScanError(f"{name}: holds no vertices ('v x y z'); it is no OBJ file, or an empty one.")
-    if not corners:
-        raise ScanError(
-            f"{name}: holds {len(vertices):,} vertices but no faces ('f ...'); a template is a surface of polygons."
-        )
-    corners, corner_normals = np.array(corners, dtype=np.int64), np.array(corner_normals)
-    if corners.min() < 0 or corners.max() >= len(vertices):
-        wrong = int(corners.max() if corners.max() >= len(vertices) else corners.min())
-        raise ScanError(f"{name}: a face names vertex {wrong + 1}, but there are {len(vertices):,} vertices.")
-    if corner_normals.max() >= len(normals):
-        raise ScanError(f"{name}: a face names normal {corner_normals.max() + 1}, but there are {len(normals):,}.")
-    places = np.array(vertices, dtype=float)
-    if not np.isfinite(places).all():
-        raise ScanError(f"{name}: {(~np.isfinite(places).all(1)).sum():,} vertices are not finite numbers.")
-    cut = triangulate(places, corners, np.array(counts))
+    places, corners, corner_normals = _checked(name, said)
+    cut = triangulate(places, corners, np.array(said.counts))
     return ObjFile(
         name,
         tuple(lines),
         places,
         corners[cut],
-        len(counts),
+        len(said.counts),
         corner_normals[cut],
-        np.array(normals, dtype=float).reshape(-1, 3),
-        textured,
-        tuple(materials),
-        np.array(vertex_lines),
-        np.array(normal_lines, dtype=np.int64),
+        np.array(said.normals, dtype=float).reshape(-1, 3),
+        said.textured,
+        tuple(said.materials),
+        np.array(said.vertex_lines),
+        np.array(said.normal_lines, dtype=np.int64),
     )
+
+
+def _checked(name: str, said: _Statements) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices (V, 3), and the vertex and the normal (C,) of each face's corners; they exist and are finite."""
+    count = len(said.vertices)
+    if not count:
+        raise ScanError(f"{name}: holds no vertices ('v x y z'); it is no OBJ file, or an empty one.")
+    if not said.corners:
+        raise ScanError(
+            f"{name}: holds {count:,} vertices but no faces ('f ...'); a template is a surface of polygons."
+        )
+    corners, corner_normals = np.array(said.corners, dtype=np.int64), np.array(said.corner_normals)
+    if corners.min() < 0 or corners.max() >= count:
+        wrong = int(corners.max() if corners.max() >= count else corners.min())
+        raise ScanError(f"{name}: a face names vertex {wrong + 1}, but there are {count:,} vertices.")
+    if corner_normals.max() >= len(said.normals):
+        raise ScanError(f"{name}: a face names normal {corner_normals.max() + 1}, but there are {len(said.normals):,}.")
+    places = np.array(said.vertices, dtype=float)
+    if not np.isfinite(places).all():
+        raise ScanError(f"{name}: {(~np.isfinite(places).all(1)).sum():,} vertices are not finite numbers.")
+    return places, corners, corner_normals
 
 
 def _corner(word: bytes, vertices: int, normals: int) -> tuple[int, int, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -117,8 +118,8 @@ def _materials(path: Path, libraries: list[bytes]) -> tuple[dict[str, Material],
 
 def _parsed(content: bytes, path: Path) -> dict[str, Material]:
     """Materials of an MTL file: `Kd` and `map_Kd`. A picture stands for the whole colour, as Blender reads it."""
-    found: dict[str, dict] = {}
-    material: dict = {}
+    found: dict[str, dict[str, Any]] = {}
+    material: dict[str, Any] = {}
     for line in guard.decoded(content.replace(b"\r", b"\n"), path).split("\n"):
         key, _, rest = line.strip().partition(" " if " " in line.strip() else "\t")
         key, rest = key.casefold(), rest.strip()
@@ -138,10 +139,10 @@ def _parsed(content: bytes, path: Path) -> dict[str, Material]:
             if rest.strip():
                 clamped = re.search(r"-clamp[ \t]+on\b", options)
                 material |= {"picture": rest.strip(), "wrap": ("clamp",) * 2 if clamped else ("repeat",) * 2}
-    return {
-        name: Material(**(held | {"factor": (1.0, 1.0, 1.0)} if "picture" in held else held))
-        for name, held in found.items()
-    }
+    for held in found.values():
+        if "picture" in held:
+            held["factor"] = (1.0, 1.0, 1.0)
+    return {name: Material(**held) for name, held in found.items()}
 
 
 def _name(line: bytes) -> str:

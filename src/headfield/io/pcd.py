@@ -71,14 +71,19 @@ def _row(head: dict[str, list[str]]) -> np.dtype:
     return np.dtype(fields)
 
 
+def _names(kind: np.dtype) -> tuple[str, ...]:
+    """The fields of a row."""
+    return kind.names or ()
+
+
 def _text(body: bytes, kind: np.dtype, rows: int) -> np.ndarray:
-    widths = [int(np.prod(kind[name].shape)) for name in kind.names]
+    widths = [int(np.prod(kind[name].shape)) for name in _names(kind)]
     words = body.split()
     if len(words) < rows * sum(widths):
         raise ValueError(f"it is cut short: {rows:,} points are stated, and there are fewer")
     places = np.cumsum([0, *widths])
     table = np.zeros(rows, dtype=kind)
-    for name, place, width in zip(kind.names, places, widths):
+    for name, place, width in zip(_names(kind), places, widths):
         if name.startswith("field") or width != 1:
             continue
         column = words[place : rows * sum(widths) : sum(widths)]
@@ -102,7 +107,7 @@ def _compressed(body: bytes, kind: np.dtype, rows: int) -> np.ndarray:
         raise ValueError(f"it states {whole:,} bytes for {rows:,} points of {kind.itemsize}, or is cut short")
     plain = memoryview(lzf(body[8 : 8 + packed], whole))
     table, place = np.zeros(rows, dtype=kind), 0
-    for name in kind.names:
+    for name in _names(kind):
         size = kind[name].itemsize * rows
         table[name] = np.frombuffer(plain[place : place + size], dtype=kind[name].base).reshape(rows, *kind[name].shape)
         place += size
@@ -147,7 +152,7 @@ def lzf(packed: bytes, size: int) -> bytes:
 
 
 def _geometry(table: np.ndarray) -> RawGeometry:
-    names = table.dtype.names
+    names = _names(table.dtype)
 
     def columns(*wanted: str) -> np.ndarray | None:
         return np.column_stack([table[name] for name in wanted]) if set(wanted) <= set(names) else None

@@ -42,6 +42,13 @@ Element = dict[str, "np.ndarray | Lists"]
 """Properties by name: (R,) of the stated type, or `Lists`."""
 
 
+def columns(element: Element, names: tuple[str, ...]) -> np.ndarray | None:
+    """Scalar properties side by side, (R, len(names)); None unless all are there."""
+    found = [element.get(name) for name in names]
+    scalar = [column for column in found if isinstance(column, np.ndarray)]
+    return np.column_stack(scalar) if len(scalar) == len(names) else None
+
+
 @dataclass(frozen=True)
 class _Property:
     name: str

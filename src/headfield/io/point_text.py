@@ -56,7 +56,7 @@ def read_point_text(path: Path) -> RawGeometry:
         if skip == len(begin):
             _refuse_table(path, begin, separator)
             raise ValueError(f"its first {skip} lines are no rows of three numbers or more, x y z")
-    width = _numbers(begin[skip], separator) if columns is None else 9
+    width = (_numbers(begin[skip], separator) or 0) if columns is None else 9
     rows = written.count("\n") + 1
     guard.check_need(path, 16 * width * rows + 6 * len(written), len(written), f"a table of {rows:,} rows")
     used = None if columns is None else [index for group in columns.values() for index in group]

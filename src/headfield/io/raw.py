@@ -50,16 +50,20 @@ def joined(parts: list[RawGeometry]) -> RawGeometry:
         return parts[0]
     starts = np.cumsum([0] + [len(part.points) for part in parts])
     triangles = [part.triangles + start for part, start in zip(parts, starts) if part.triangles is not None]
-    every = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        if all(getattr(part, name) is not None for part in parts)
-        else None
-        for name in ("points", "normals", "colours")
-    }
-    notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
     return RawGeometry(
-        **every, triangles=np.concatenate(triangles) if triangles else None, units=parts[0].units, notes=notes
+        np.concatenate([part.points for part in parts]),
+        _all_of([part.normals for part in parts]),
+        np.concatenate(triangles) if triangles else None,
+        _all_of([part.colours for part in parts]),
+        parts[0].units,
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
+
+
+def _all_of(arrays: list[np.ndarray | None]) -> np.ndarray | None:
+    """Arrays one after the other; None unless all are there."""
+    known = [array for array in arrays if array is not None]
+    return np.concatenate(known) if len(known) == len(arrays) else None
 
 
 def corners_merged(raw: RawGeometry) -> RawGeometry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from headfield.errors import ConfigError, ScanError
 from headfield.frames import UNITS_IN_METRES, length_text
 from headfield.io import guard
-from headfield.io.crop import as_box, inside
+from headfield.io.crop import Box, as_box, inside
 from headfield.io.formats import read_raw
 from headfield.io.polygons import repeated, triangulate
 from headfield.io.raw import RawGeometry
@@ -27,7 +26,7 @@ _HUGE = 1e12  # coordinates beyond this are sentinels (1e30, FLT_MAX), never len
 
 
 def read_scan(
-    path: str | Path, units: str | None = None, max_points: int = 200_000, *, crop: Sequence[float] | None = None
+    path: str | Path, units: str | None = None, max_points: int = 200_000, *, crop: Box | None = None
 ) -> Scan:
     """Read a head scan from any of the formats of ``docs/formats.md`` (:data:`headfield.io.formats.SCAN_SUFFIXES`).
 
@@ -64,7 +63,7 @@ def read_scan(
         return clean(read_raw(path), path.name, units=units, max_points=max_points, box=box)
 
 
-def cropped(scan: Scan, crop: Sequence[float]) -> Scan:
+def cropped(scan: Scan, crop: Box) -> Scan:
     """What lies in a box of a scan, with everything that hangs on it; triangles that lose a corner go.
 
     Args:
@@ -103,29 +102,14 @@ def clean(
         ScanError: Nothing usable is left.
     """
     notes = list(raw.notes)
-    points, triangles = raw.points, raw.triangles
-    total = len(points)
-    if total == 0:
+    if len(raw.points) == 0:
         raise ScanError(f"{name}: holds no points.")
+    triangles = raw.triangles
     if triangles is not None:
-        triangles = _checked_triangles(triangles, points, name, notes)
-    keep = np.isfinite(points).all(axis=1) & (np.abs(points) < _HUGE).all(axis=1)
-    dropped = total - int(keep.sum())
-    if dropped > total / 2:
-        raise ScanError(
-            f"{name}: {dropped:,} of {total:,} points are not finite numbers (NaN or infinite). "
-            "Most of the scan is missing; export it again."
-        )
-    if dropped:
-        notes.append(f"{dropped:,} of {total:,} points were not finite and were dropped.")
-    if triangles is None:
-        # organised clouds mark missing pixels by (0, 0, 0)
-        zero = (points == 0).all(axis=1) & keep
-        if (count := int(zero.sum())) > max(10, 0.001 * total):
-            keep &= ~zero
-            notes.append(f"{count:,} points at exactly (0, 0, 0) were taken as missing and dropped.")
+        triangles = _checked_triangles(triangles, raw.points, name, notes)
+    keep = _usable(raw.points, triangles is None, name, notes)
     if box is not None:
-        within, note = inside(points, box, name)
+        within, note = inside(raw.points, box, name)
         keep &= within
         notes.append(note)
     points, triangles, normals, colours = _select(raw, triangles, keep)
@@ -142,15 +126,40 @@ def clean(
     points = np.ascontiguousarray(points, dtype=np.float64)
     if normals is None and triangles is not None:
         normals = vertex_normals(points, triangles)
-    if units is None and raw.units in UNITS_IN_METRES:
-        extent = robust_extent(points) * UNITS_IN_METRES[raw.units]
-        if 0.08 < extent < 3.0:
-            units = raw.units
-        else:
-            notes.append(
-                f"The format says {raw.units}, but that makes it {length_text(extent)} large: the unit is left open."
-            )
+    units = _stated_unit(raw.units, points, notes) if units is None else units
     return Scan(points, normals, triangles, colours, name=name, units=units, notes=tuple(notes))
+
+
+def _usable(points: np.ndarray, cloud: bool, name: str, notes: list[str]) -> np.ndarray:
+    """Which points (N,) are places at all; of a cloud those at (0, 0, 0) may be none."""
+    total = len(points)
+    keep = np.all(np.isfinite(points) & (np.abs(points) < _HUGE), axis=1)
+    dropped = total - int(keep.sum())
+    if dropped > total / 2:
+        raise ScanError(
+            f"{name}: {dropped:,} of {total:,} points are not finite numbers (NaN or infinite). "
+            "Most of the scan is missing; export it again."
+        )
+    if dropped:
+        notes.append(f"{dropped:,} of {total:,} points were not finite and were dropped.")
+    if cloud:
+        # organised clouds mark missing pixels by (0, 0, 0)
+        zero = (points == 0).all(axis=1) & keep
+        if (count := int(zero.sum())) > max(10, 0.001 * total):
+            keep &= ~zero
+            notes.append(f"{count:,} points at exactly (0, 0, 0) were taken as missing and dropped.")
+    return keep
+
+
+def _stated_unit(stated: str | None, points: np.ndarray, notes: list[str]) -> str | None:
+    """The unit that a format states, unless it makes no head."""
+    if stated not in UNITS_IN_METRES:
+        return None
+    extent = robust_extent(points) * UNITS_IN_METRES[stated]
+    if 0.08 < extent < 3.0:
+        return stated
+    notes.append(f"The format says {stated}, but that makes it {length_text(extent)} large: the unit is left open.")
+    return None
 
 
 def check_units(units: str | None) -> None:

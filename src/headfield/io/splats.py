@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import ScanError
-from headfield.io.ply import Element
+from headfield.io.ply import Element, columns
 from headfield.io.raw import RawGeometry
 
 OPAQUE = 0.5
@@ -31,15 +31,19 @@ def opaque_centres(path: Path, vertex: Element) -> RawGeometry:
     """The centres of opaque splats with their mean colours, and a note that says so.
 
     Raises:
-        ScanError: The splats are packed, or none of them is opaque.
+        ScanError: The splats are packed or damaged, or none of them is opaque.
     """
     if "packed_position" in vertex:
         raise ScanError(
             f"{path}: Gaussian splats in packed form (packed_position), which is not read. Export them as an "
             "uncompressed PLY."
         )
-    points = np.column_stack([vertex[axis] for axis in "xyz"])
-    first = np.column_stack([vertex[name] for name in _FIRST]).astype(np.float64)
+    points, first = columns(vertex, ("x", "y", "z")), columns(vertex, _FIRST)
+    if points is None or first is None:
+        raise ScanError(
+            f"{path}: Gaussian splats without x, y and z, or with lists among their numbers. Export it again."
+        )
+    first = first.astype(np.float64)
     opacity = 1 / (1 + np.exp(-np.clip(np.nan_to_num(first[:, 3], nan=-30.0), -30, 30)))
     kept = opacity >= OPAQUE
     if not kept.any():

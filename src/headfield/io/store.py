@@ -42,6 +42,7 @@ import numpy as np
 
 from headfield.errors import StoreError
 from headfield.frames import ANCHOR65_NAMES, BOX, N_ANCHORS
+from headfield.io.arrays import save_npz
 from headfield.types import ARKIT
 
 VERSION = 1
@@ -132,7 +133,7 @@ def write_identity(
                 raise StoreError(f"{record.id}: array {name!r} should have shape {shape}, got {seen}.")
             np.save(temporary / f"{name}.npy", arrays[name].astype(dtype, copy=False), allow_pickle=False)
         if truth is not None:
-            np.savez_compressed(temporary / "truth.npz", **truth)
+            save_npz(temporary / "truth.npz", truth, compressed=True)
         hashes = {file.name: sha256(file) for file in sorted(temporary.iterdir())}
         (temporary / HASHES).write_text(json.dumps(hashes, indent=1))
         aside = target.with_name(f".{target.name}.{os.getpid()}.old.tmp")

@@ -33,7 +33,7 @@ MOST_INSTANCES = 10_000
 _PER_ENTRY = 200
 """Bytes that a vertex or triangle of an instance takes on its way."""
 
-Key = tuple[str, str]
+Key = tuple[str, str | None]
 """A part of the package and an id in it."""
 
 
@@ -53,7 +53,7 @@ class _Package:
     """What all parts of a package hold, and the instances that are to be shown."""
 
     objects: dict[Key, _Object] = field(default_factory=dict)
-    palettes: dict[Key, list[tuple[float, ...]]] = field(default_factory=dict)
+    palettes: dict[Key, list[tuple[float, float, float]]] = field(default_factory=dict)
     coordinates: dict[Key, tuple[str, list[tuple[float, float]]]] = field(default_factory=dict)
     pictures: dict[Key, Material] = field(default_factory=dict)
     shown: list[tuple[Key, np.ndarray]] = field(default_factory=list)
@@ -175,8 +175,8 @@ class _Reader:
         self.list.append(_colour(held["color"]))
 
     def _texture2d(self, held: dict[str, str]) -> None:
-        wrap = tuple(_WRAPS.get(held.get(key, "wrap"), "repeat") for key in ("tilestyleu", "tilestylev"))
-        self.package.pictures[self.part, held["id"]] = Material(picture=held["path"], wrap=wrap)
+        across, down = (_WRAPS.get(held.get(key, "wrap"), "repeat") for key in ("tilestyleu", "tilestylev"))
+        self.package.pictures[self.part, held["id"]] = Material(picture=held["path"], wrap=(across, down))
 
     def _texture2dgroup(self, held: dict[str, str]) -> None:
         self.list = []
@@ -186,10 +186,11 @@ class _Reader:
         self.list.append((float(held["u"]), 1 - float(held["v"])))  # 3MF counts upwards
 
 
-def _colour(text: str) -> tuple[float, ...]:
+def _colour(text: str) -> tuple[float, float, float]:
     """Linear light of ``#RRGGBB`` or ``#RRGGBBAA``."""
     value = np.frombuffer(bytes.fromhex(text.strip().lstrip("#")[:6]), dtype=np.uint8)
-    return tuple(linear_colours(value[None])[0].tolist())
+    red, green, blue = linear_colours(value[None])[0].tolist()
+    return red, green, blue
 
 
 def _assembled(path: Path, package: _Package, size: int, pictures: Pictures) -> RawGeometry:
@@ -241,7 +242,7 @@ def _mesh(key: Key, package: _Package, pictures: Pictures) -> RawGeometry:
             for column, index in enumerate(corners):
                 if 0 <= index < len(colours):
                     materials[row, column] = number = numbers.setdefault((place, index), len(numbers))
-                    table.setdefault(number, Material(colours[index][:3]))
+                    table.setdefault(number, Material(colours[index]))
         elif place in package.coordinates:
             texture, known = package.coordinates[place]
             if (material := package.pictures.get((key[0], texture))) is not None:

@@ -6,11 +6,15 @@ Layers that lie outside of the file's folder are refused before anything is comp
 ``headfield: `` is why it ended with status 3.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# (USD's modules are written in C++; nothing tells a type checker what is in them)
+
 from __future__ import annotations
 
 import json
 import os
 import sys
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -18,7 +22,7 @@ MOST_LAYERS, MOST_PRIMS = 1000, 100_000
 _WRAPS = {"repeat": "repeat", "mirror": "mirror", "clamp": "clamp", "black": "clamp"}
 
 
-def refuse(text: str):
+def refuse(text: str) -> NoReturn:
     """End, and say why."""
     print(f"\nheadfield: {' '.join(text.split())}", flush=True)
     sys.exit(3)
@@ -282,7 +286,7 @@ def main(path: str, out: str) -> None:
     if not found.points:
         refuse("shows no mesh and no points: it is empty, or all of it is hidden")
     shapes = {"uv": (0, 2), "colours": (0, 3), "points": (0, 3)}
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.concatenate(held) if held else np.zeros(shapes.get(name, 0)) for name, held in found.parts.items()
     }
     header = {"metres": UsdGeom.GetStageMetersPerUnit(stage) if stage.HasAuthoredMetadata("metersPerUnit") else None}

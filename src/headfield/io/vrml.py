@@ -302,8 +302,8 @@ def _picture_colours(node, shape, pictures, count, corners, kept) -> np.ndarray:
     good = (chosen >= 0) & (chosen < len(uv))
     places = np.full((len(corners), 2), np.nan)
     places[good] = uv[chosen[good]] * [1, -1] + [0, 1]  # VRML counts upwards
-    wrap = tuple("clamp" if texture.word(name, "TRUE") == "FALSE" else "repeat" for name in ("repeatS", "repeatT"))
-    material = Material(picture=urls[0], wrap=wrap)
+    across, down = ("clamp" if texture.word(name, "TRUE") == "FALSE" else "repeat" for name in ("repeatS", "repeatT"))
+    material = Material(picture=urls[0], wrap=(across, down))
     return surface_colours(count, corners, places, np.zeros(len(corners), np.int64), {0: material}, pictures)
 
 

@@ -6,17 +6,18 @@ python -P vtk_apart.py SCAN OUT.npz
 from __future__ import annotations
 
 import sys
+from typing import Any, NoReturn
 
 import numpy as np
 
 
-def refuse(text: str):
+def refuse(text: str) -> NoReturn:
     """End, and say why."""
     print(f"\nheadfield: {' '.join(text.split())}", flush=True)
     sys.exit(3)
 
 
-def read(path: str):
+def read(path: str) -> Any:
     """The data set of a file; a grid's surface."""
     if path.lower().endswith(".vtp"):
         from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
@@ -49,7 +50,7 @@ def main(path: str, out: str) -> None:
     data = read(path)
     if not data.GetNumberOfPoints():
         refuse("holds no points: it is empty, damaged, or cut short")
-    arrays = {"points": vtk_to_numpy(data.GetPoints().GetData())}
+    arrays: dict[str, Any] = {"points": vtk_to_numpy(data.GetPoints().GetData())}
     if data.IsA("vtkPolyData"):
         polygons, strips = data.GetPolys(), data.GetStrips()
         arrays["counts"] = np.diff(vtk_to_numpy(polygons.GetOffsetsArray())).astype(np.int64)

@@ -25,7 +25,7 @@ from headfield.models.nphm.published import nphm_of
 from headfield.models.npm.config import PRESETS as NPM
 from headfield.models.npm.config import NpmConfig
 from headfield.models.npm.model import Npm
-from headfield.models.protocol import HeadModel
+from headfield.models.protocol import TrainableModel
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Architecture:
     """
 
     config: type
-    build: Callable[..., HeadModel]
+    build: Callable[..., TrainableModel]
     presets: Mapping[str, Callable[[], Any]]
-    published: Callable[..., tuple[HeadModel, torch.Tensor]] | None = None
+    published: Callable[..., tuple[TrainableModel, torch.Tensor]] | None = None
 
     def preset(self, name: str) -> Any:
         """The configuration of a preset.

@@ -8,11 +8,12 @@ A model of this kind says how its field at rest is evaluated and pulled back; th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from headfield.models.field_model import FieldModel
+from headfield.nn.deformer import ExpressionDeformer
 from headfield.nn.machine import denormals_flushed
 
 
@@ -22,7 +23,8 @@ class BackwardWarpedModel(FieldModel):
     Dimensions: B heads, N points, A ambient coordinates. A subclass defines the functions that raise here.
     """
 
-    closed_form = "backward"
+    closed_form: Literal["backward", "forward"] = "backward"
+    deformer: ExpressionDeformer
 
     def at_rest(self, points: torch.Tensor, ambient, condition: Any, dense: bool = False, keep: bool = True):
         """The field (B, N) at points (B, N, 3) of heads at rest and ambient coordinates (B, N, A), None where they are

@@ -15,7 +15,7 @@ from torch import nn
 from headfield import frames
 from headfield.models.prior import Prior
 from headfield.models.protocol import V1_TILT
-from headfield.nn.deformer import Expressed, ExpressionDeformer
+from headfield.nn.deformer import Deformer
 from headfield.nn.machine import keep_freed_memory, use_fast_products
 from headfield.types import Codes
 
@@ -27,7 +27,10 @@ class FieldModel(nn.Module):
     dataclass with a field `expressed`, None for heads at rest.
     """
 
-    deformer: ExpressionDeformer
+    config: Any
+    deformer: Deformer
+    mean_anchors: torch.Tensor
+    centre: torch.Tensor
 
     def __init__(self, box: np.ndarray | None, mean_anchors: np.ndarray | None, prior: Prior):
         """Keep what says where heads are; the networks are the subclass's.
@@ -48,8 +51,8 @@ class FieldModel(nn.Module):
         self.register_buffer("centre", self.mean_anchors.mean(0), persistent=False)
         self.register_load_state_dict_post_hook(_find_centre)
 
-    def fold_expression(self, codes: Codes, expression: torch.Tensor) -> Expressed:
-        """The deformer's biases for an expression (B, E) of these heads."""
+    def fold_expression(self, codes: Codes, expression: torch.Tensor) -> Any:
+        """What the deformer folds of an expression (B, E) of these heads."""
         raise NotImplementedError
 
     def ambient_columns(self) -> dict[str, int]:
@@ -93,7 +96,7 @@ class FieldModel(nn.Module):
         """Change the numbers of a learned expression in place: z_old = spread (E, E) z_new; zero stays zero."""
         self.deformer.recode_expression(spread)
 
-    def expressed_of(self, codes: Codes) -> Expressed | None:
+    def expressed_of(self, codes: Codes) -> Any | None:
         """The folded expression of heads, None for those at rest, whose evaluation skips the deformer.
 
         So does an expression of zeros where it moves nothing by construction.

@@ -9,13 +9,13 @@ A model of this kind says how its field at rest is evaluated and pulled back; th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from headfield.models.field_model import FieldModel
 from headfield.models.protocol import Jacobians
-from headfield.nn.deformer import Expressed
+from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.machine import denormals_flushed
 from headfield.nn.root_finding import Roots, broyden, implicit
 from headfield.types import Codes
@@ -31,7 +31,8 @@ class ForwardWarpedModel(FieldModel):
     defines the functions that raise here, and `condition`.
     """
 
-    closed_form = "forward"
+    closed_form: Literal["backward", "forward"] = "forward"
+    deformer: ExpressionDeformer
 
     # ---- what a subclass defines ----------------------------------------------------------------------------------
 

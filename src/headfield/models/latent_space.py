@@ -8,9 +8,10 @@ with.
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 
-class LatentSpace:
+class LatentSpace(nn.Module):
     """Part of a module: latent = mean + spread z, for identity codes z (B, D) and latents of the same size."""
 
     latent_mean: torch.Tensor

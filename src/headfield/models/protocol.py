@@ -8,11 +8,13 @@ points, K parts, D identity numbers, E expression numbers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
+from torch import nn
 
 from headfield.errors import ConfigError
 from headfield.expressions import ExpressionSpace
@@ -21,8 +23,32 @@ from headfield.models.fingerprint import Fingerprint
 from headfield.models.prior import Prior
 from headfield.types import Codes
 
+Capability = TypeVar("Capability")
+
 V1_TILT = 0.5
 """`neck_tilt` of models that were trained on truth v1, which do not say it."""
+
+
+class Extractable(Protocol):
+    """A field that a surface can be taken from: all of :class:`HeadModel` that this takes.
+
+    Attributes:
+        box: (2, 3) where its zero level is.
+    """
+
+    box: np.ndarray
+
+    def condition(self, codes: Codes) -> Any:
+        """See :meth:`HeadModel.condition`."""
+        ...
+
+    def signed_distance(self, points: torch.Tensor, codes: Any) -> torch.Tensor:
+        """Signed distance (B, N) at points (B, N, 3); `codes` are Codes or a condition made from them."""
+        ...
+
+    def value_and_gradient(self, points: torch.Tensor, codes: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Signed distance (B, N) and its gradient (B, N, 3) by the points."""
+        ...
 
 
 @runtime_checkable
@@ -48,24 +74,30 @@ class HeadModel(Protocol):
     @property
     def fingerprint(self) -> Fingerprint:
         """Of the weights, at rest and under expressions."""
+        ...
 
     def mean_codes(self, component: int = 0, batch: int = 1) -> Codes:
         """Codes of the mean head of a prior component, neutral."""
+        ...
 
     def anchors(self, codes: Codes) -> torch.Tensor:
         """The 39 anchors (B, 39, 3) of the neutral heads, in the order of :data:`headfield.frames.ANCHOR_NAMES`."""
+        ...
 
     def condition(self, codes: Codes) -> Any:
         """Codes folded into whatever is constant for a head: made once, then given in the codes' place for many points.
 
         What is in it is the model's own affair, but for models with parts (:class:`PartCondition`).
         """
+        ...
 
     def signed_distance(self, points: torch.Tensor, codes: Any) -> torch.Tensor:
         """Signed distance (B, N) at posed points (B, N, 3); `codes` are Codes or a condition made from them."""
+        ...
 
     def value_and_gradient(self, points: torch.Tensor, codes: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Signed distance (B, N) and its gradient (B, N, 3) by the posed points."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -91,6 +123,7 @@ class Linearisable(Protocol):
 
     def value_and_jacobian(self, points: torch.Tensor, codes: Codes) -> Jacobians:
         """The field and its derivatives at points (N, 3) of one head (B = 1); a neutral head may have no expression."""
+        ...
 
 
 class PartCondition(Protocol):
@@ -100,11 +133,13 @@ class PartCondition(Protocol):
         parts: (B, K, d) part codes in use.
         blend_anchors: (B, K, 3) anchors of the blend weights: those of the unedited identity.
         origins: (B, K, 3) origins of the local frames.
+        expressed: The folded expression, None of heads at rest.
     """
 
     parts: torch.Tensor
     blend_anchors: torch.Tensor
     origins: torch.Tensor
+    expressed: Any
 
 
 @runtime_checkable
@@ -113,15 +148,19 @@ class Local(Protocol):
 
     def part_codes(self, identity: torch.Tensor) -> torch.Tensor:
         """Part codes (B, K, d) of identity codes (B, D), an affine map."""
+        ...
 
     def part_spread(self) -> torch.Tensor:
         """The linear part (K, d, D) of that map."""
+        ...
 
     def anchors_of_parts(self, parts: torch.Tensor) -> torch.Tensor:
         """Anchors (B, K, 3) of part codes (B, K, d)."""
+        ...
 
     def blend_weights(self, points: torch.Tensor, condition: Any) -> torch.Tensor:
         """Weights (B, N, K) of the parts at points (B, N, 3) of the head at rest, 0 where a part does not act."""
+        ...
 
 
 @runtime_checkable
@@ -137,6 +176,7 @@ class Warped(Protocol):
 
     def to_canonical(self, points: torch.Tensor, codes: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Posed points (B, N, 3) on the head at rest (B, N, 3), and ambient coordinates (B, N, A); A may be 0."""
+        ...
 
 
 @runtime_checkable
@@ -145,6 +185,7 @@ class WarpLinearisable(Protocol):
 
     def warp_and_jacobian(self, points: torch.Tensor, condition: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Posed points (N, 3) of one head on the head at rest (N, 3), and d rest / d posed (N, 3, 3)."""
+        ...
 
 
 @runtime_checkable
@@ -153,9 +194,11 @@ class ForwardWarped(Protocol):
 
     def from_canonical(self, points: torch.Tensor, codes: Any) -> torch.Tensor:
         """Points (B, N, 3) of the head at rest in the expression (B, N, 3)."""
+        ...
 
     def forward_jacobian(self, points: torch.Tensor, condition: Any) -> torch.Tensor:
         """d posed / d rest (B, N, 3, 3) at points (B, N, 3) of the head at rest."""
+        ...
 
 
 @runtime_checkable
@@ -172,12 +215,15 @@ class Releasable(Protocol):
 
     def recode(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
         """Change the code space: z_old = mean (D,) + spread (D, D) z_new; every head stays what it is."""
+        ...
 
     def silence(self, channels: torch.Tensor) -> None:
         """Make expression channels (E,) bool do nothing: what no training head played kept random weights."""
+        ...
 
     def weights_by_use(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """The weights that a head at rest depends on, and those that matter only with an expression, by name; views."""
+        ...
 
 
 @runtime_checkable
@@ -186,6 +232,43 @@ class LearnsExpressions(Protocol):
 
     def recode_expression(self, spread: torch.Tensor) -> None:
         """Change it in place: z_old = spread (E, E) z_new; zero, the face at rest, stays zero."""
+        ...
+
+
+class TrainableModel(HeadModel, Releasable, Protocol):
+    """A model made of networks, as training and releases hold it: with what torch's modules have beside."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All weights."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The weights and their names."""
+        ...
+
+    def named_buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """What is kept with the weights but not learned."""
+        ...
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """All that a file of weights holds, by name."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> Any:
+        """Put it back; RuntimeError where it is another model's."""
+        ...
+
+    def eval(self) -> Self:
+        """Stop what only training does."""
+        ...
+
+    def requires_grad_(self, requires_grad: bool = True, /) -> Self:
+        """Let the weights be learned or not."""
+        ...
+
+    def to(self, device: torch.device, /) -> Self:
+        """Move it to a device."""
+        ...
 
 
 CAPABILITIES = {
@@ -205,13 +288,15 @@ def lacks(model: Any, capability: type) -> tuple[str, ...]:
     return tuple(sorted(name for name in _members(capability) if not hasattr(model, name)))
 
 
-def require(model: Any, capability: type, task: str) -> None:
+def require(model: Any, capability: type[Capability], task: str) -> Capability:
     """Refuse a model that lacks what a task needs.
 
     Args:
         model: Any model.
         capability: One of the protocols of this module.
         task: What was to be done, as the beginning of a sentence (``Editing a region``).
+    Returns:
+        The model, as what it is able to do.
     Raises:
         ConfigError: It lacks some of it; the message names the model, the capability and what is missing.
     """
@@ -222,6 +307,7 @@ def require(model: Any, capability: type, task: str) -> None:
             f"{task} needs a model with {words}; {getattr(model, 'name', 'this model')!r} has none "
             f"({capability.__name__}: no {', '.join(missing)}). Choose a model that has it, such as {DEFAULT}."
         )
+    return model
 
 
 def _members(capability: type) -> set[str]:

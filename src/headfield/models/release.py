@@ -20,7 +20,7 @@ from headfield.models import DEFAULT
 from headfield.models.architectures import ARCHITECTURES
 from headfield.models.fingerprint import Fingerprint
 from headfield.models.prior import Prior
-from headfield.models.protocol import V1_TILT, HeadModel, Releasable, require
+from headfield.models.protocol import V1_TILT, Releasable, TrainableModel, require
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 FORMAT = 1
@@ -70,7 +70,7 @@ def lasting_name(name: str | Path) -> str:
     return f"{str(name).partition('@')[0]}@{find(str(name)).name}"  # the hub's cache names a folder by its commit
 
 
-def load(name: str | Path = DEFAULT) -> HeadModel:
+def load(name: str | Path = DEFAULT) -> TrainableModel:
     """A trained model in evaluation mode, on the CPU.
 
     Args:
@@ -87,7 +87,7 @@ def load(name: str | Path = DEFAULT) -> HeadModel:
 
 
 @functools.lru_cache(maxsize=2)
-def _load_folder(folder: Path, stamp: int) -> HeadModel:  # stamp: a rewritten file is read again
+def _load_folder(folder: Path, stamp: int) -> TrainableModel:  # stamp: a rewritten file is read again
     config_file, weights_file = folder / CONFIG, folder / WEIGHTS
     with guard.reading(config_file, "config.json", WeightsError):
         stored = guard.json_of(config_file, WeightsError)
@@ -135,7 +135,7 @@ def _mismatch(expected: dict[str, torch.Tensor], seen: dict[str, torch.Tensor]) 
     return f"{counts}, the first that is unknown is {unknown}"
 
 
-def _empty_model(stored: dict, tensors: dict[str, torch.Tensor]) -> HeadModel:
+def _empty_model(stored: dict, tensors: dict[str, torch.Tensor]) -> TrainableModel:
     """The model that config.json describes, with its prior (taken out of the tensors) but not yet its weights."""
     kind = ARCHITECTURES[stored["architecture"]]
     known = {field.name for field in fields(kind.config)}
@@ -242,7 +242,7 @@ def _is_hub_id(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/"))
 
 
-def write(folder: Path, model: HeadModel, card: str, extra: dict | None = None, half: bool = False) -> None:
+def write(folder: Path, model: TrainableModel, card: str, extra: dict | None = None, half: bool = False) -> None:
     """Write a release folder.
 
     Args:
@@ -268,7 +268,7 @@ def write(folder: Path, model: HeadModel, card: str, extra: dict | None = None, 
         raise
 
 
-def _write_files(folder: Path, model: HeadModel, card: str, extra: dict, half: bool) -> None:
+def _write_files(folder: Path, model: TrainableModel, card: str, extra: dict, half: bool) -> None:
     kind = torch.float16 if half else torch.float32
     exact = {name for name, buffer in model.named_buffers() if buffer.numel() <= _FEW}  # places in space
     tensors = {

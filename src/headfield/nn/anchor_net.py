@@ -8,19 +8,19 @@ from torch import nn
 from headfield import frames
 
 
+def linear_layers(network: nn.Sequential) -> list[nn.Linear]:
+    """The linear layers among those of a network, from first to last."""
+    return [layer for layer in network if isinstance(layer, nn.Linear)]
+
+
 class AnchorNet(nn.Sequential):
     """Codes (..., I) -> offsets of K anchors from their means (..., K x 3); two hidden layers, zero at first."""
 
     def __init__(self, inputs: int, hidden: int, anchors: int = frames.N_ANCHORS):
-        super().__init__(
-            nn.Linear(inputs, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, 3 * anchors),
-        )
-        nn.init.zeros_(self[-1].weight)
-        nn.init.zeros_(self[-1].bias)
+        first, second, last = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 3 * anchors)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        super().__init__(first, nn.ReLU(), second, nn.ReLU(), last)
 
     def offsets(self, codes: torch.Tensor) -> torch.Tensor:
         """Offsets (..., K, 3) for codes (..., I), model units."""
@@ -29,7 +29,7 @@ class AnchorNet(nn.Sequential):
     @torch.no_grad()
     def jacobian(self, codes: torch.Tensor, spread: torch.Tensor) -> torch.Tensor:
         """d offsets / d z (3 K, D) where codes (1, I) have the derivative `spread` (I, D)."""
-        first, _, second, _, last = self
+        first, second, last = linear_layers(self)
         before_first = first(codes)
         before_second = second(torch.relu(before_first))
         found = (first.weight @ spread) * (before_first[0] > 0)[:, None]

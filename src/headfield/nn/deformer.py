@@ -7,12 +7,14 @@ neutral, while every channel keeps its own first derivative there (a fit that st
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import nn
 
+from headfield.errors import present
 from headfield.nn.encoding import encode, encode_reverse, encoded_size
-from headfield.nn.mlp import Folded, GroupedMLP, MlpState
+from headfield.nn.mlp import BLIND, KEPT, Folded, GroupedMLP, MlpState
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,20 @@ class DeformerSize:
     expression_inner: int
     gated: bool = True
     narrow: bool = False
+
+
+class Deformer(Protocol):
+    """What a model asks of the networks that its expressions meet, whatever they do with points."""
+
+    gate: nn.Linear | None
+
+    def recode_expression(self, spread: torch.Tensor) -> None:
+        """Change the expression's numbers in place: z_old = spread (E, E) z_new."""
+        ...
+
+    def silence(self, channels: torch.Tensor) -> None:
+        """Make expression channels (E,) bool do nothing, in place."""
+        ...
 
 
 class ExpressionDeformer(nn.Module):
@@ -112,11 +128,13 @@ class ExpressionDeformer(nn.Module):
             first and the skip layer (B N, H).
         """
         cotangent = torch.cat([on_shift, on_ambient], dim=-1).flatten(0, 1)
-        on_encoded, first, skip = self.mlp.reverse(cotangent, state.mlp, state.bounds)
+        on_encoded, first, skip = self.mlp.reverse(cotangent, present(state.mlp, KEPT), state.bounds)
         on_points = encode_reverse(on_encoded, state.slopes, self.frequencies).view(on_shift.shape)
         return on_points, cotangent, first, skip
 
-    def reverse_codes(self, cotangent: torch.Tensor, first: torch.Tensor, skip: torch.Tensor, state: DeformerState):
+    def reverse_codes(
+        self, cotangent: torch.Tensor, first: torch.Tensor, skip: torch.Tensor | None, state: DeformerState
+    ):
         """Cotangents at z_id (B N, D) and at z_exp (B N, E), from what :meth:`reverse` returned."""
         on_condition = self.mlp.reverse_condition(first, skip, state.bounds)
         on_identity, on_expression = on_condition[:, : self._seen], on_condition[:, self._seen :]
@@ -125,9 +143,17 @@ class ExpressionDeformer(nn.Module):
         if self.embed_expression is not None:
             on_expression = on_expression @ self.embed_expression.weight
         if self.gate is not None:
-            on_gate = (cotangent @ self.mlp.last[0]) * state.mlp.ungated
+            on_gate = (cotangent @ self.mlp.last[0]) * present(state.mlp, KEPT).ungated
             on_expression = on_expression + on_gate @ self.gate.weight
         return on_identity, on_expression
+
+    def _meeting_conditions(self) -> list[tuple[torch.Tensor, torch.Tensor, float]]:
+        """The weights (1, H, C) that codes meet first, the biases (H,) beside them, and what both are multiplied by."""
+        mlp, at = self.mlp, present(self.mlp.skip_layer, "the layer of a skip")
+        return [
+            (present(mlp.first_condition, BLIND), mlp.biases[0][0], 1.0),
+            (present(mlp.skip_condition, BLIND), mlp.biases[at][0], mlp.scale),
+        ]
 
     def _of_expression(self) -> list[torch.Tensor]:
         """The weights (..., E) that an expression meets first, views."""
@@ -135,17 +161,16 @@ class ExpressionDeformer(nn.Module):
         if self.embed_expression is not None:
             return [*found, self.embed_expression.weight]
         seen = self._seen
-        return [*found, self.mlp.first_condition[:, :, seen:], self.mlp.skip_condition[:, :, seen:]]
+        return [*found, *(weight[:, :, seen:] for weight, _, _ in self._meeting_conditions())]
 
     @torch.no_grad()
     def recode_identity(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
         """Change z_id in place: z_old = mean (D,) + spread (D, D) z_new; what sees it absorbs the map exactly."""
-        layer, mlp, seen = self.project_identity, self.mlp, self._seen
+        layer, seen = self.project_identity, self._seen
         if layer is not None:
             met = [(layer.weight, layer.bias, 1.0)]
         else:  # the bias of the skip layer counts after its division by sqrt(2)
-            met = [(mlp.first_condition[0, :, :seen], mlp.biases[0][0], 1.0)]
-            met.append((mlp.skip_condition[0, :, :seen], mlp.biases[mlp.skip_layer][0], mlp.scale))
+            met = [(weight[0, :, :seen], bias, scale) for weight, bias, scale in self._meeting_conditions()]
         for weight, bias, scale in met:
             old = weight.double().clone()
             bias.copy_(bias + scale * (old @ mean.to(old)))

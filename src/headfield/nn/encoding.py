@@ -32,7 +32,7 @@ def encode(x: torch.Tensor, frequencies: int) -> tuple[torch.Tensor, torch.Tenso
 
 def encode_reverse(cotangent: torch.Tensor, slopes: torch.Tensor | None, frequencies: int) -> torch.Tensor:
     """Pull a cotangent of the encoding (P, 3 + 6 L) back to the coordinates (P, 3)."""
-    if frequencies == 0:
+    if slopes is None:
         return cotangent
     waves = cotangent[:, 3:].unflatten(1, (2, 3 * frequencies))
     waves = (waves * slopes).sum(1).unflatten(1, (3, frequencies))

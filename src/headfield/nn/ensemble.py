@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from headfield import frames
+from headfield.errors import present
 from headfield.nn.blending import Blend, blend, blend_reverse
 from headfield.nn.encoding import encode, encode_reverse, encoded_size
 from headfield.nn.grouped import RowGroups, group_rows
-from headfield.nn.mlp import Folded, GroupedMLP, MlpState
+from headfield.nn.mlp import KEPT, Folded, GroupedMLP, MlpState
 from headfield.nn.nearest_blending import NearestBlend, nearest_blend, nearest_blend_reverse
 from headfield.nn.window import Shares, Window, shares, slot_weights, slot_weights_reverse
 
@@ -58,14 +59,14 @@ class EnsembleCotangents:
 
     Attributes:
         points: (B, N, 3) cotangent at the canonical points.
-        ambient: (B, N, A) cotangent at the ambient coordinates, or None.
+        ambient: (B, N, A) cotangent at the ambient coordinates.
         local: (P, 3) per row, cotangent at x - k_j (its negative is the one at the local origin k_j).
         blend: (B, N, K) q of :func:`blend_reverse`: cotangent at blend anchor j is q_j (x - k_j).
         first: (P, H) and skip (P, H): cotangents at the pre-activations that the part codes enter.
     """
 
     points: torch.Tensor
-    ambient: torch.Tensor | None
+    ambient: torch.Tensor
     local: torch.Tensor
     blend: torch.Tensor
     first: torch.Tensor
@@ -117,6 +118,9 @@ class PartEnsemble(nn.Module):
     A ambient coordinates.
     """
 
+    network: torch.Tensor
+    side: torch.Tensor
+
     def __init__(self, size: EnsembleSize):
         super().__init__()
         self.frequencies, self.ambient, self.features = size.frequencies, size.ambient, size.features
@@ -154,7 +158,8 @@ class PartEnsemble(nn.Module):
     def weights(self, points: torch.Tensor, anchors: torch.Tensor) -> Blend | NearestBlend:
         """Blend weights (B, N, K) at points (B, N, 3)."""
         if self.kernel == "nearest":
-            return nearest_blend(points, anchors, self.sigma, self.background)
+            everywhere = present(self.background, "the distance of the background")
+            return nearest_blend(points, anchors, self.sigma, everywhere)
         return blend(points, anchors, self.kernel, self.sigma, self.threshold, self.background)
 
     def places(self, origins: torch.Tensor) -> torch.Tensor:
@@ -219,17 +224,14 @@ class PartEnsemble(nn.Module):
         side = self.side if window is None else self.side[window.part]
         heads, count, _ = points.shape
         on_rows = cotangent[rows.point]
-        on_encoded, first, skip = self.mlp.reverse(on_rows * state.weight[:, None], state.mlp, rows.bounds)
+        on_encoded, first, skip = self.mlp.reverse(
+            on_rows * state.weight[:, None], present(state.mlp, KEPT), rows.bounds
+        )
         encoded_width = encoded_size(self.frequencies)
         local = encode_reverse(on_encoded[:, :encoded_width], state.slopes, self.frequencies) * side[rows.part]
         on_points = local.new_zeros(heads * count, 3).index_add(0, rows.point, local)
-        ambient = None
-        if self.ambient:
-            ambient = (
-                local.new_zeros(heads * count, self.ambient)
-                .index_add(0, rows.point, on_encoded[:, encoded_width:])
-                .view(heads, count, -1)
-            )
+        ambient = local.new_zeros(heads * count, self.ambient)
+        ambient = ambient.index_add(0, rows.point, on_encoded[:, encoded_width:]).view(heads, count, self.ambient)
         # each weight's cotangent is the inner product of its feature with the cotangent of the blend
         inner = (on_rows * state.feature).sum(1) * rows.valid
         on_weights = (
@@ -239,8 +241,9 @@ class PartEnsemble(nn.Module):
         )
         of_window = None
         if window is not None:
-            on_weights, of_window = slot_weights_reverse(on_weights, state.blend.weights, state.shares, window)
-        if self.kernel == "nearest":
+            found = present(state.shares, KEPT)
+            on_weights, of_window = slot_weights_reverse(on_weights, state.blend.weights, found, window)
+        if isinstance(state.blend, NearestBlend):
             through_weights, q = nearest_blend_reverse(on_weights, state.blend, points, blend_anchors, self.sigma)
         else:
             through_weights, q = blend_reverse(

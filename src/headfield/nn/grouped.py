@@ -62,10 +62,11 @@ class _GroupedLinear(torch.autograd.Function):
         ctx.bounds = bounds
         out = x.new_empty(len(x), weight.shape[1])
         for r, (a, b) in enumerate(zip(bounds[:-1], bounds[1:])):
-            if b > a and bias is None:
-                torch.mm(x[a:b], weight[r].t(), out=out[a:b])
-            elif b > a:
-                torch.addmm(bias[r], x[a:b], weight[r].t(), out=out[a:b])
+            if b > a:
+                if bias is None:
+                    torch.mm(x[a:b], weight[r].t(), out=out[a:b])
+                else:
+                    torch.addmm(bias[r], x[a:b], weight[r].t(), out=out[a:b])
         return out
 
     @staticmethod
@@ -79,11 +80,11 @@ class _GroupedLinear(torch.autograd.Function):
         grad_bias = weight.new_zeros(weight.shape[:2]) if need_bias else None
         for r, (a, b) in enumerate(zip(ctx.bounds[:-1], ctx.bounds[1:])):
             if b > a:
-                if need_x:
+                if grad_x is not None:
                     torch.mm(grad[a:b], weight[r], out=grad_x[a:b])
-                if need_weight:
+                if grad_weight is not None:
                     torch.mm(grad[a:b].t(), x[a:b], out=grad_weight[r])
-                if need_bias:
+                if grad_bias is not None:
                     grad_bias[r] = grad[a:b].sum(0)
         return grad_x, grad_weight, grad_bias, None
 

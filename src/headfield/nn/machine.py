@@ -13,6 +13,7 @@ import os
 import threading
 from contextlib import ContextDecorator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,7 +22,8 @@ import torch
 def use_fast_products() -> bool:
     """Turn the switch on if it is exact on this machine; returns whether it is on. Safe to call often."""
     try:
-        switch = torch.backends.mkldnn.matmul
+        backend: Any = torch.backends.mkldnn  # not every torch has the switch
+        switch = backend.matmul
         before = switch.fp32_precision
         switch.fp32_precision = "bf16"
     except (AttributeError, RuntimeError):

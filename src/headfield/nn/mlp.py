@@ -13,8 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from headfield.errors import present
 from headfield.nn.activation import softplus, softplus_and_slope
 from headfield.nn.grouped import grouped_linear
+
+KEPT = "the state of an evaluation with keep=True"
+SKIP, BLIND = "the weight of a skip", "the weight of a condition"
+"""What messages call the layers that only some networks have."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +107,11 @@ class GroupedMLP(nn.Module):
             Biases of the G = B K groups.
         """
         first = self.biases[0][network][None]
-        skip = None if self.skip is None else self.biases[self.skip_layer][network][None] * (1.0 / self.scale)
+        skip = None if self.skip_layer is None else self.biases[self.skip_layer][network][None] * (1.0 / self.scale)
         if condition is not None:
-            first = first + torch.einsum("bkc,khc->bkh", condition, self.first_condition[network])
+            first = first + torch.einsum("bkc,khc->bkh", condition, present(self.first_condition, BLIND)[network])
             if skip is not None:
-                skip = skip + torch.einsum("bkc,khc->bkh", condition, self.skip_condition[network])
+                skip = skip + torch.einsum("bkc,khc->bkh", condition, present(self.skip_condition, BLIND)[network])
         return Folded(first.flatten(0, 1), None if skip is None else skip.flatten(0, 1))
 
     def forward(
@@ -124,18 +129,16 @@ class GroupedMLP(nn.Module):
         Returns:
             Outputs (P, O) and the state for :meth:`reverse` (None without `keep`).
         """
-        activate = softplus_and_slope if keep else lambda before: (softplus(before), None)
-        hidden, slope = activate(grouped_linear(x, self.first, bounds) + folded.first[group])
-        slopes = [slope]
+        slopes: list[torch.Tensor] | None = [] if keep else None
+        hidden = _activated(grouped_linear(x, self.first, bounds) + folded.first[group], slopes)
         for layer, weight in enumerate(self.deeper, start=1):
             if layer == self.skip_layer:
-                total = grouped_linear(hidden, weight, bounds) + grouped_linear(x, self.skip, bounds)
-                before = (total + folded.skip[group]) * self.scale
+                total = grouped_linear(hidden, weight, bounds) + grouped_linear(x, present(self.skip, SKIP), bounds)
+                before = (total + present(folded.skip, SKIP)[group]) * self.scale
             else:
                 before = grouped_linear(hidden, weight, bounds, self.biases[layer])
-            hidden, slope = activate(before)
-            slopes.append(slope)
-        state = MlpState(tuple(slopes), hidden, gate) if keep else None
+            hidden = _activated(before, slopes)
+        state = None if slopes is None else MlpState(tuple(slopes), hidden, gate)
         return grouped_linear(hidden if gate is None else hidden * gate, self.last, bounds, self.last_bias), state
 
     def reverse(
@@ -155,7 +158,7 @@ class GroupedMLP(nn.Module):
             delta = back * state.slopes[layer]
             if layer == self.skip_layer:
                 delta = at_skip = delta * self.scale
-                from_skip = grouped_linear(delta, self.skip.transpose(1, 2), bounds)
+                from_skip = grouped_linear(delta, present(self.skip, SKIP).transpose(1, 2), bounds)
             back = grouped_linear(delta, self.deeper[layer - 1].transpose(1, 2), bounds)
         delta = back * state.slopes[0]
         on_input = grouped_linear(delta, self.first.transpose(1, 2), bounds)
@@ -163,9 +166,9 @@ class GroupedMLP(nn.Module):
 
     def reverse_condition(self, at_first: torch.Tensor, at_skip: torch.Tensor | None, bounds) -> torch.Tensor:
         """Cotangent at the condition (P, C), from the pre-activation cotangents of :meth:`reverse`."""
-        result = grouped_linear(at_first, self.first_condition.transpose(1, 2), bounds)
+        result = grouped_linear(at_first, present(self.first_condition, BLIND).transpose(1, 2), bounds)
         if at_skip is not None:
-            result = result + grouped_linear(at_skip, self.skip_condition.transpose(1, 2), bounds)
+            result = result + grouped_linear(at_skip, present(self.skip_condition, BLIND).transpose(1, 2), bounds)
         return result
 
 
@@ -183,6 +186,15 @@ def start_as_sphere(mlp: GroupedMLP, radius: float) -> None:
             nn.init.zeros_(blind)
     nn.init.normal_(mlp.last, mean=(math.pi / mlp.hidden) ** 0.5, std=1e-4)
     nn.init.constant_(mlp.last_bias, -radius)
+
+
+def _activated(before: torch.Tensor, slopes: list[torch.Tensor] | None) -> torch.Tensor:
+    """Softplus of pre-activations (P, H), whose slopes are added to a list where a reverse pass will want them."""
+    if slopes is None:
+        return softplus(before)
+    value, slope = softplus_and_slope(before)
+    slopes.append(slope)
+    return value
 
 
 def _weight(networks: int, outputs: int, inputs: int | None, fan_in: int) -> nn.Parameter:

@@ -57,7 +57,7 @@ class PointViews:
 
     def quarter_turns(self) -> PointViews:
         """The views (4 V: all unturned, then all turned by 90, 180, 270 degrees counter-clockwise in the picture)."""
-        turned = [self]
+        turned: list[PointViews] = [self]
         for _ in range(3):
             turned.append(turned[-1]._quarter_turn())
         return PointViews(*(torch.cat([getattr(one, name) for one in turned]) for name in self.__dataclass_fields__))

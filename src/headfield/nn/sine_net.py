@@ -10,6 +10,8 @@ import math
 import torch
 from torch import nn
 
+from headfield.nn.anchor_net import linear_layers
+
 FREQUENCY = 30.0
 """omega_0 of SIREN: every hidden layer is sin(30 (W x + b))."""
 
@@ -99,4 +101,4 @@ class HyperNetwork(nn.Module):
 
     def first_weights(self) -> list[torch.Tensor]:
         """The weights (H, C) that a code meets first, views."""
-        return [network[0].weight for network in self.networks]
+        return [linear_layers(network)[0].weight for network in self.networks if isinstance(network, nn.Sequential)]

@@ -230,7 +230,7 @@ class _Places:
     def __init__(self, data: AnnyData, edges: np.ndarray) -> None:
         base = data.base_index
         n = len(base)
-        self._index = {(int(b),): i for i, b in enumerate(base)}
+        self._index: dict[tuple[int, ...], int] = {(int(b),): i for i, b in enumerate(base)}
         self._index |= {tuple(sorted(map(int, base[edge]))): n + i for i, edge in enumerate(edges)}
         start = n + len(edges)
         self._index |= {tuple(sorted(map(int, base[quad]))): start + i for i, quad in enumerate(data.quads)}

@@ -86,7 +86,7 @@ def describe_phenotype(phenotype: dict[str, float]) -> dict:
     years = age_in_years(phenotype["age"])
     share = {name: phenotype[name] for name in ("african", "asian", "caucasian")}
     total = sum(share.values()) or 1.0
-    main = max(share, key=share.get)
+    main = max(share, key=lambda group: share[group])
     gender = phenotype["gender"]
     return {
         "age_years": round(years, 1),

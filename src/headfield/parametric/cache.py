@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from headfield.io.arrays import save_npz
+
 LAYOUT_VERSION = 2
 """Raise when the meaning of cached arrays changes; older files are then ignored."""
 
@@ -45,7 +47,7 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)
+                save_npz(file, arrays)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)

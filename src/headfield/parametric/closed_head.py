@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_matrix, kron
 
+from headfield.errors import present
 from headfield.frames import TURNING_ANCHORS, anchor_indices, turning_pivot
 from headfield.parametric.cache import cache_path, load_arrays, save_arrays
 from headfield.parametric.derivatives import Derivatives, add_on_vertices, before_turn, dense
@@ -85,7 +86,7 @@ class ClosedHead:
         self._expression = None if expression_basis is None else _rows(expression_basis)
         self._last: tuple[bytes, np.ndarray] | None = None
         self.n_vertices = plan.n_vertices
-        self.n_identity = len(identity_basis) if n_identity is None else n_identity
+        self.n_identity = len(present(identity_basis, "a basis of identities")) if n_identity is None else n_identity
         self.triangles = np.asarray(plan.triangles, dtype=np.int64)
         self.cap = plan.cap
         self.face_mask = np.concatenate([face_mask, np.zeros(plan.neck.n_vertices, dtype=bool)])
@@ -161,7 +162,7 @@ class ClosedHead:
         if identity.shape != (self.n_identity,):
             raise ValueError(f"{self.name}: identity of shape {identity.shape}, expected ({self.n_identity},)")
         weights = np.asarray(self._coefficients(identity), dtype=np.float32)
-        return self.mean + (weights @ self._identity).reshape(-1, 3)
+        return self.mean + (weights @ present(self._identity, "a basis of identities")).reshape(-1, 3)
 
     def neutral_vertices(self, identity: np.ndarray) -> np.ndarray:
         """The neutral head (V, 3) float64, metres; the last one is remembered.
@@ -187,7 +188,7 @@ class ClosedHead:
         offsets = np.zeros((self.n_vertices, 3))
         flat = offsets[: self.plan.n_linear].reshape(-1)
         for channel in active:  # typical expressions use 1 to 5 of the 52
-            flat += expression[channel] * self._expression[channel]
+            flat += expression[channel] * present(self._expression, "a basis of expressions")[channel]
         return offsets
 
     def raw_vertices(
@@ -246,11 +247,11 @@ class ClosedHead:
 
     @cached_property
     def _identity_columns(self) -> np.ndarray:
-        return np.ascontiguousarray(self._identity.T)
+        return np.ascontiguousarray(present(self._identity, "a basis of identities").T)
 
     @cached_property
     def _expression_columns(self) -> np.ndarray:
-        return np.ascontiguousarray(self._expression.T)
+        return np.ascontiguousarray(present(self._expression, "a basis of expressions").T)
 
     def anchors(self, vertices: np.ndarray) -> np.ndarray:
         """The 39 anchors (39, 3) of vertices (V, 3) in any frame."""

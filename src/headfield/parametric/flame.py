@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import issparse
 
 from headfield import frames
 from headfield.errors import DataError
 from headfield.parametric.bounded_npz import Wanted, read_npz
+from headfield.parametric.pickled_arrays import Sparse
 from headfield.parametric.restricted_pickle import read_pickle
 from headfield.parametric.rigged_head import RiggedHead
 from headfield.parametric.skinned import SkinnedModel
@@ -81,6 +81,34 @@ def load_flame(path: Path | str, embedding: Path | str | None = None) -> RiggedH
 
 
 def _model(content: dict, path: Path) -> tuple[SkinnedModel, np.ndarray]:
+    arrays = _arrays(content, path)
+    count = len(arrays["v_template"])
+    triangles = arrays["f"].astype(np.int64)
+    if triangles.min() < 0 or triangles.max() >= count:
+        raise DataError(f"{path}: triangles name vertex {triangles.max()} of {count}. {HOW_TO_GET}.")
+    parents = arrays["kintree_table"][0].astype(np.int64).copy()
+    parents[0] = -1  # written as 2^32 - 1
+    if not (parents < np.arange(len(JOINTS))).all() or parents[1:].min() < 0:
+        raise DataError(f"{path}: joints hang on {parents.tolist()}, expected each on one before it.")
+    flat = arrays["shapedirs"].astype(np.float32).reshape(3 * count, -1)
+    regressor = arrays["J_regressor"].astype(float)
+    by_shape = np.einsum("js,sck->jck", regressor, arrays["shapedirs"].astype(float)).reshape(3 * len(JOINTS), -1)
+    weights = arrays["weights"].astype(float)
+    return SkinnedModel(
+        template=arrays["v_template"].astype(float),
+        identity=np.ascontiguousarray(flat[:, :N_IDENTITY]),
+        expression=np.ascontiguousarray(flat[:, N_IDENTITY:]),
+        joints=regressor @ arrays["v_template"].astype(float),
+        joints_by_identity=by_shape[:, :N_IDENTITY],
+        joints_by_expression=by_shape[:, N_IDENTITY:],
+        parents=parents,
+        weights=weights / np.maximum(weights.sum(1, keepdims=True), 1e-12),
+        correctives=np.ascontiguousarray(arrays["posedirs"].astype(np.float32).reshape(3 * count, -1).T),
+    ), triangles
+
+
+def _arrays(content: dict, path: Path) -> dict[str, np.ndarray]:
+    """FLAME's arrays by name, of the shapes that they must have, finite."""
     needed = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
     missing = [name for name in needed if name not in content]
     if missing:
@@ -112,33 +140,12 @@ def _model(content: dict, path: Path) -> tuple[SkinnedModel, np.ndarray]:
         )
     if not all(np.isfinite(arrays[name]).all() for name in ("v_template", "shapedirs", "posedirs", "weights")):
         raise DataError(f"{path}: not all its numbers are finite. {HOW_TO_GET}.")
-    triangles = arrays["f"].astype(np.int64)
-    if triangles.min() < 0 or triangles.max() >= count:
-        raise DataError(f"{path}: triangles name vertex {triangles.max()} of {count}. {HOW_TO_GET}.")
-    parents = arrays["kintree_table"][0].astype(np.int64).copy()
-    parents[0] = -1  # written as 2^32 - 1
-    if not (parents < np.arange(len(JOINTS))).all() or parents[1:].min() < 0:
-        raise DataError(f"{path}: joints hang on {parents.tolist()}, expected each on one before it.")
-    flat = arrays["shapedirs"].astype(np.float32).reshape(3 * count, -1)
-    regressor = arrays["J_regressor"].astype(float)
-    by_shape = np.einsum("js,sck->jck", regressor, arrays["shapedirs"].astype(float)).reshape(3 * len(JOINTS), -1)
-    weights = arrays["weights"].astype(float)
-    return SkinnedModel(
-        template=arrays["v_template"].astype(float),
-        identity=np.ascontiguousarray(flat[:, :N_IDENTITY]),
-        expression=np.ascontiguousarray(flat[:, N_IDENTITY:]),
-        joints=regressor @ arrays["v_template"].astype(float),
-        joints_by_identity=by_shape[:, :N_IDENTITY],
-        joints_by_expression=by_shape[:, N_IDENTITY:],
-        parents=parents,
-        weights=weights / np.maximum(weights.sum(1, keepdims=True), 1e-12),
-        correctives=np.ascontiguousarray(arrays["posedirs"].astype(np.float32).reshape(3 * count, -1).T),
-    ), triangles
+    return arrays
 
 
 def _dense(value, name: str) -> np.ndarray:
     """A matrix of numbers with its zeros, if that is of a size that a head has."""
-    if issparse(value):
+    if isinstance(value, Sparse):
         if value.shape[0] * value.shape[1] > _MOST_DENSE:
             raise DataError(f"{name} is a sparse matrix {value.shape}, which is too large for a head. {HOW_TO_GET}.")
         return value.toarray()

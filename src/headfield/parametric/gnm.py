@@ -107,6 +107,32 @@ def load_gnm(path: Path | str, landmarks: Path | str | None = None) -> RiggedHea
 
 
 def _model(content: dict[str, np.ndarray], path: Path) -> tuple[SkinnedModel, np.ndarray]:
+    _check_shapes(content, path)
+    count, joints = len(content["template_vertex_positions"]), len(JOINTS)
+    n_identity, n_expression = len(content["vertex_identity_basis"]), len(content["expression_basis"])
+    triangles = content["triangles"].astype(np.int64)
+    if triangles.min() < 0 or triangles.max() >= count:
+        raise DataError(f"{path}: triangles name vertex {triangles.max()} of {count}. {HOW_TO_GET}.")
+    parents = content["joint_parent_indices"].astype(np.int64)
+    if not (parents < np.arange(joints)).all() or parents[0] != -1 or parents[1:].min() < 0:
+        raise DataError(f"{path}: joints hang on {parents.tolist()}, expected each on one before it.")
+    metres = _unit(content["template_joint_positions"], path)
+    weights = content["skinning_weights"].T.astype(float)
+    by_identity = np.moveaxis(content["joint_identity_basis"], 0, -1).reshape(3 * joints, n_identity)
+    return SkinnedModel(
+        template=metres * content["template_vertex_positions"].astype(float),
+        identity=_columns(content["vertex_identity_basis"], metres),
+        expression=_columns(content["expression_basis"], metres),
+        joints=metres * content["template_joint_positions"].astype(float),
+        joints_by_identity=metres * by_identity.astype(float),
+        joints_by_expression=np.zeros((3 * joints, n_expression)),
+        parents=parents,
+        weights=weights / np.maximum(weights.sum(1, keepdims=True), 1e-12),
+    ), triangles
+
+
+def _check_shapes(content: dict[str, np.ndarray], path: Path) -> None:
+    """Refuse arrays that are not GNM Head's, or not finite."""
     count, joints = len(content["template_vertex_positions"]), len(JOINTS)
     n_identity, n_expression = len(content["vertex_identity_basis"]), len(content["expression_basis"])
     shapes = {
@@ -135,25 +161,6 @@ def _model(content: dict[str, np.ndarray], path: Path) -> tuple[SkinnedModel, np
     floats = [value for value in content.values() if value.dtype.kind == "f"]
     if not all(np.isfinite(value).all() for value in floats):
         raise DataError(f"{path}: not all its numbers are finite. {HOW_TO_GET}.")
-    triangles = content["triangles"].astype(np.int64)
-    if triangles.min() < 0 or triangles.max() >= count:
-        raise DataError(f"{path}: triangles name vertex {triangles.max()} of {count}. {HOW_TO_GET}.")
-    parents = content["joint_parent_indices"].astype(np.int64)
-    if not (parents < np.arange(joints)).all() or parents[0] != -1 or parents[1:].min() < 0:
-        raise DataError(f"{path}: joints hang on {parents.tolist()}, expected each on one before it.")
-    metres = _unit(content["template_joint_positions"], path)
-    weights = content["skinning_weights"].T.astype(float)
-    by_identity = np.moveaxis(content["joint_identity_basis"], 0, -1).reshape(3 * joints, n_identity)
-    return SkinnedModel(
-        template=metres * content["template_vertex_positions"].astype(float),
-        identity=_columns(content["vertex_identity_basis"], metres),
-        expression=_columns(content["expression_basis"], metres),
-        joints=metres * content["template_joint_positions"].astype(float),
-        joints_by_identity=metres * by_identity.astype(float),
-        joints_by_expression=np.zeros((3 * joints, n_expression)),
-        parents=parents,
-        weights=weights / np.maximum(weights.sum(1, keepdims=True), 1e-12),
-    ), triangles
 
 
 def _columns(basis: np.ndarray, metres: float) -> np.ndarray:

@@ -100,13 +100,14 @@ def read_ict(source: Path | str | None = None) -> IctData:
 
 
 def _read_npz(path: Path) -> IctData:
-    arrays = load_arrays(path)
+    arrays = load_arrays(path) or {}
     keys = ("template_vertices", "triangles", "identity_deltas", "expression_deltas", "expression_names")
-    missing = [key for key in keys if arrays is None or key not in arrays]
+    missing = [key for key in keys if key not in arrays]
     if missing:
         raise DataError(f"{path} is no ICT-FaceKit npz: cannot read {', '.join(missing)}. To get it: {HOW_TO_GET}.")
     names = tuple(str(name) for name in arrays["expression_names"])
-    data = IctData(*(arrays[key] for key in keys[:4]), names)
+    template, triangles, identities, expressions = (arrays[key] for key in keys[:4])
+    data = IctData(template, triangles, identities, expressions, names)
     _check(data, path)
     return data
 

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 
 from headfield import frames
 from headfield.parametric.ict import METRES_PER_CM, IctHead
@@ -103,8 +103,10 @@ def _jaw_share(triangles: np.ndarray, vertices: np.ndarray, opened: np.ndarray, 
     share = np.clip((opened * swing).sum(1) / np.maximum(square, _LEAST_SWING**2), 0.0, 1.0)
     share[square < _LEAST_SWING**2] = 0.0
     corners = np.concatenate([triangles, triangles[:, [1, 2, 0]]])
-    edges = coo_matrix((np.ones(len(corners)), (corners[:, 0], corners[:, 1])), shape=(len(vertices),) * 2).tocsr()
-    edges = ((edges + edges.T) > 0).astype(float)
+    edges = coo_matrix(
+        (np.ones(len(corners)), (corners[:, 0], corners[:, 1])), shape=(len(vertices), len(vertices))
+    ).tocsr()
+    edges = csr_matrix((edges + edges.T).astype(bool).astype(float))
     degree = np.maximum(np.asarray(edges.sum(1)).ravel(), 1.0)
     for _ in range(2):  # the corrective takes up what smoothing changes
         share = 0.5 * share + 0.5 * (edges @ share) / degree

@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_matrix
-from scipy.spatial import cKDTree
 
 from headfield.errors import ConfigError
 from headfield.frames import TURNING_ANCHORS, anchor_indices, turning_pivot
+from headfield.neighbours import PointTree
 from headfield.parametric.derivatives import Derivatives, add_on_vertices, before_turn, dense
 from headfield.parametric.neck_pose import turned, turning_share
 from headfield.parametric.prior import BoxPrior, IdentityPrior
@@ -116,7 +116,7 @@ class LinearPCA:
             mesh = self.vertices(weights)
             normals = vertex_normals(mesh, self.like.triangles)
             placed = placement.apply(points)
-            gap, nearest = cKDTree(mesh).query(placed)
+            gap, nearest = PointTree(mesh).query(placed)
             inliers = gap <= np.quantile(gap, trim)
             if similarity and step < steps - 1:
                 pull = np.einsum("ij,ij->i", mesh[nearest] - placed, normals[nearest])[:, None] * normals[nearest]
@@ -131,7 +131,7 @@ class LinearPCA:
             weights[:active] = np.linalg.solve(normal_matrix, rows.T @ target)
         mesh = self.vertices(weights)
         placed = placement.apply(points)
-        gap, nearest = cKDTree(mesh).query(placed)
+        gap, nearest = PointTree(mesh).query(placed)
         normals = vertex_normals(mesh, self.like.triangles)
         distances = np.abs(np.einsum("ij,ij->i", placed - mesh[nearest], normals[nearest]))
         return PointFit(weights, placement, distances, gap <= np.quantile(gap, trim))
@@ -182,6 +182,11 @@ class LinearPCA:
     def face_mask(self) -> np.ndarray:
         """(V,) bool."""
         return self.like.face_mask
+
+    @property
+    def anchor_vertices(self) -> np.ndarray:
+        """(39,) int."""
+        return self.like.anchor_vertices
 
     @property
     def mirror(self) -> np.ndarray:

@@ -67,7 +67,9 @@ def find_places(
         ValueError: Too few landmarks and no similarity.
     """
     reference = reference_landmarks68()
-    known = np.zeros(68, dtype=bool) if corners is None else (np.asarray(corners) >= 0).all(1)
+    if corners is None or weights is None:
+        corners, weights = np.full((68, 3), -1), np.zeros((68, 3))
+    known = np.all(np.asarray(corners) >= 0, axis=1)
     placed = np.zeros((68, 3))
     if known.any():
         placed[known] = np.einsum("nk,nkc->nc", weights[known], template[corners[known]])

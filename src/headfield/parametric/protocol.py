@@ -31,8 +31,8 @@ class ParametricHead(Protocol):
         cap: (F,) bool, triangles of the neck cap.
         face_mask: (V,) bool, the face region of the metrics.
         expression_mask: (52,) bool, the ARKit channels that this family can play.
+        anchor_vertices: (39,) int, the vertices that are the anchors.
         mirror: (V,) int, index of each vertex's mirror image, an involution.
-        landmark_rows: (68, V) sparse, the 68 Multi-PIE landmarks as combinations of the vertices.
     """
 
     name: str
@@ -45,8 +45,13 @@ class ParametricHead(Protocol):
     cap: np.ndarray
     face_mask: np.ndarray
     expression_mask: np.ndarray
+    anchor_vertices: np.ndarray
     mirror: np.ndarray
-    landmark_rows: csr_matrix
+
+    @property
+    def landmark_rows(self) -> csr_matrix:
+        """(68, V) sparse, the 68 Multi-PIE landmarks as combinations of the vertices."""
+        ...
 
     def draw_identity(self, rng: np.random.Generator) -> np.ndarray:
         """A random plausible identity (n_identity,)."""

@@ -75,9 +75,13 @@ class RiggedHead(ClosedHead):
             n_identity=model.identity.shape[1],
         )
 
-    @cached_property
+    @property
     def landmark_rows(self) -> csr_matrix:
         """(68, V) sparse."""
+        return self._landmark_rows
+
+    @cached_property
+    def _landmark_rows(self) -> csr_matrix:
         corners, weights = self._landmarks
         rows = np.repeat(np.arange(68), corners.shape[1])
         columns = self.plan.place(corners.ravel())
@@ -157,7 +161,8 @@ class RiggedHead(ClosedHead):
     @cached_property
     def _moving(self) -> csr_matrix:
         """What expression and joints move (3L, 3S): the solid's linear vertices, fading out to the neck."""
-        rest = coo_matrix((self.plan.rest, (np.arange(self.plan.n_linear),) * 2)).tocsr()
+        every = np.arange(self.plan.n_linear)
+        rest = coo_matrix((self.plan.rest, (every, every))).tocsr()
         return kron(rest @ self.plan.linear, np.eye(3), format="csr")
 
     def folding_poses(self) -> list[np.ndarray]:

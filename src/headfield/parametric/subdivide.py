@@ -43,7 +43,7 @@ def catmull_clark(quads: np.ndarray, n_vertices: int) -> tuple[csr_matrix, np.nd
         (np.ones(2 * n_edges), (edges.ravel(), np.repeat(np.arange(n_edges), 2))), shape=(n_vertices, n_edges)
     ).tocsr()
     valence = np.asarray(quads_at_vertex.sum(1)).ravel()
-    one = coo_matrix((np.ones(n_vertices), (np.arange(n_vertices),) * 2)).tocsr()
+    one = _diagonal(np.ones(n_vertices))
     # (F + 2R + (n - 3) P) / n with F, R the means of face points and edge middles
     inner = (
         _scaled(1.0 / valence**2, quads_at_vertex @ face)
@@ -63,7 +63,12 @@ def catmull_clark(quads: np.ndarray, n_vertices: int) -> tuple[csr_matrix, np.nd
 
 
 def _scaled(factors: np.ndarray, matrix: csr_matrix) -> csr_matrix:
-    return coo_matrix((factors, (np.arange(len(factors)),) * 2)).tocsr() @ matrix
+    return _diagonal(factors) @ matrix
+
+
+def _diagonal(values: np.ndarray) -> csr_matrix:
+    every = np.arange(len(values))
+    return coo_matrix((values, (every, every))).tocsr()
 
 
 def _rows(choose: np.ndarray, first: csr_matrix, second: csr_matrix) -> csr_matrix:

@@ -85,7 +85,7 @@ def edge_lengths_graph(vertices: np.ndarray, triangles: np.ndarray) -> csr_matri
     edges = directed_edges(triangles)
     edges = np.unique(np.sort(edges, axis=1), axis=0)
     length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
-    graph = coo_matrix((length, (edges[:, 0], edges[:, 1])), shape=(len(vertices),) * 2).tocsr()
+    graph = coo_matrix((length, (edges[:, 0], edges[:, 1])), shape=(len(vertices), len(vertices))).tocsr()
     return graph + graph.T
 
 
@@ -141,5 +141,5 @@ def rings_around(triangles: np.ndarray, start: np.ndarray, steps: int) -> np.nda
     for _ in range(steps):
         touched = np.zeros(size, dtype=bool)
         touched[triangles[mask].ravel()] = True
-        mask = touched[triangles].any(1)
+        mask = np.any(touched[triangles], axis=1)
     return mask

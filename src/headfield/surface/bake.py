@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, present
 from ..frames import anchor_indices
 from ..types import ARKIT, Codes, Mesh
 from .decimate import decimate
 from .eyes import Eyeball, fit_eyeballs, on_mesh
 from .inverse_warp import follow, from_canonical
+from .lip_line import LipLine
 from .mend import Seams
-from .mesh_head import mesh_of
+from .mesh_head import functions_of, mesh_of
 from .mouth_parts import MouthPart, mouth_parts
 from .paint import Paint
 from .parts import Part, posed_mesh
@@ -30,13 +31,16 @@ from .settle import REACH, Field, onto_surface
 from .topology import face_vectors, vertex_normals
 
 if TYPE_CHECKING:
-    from ..models.protocol import HeadModel
+    from ..models.protocol import HeadModel, Warped
 
 BASE = {"jawOpen": 0.5}
 """The expression whose surface gives the topology: a clear slit up to the corners of the mouth."""
 
 UNMOVED = 2e-5
 """A channel that moves the field by less than this (0.005 mm) leaves a vertex alone, model units."""
+
+BRIDGING = 0.0004
+"""A vertex of the neutral head that is farther than this (0.1 mm) off the field's surface closes up an eye."""
 
 RELATIVE_TO = {"mouthClose": {"jawOpen": 1.0}}
 """Channels that correct another one: their offset is what they add to it, as rigs apply it."""
@@ -113,14 +117,13 @@ class Baked:
         Raises:
             HeadfieldError: The extra ``export`` is not installed.
         """
-        from ..io.gltf import glb_of_morphs
+        from ..io.gltf import MorphHead, glb_of_morphs
 
         head = self if self.uv is not None else unwrapped(self)
-        return glb_of_morphs(
-            head.neutral * metres_per_unit, head.triangles, head.normals, head.shapes * metres_per_unit, ARKIT,
-            uv=head.uv, colours=None if paint is None else paint.on(head.neutral, head.normals),
-            parts=[part.scaled(metres_per_unit) for part in head.parts],
-        )  # fmt: skip
+        colours = None if paint is None else paint.on(head.neutral, head.normals)
+        neutral, shapes = head.neutral * metres_per_unit, head.shapes * metres_per_unit
+        morphs = MorphHead(neutral, head.triangles, head.normals, shapes, ARKIT, head.uv, colours)
+        return glb_of_morphs(morphs, [part.scaled(metres_per_unit) for part in head.parts])
 
 
 def bake(
@@ -153,32 +156,65 @@ def bake(
             f"Blendshapes are baked for models with the 52 ARKit channels; this one speaks "
             f"{model.expression_space.kind!r}."
         )
-    require(model, Warped, "Baking blendshapes")
+    warp = require(model, Warped, "Baking blendshapes")
     require(model, WarpLinearisable, "Baking blendshapes")
     say = progress or (lambda share, what: None)
     begin = time.perf_counter()
     say(0.0, "topology")
-    base_codes = _with(codes, BASE)
     with torch.no_grad():
         anchors = model.anchors(codes)[0].cpu().numpy().astype(float)
-    fine = mesh_of(model, base_codes, resolution)
-    eyes = fit_eyeballs(fine.vertices, fine.normals, anchors)
-    coarse = decimate(fine, vertices, anchors)
-    triangles = coarse.triangles
-    base, _ = onto_surface(_field(model, base_codes), coarse.vertices, triangles, sure=REACH, fade=2 * REACH)
+    base, triangles, eyes = _topology(model, codes, vertices, resolution, anchors)
     with torch.no_grad():
         points = torch.as_tensor(base, dtype=torch.float32, device=codes.identity.device)
-        canonical = model.to_canonical(points[None], base_codes)[0][0].cpu().numpy()
+        canonical = warp.to_canonical(points[None], _with(codes, BASE))[0][0].cpu().numpy()
     topology = time.perf_counter()
 
     facing = face_vectors(base, triangles)
-    neutral_codes = replace(codes, expression=None)
-    neutral, _ = onto_surface(_field(model, neutral_codes), canonical, triangles, facing)
+    at_rest = replace(codes, expression=None)
+    neutral, _ = onto_surface(_field(model, at_rest, True), canonical, triangles, facing)
+    value = _field(model, at_rest)(neutral)
     mouth = _mouth(canonical, anchors)
     opened, closed = (Seams.of(shape, triangles, mouth) for shape in (base, neutral))
-    carrier = _Carrier(model, codes, canonical, neutral, triangles, facing, opened, closed)
-    shapes = np.zeros((len(ARKIT), len(neutral), 3), dtype=np.float32)
-    facts = {}
+    lips = LipLine.of(base, neutral, -value, triangles, mouth)
+    carrier = _Carrier(
+        model, warp, codes, canonical, neutral, triangles, facing, opened, closed, value > BRIDGING, lips
+    )
+    neutral = carrier.shut(neutral)
+    shapes, facts = _shapes(carrier, neutral, say)
+    say(1.0, "done")
+    seconds = {"topology": topology - begin, "shapes": time.perf_counter() - topology}
+    report = {"seconds": seconds, "shapes": facts, "neutral_flips": _flips(neutral, triangles, facing)}
+    normals = vertex_normals(neutral, triangles)
+    return Baked(
+        neutral.astype(np.float32),
+        normals.astype(np.float32),
+        triangles,
+        shapes,
+        None,
+        tuple(on_mesh(ball, neutral, normals) for ball in eyes),
+        report,
+        canonical,
+        mouth_parts(model, codes),
+    )
+
+
+def _topology(
+    model: HeadModel, codes: Codes, vertices: int, resolution: int, anchors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[Eyeball, ...]]:
+    """Vertices (V, 3) and triangles (F, 3) of the surface in the expression that gives the topology, and eyeballs."""
+    codes = _with(codes, BASE)
+    fine = mesh_of(model, codes, resolution)
+    eyes = fit_eyeballs(fine.vertices, present(fine.normals, "normals"), anchors)
+    coarse = decimate(fine, vertices, anchors)
+    base, _ = onto_surface(_field(model, codes, True), coarse.vertices, coarse.triangles, sure=REACH, fade=2 * REACH)
+    return base, coarse.triangles, eyes
+
+
+def _shapes(
+    carrier: _Carrier, neutral: np.ndarray, say: Callable[[float, str], None]
+) -> tuple[np.ndarray, dict[str, dict[str, float]]]:
+    """Offsets (52, V, 3) float32 from the neutral (V, 3) in ARKIT order, and what is told of each."""
+    shapes, facts = np.zeros((len(ARKIT), len(neutral), 3), dtype=np.float32), {}
     for index, name in enumerate(ARKIT):
         say(0.3 + 0.7 * index / len(ARKIT), name)
         beneath = RELATIVE_TO.get(name)
@@ -187,21 +223,7 @@ def bake(
             moved = moved - carrier.pose(beneath)[0] + neutral
         shapes[index] = moved - neutral
     shapes[np.abs(shapes) < 1e-6] = 0.0  # a quarter of a micrometre: sparse files stay sparse
-    say(1.0, "done")
-    seconds = {"topology": topology - begin, "shapes": time.perf_counter() - topology}
-    report = {"seconds": seconds, "shapes": facts, "neutral_flips": _flips(neutral, triangles, facing)}
-    eyes = tuple(on_mesh(ball, neutral, vertex_normals(neutral, triangles)) for ball in eyes)
-    return Baked(
-        neutral.astype(np.float32),
-        vertex_normals(neutral, triangles).astype(np.float32),
-        triangles,
-        shapes,
-        None,
-        eyes,
-        report,
-        canonical,
-        mouth_parts(model, codes),
-    )
+    return shapes, facts
 
 
 def unwrapped(baked: Baked) -> Baked:
@@ -236,9 +258,13 @@ def unwrapped(baked: Baked) -> Baked:
 
 @dataclass(frozen=True)
 class _Carrier:
-    """Takes the vertices of one head from canonical space to any expression."""
+    """Takes the vertices of one head from canonical space to any expression.
+
+    `bridging` (V,) are vertices that close up an eye: none of the field's own surface is near them.
+    """
 
     model: HeadModel
+    warp: Warped
     codes: Codes
     canonical: np.ndarray
     neutral: np.ndarray
@@ -246,6 +272,12 @@ class _Carrier:
     facing: np.ndarray
     opened: Seams
     closed: Seams
+    bridging: np.ndarray
+    lips: LipLine | None
+
+    def shut(self, vertices: np.ndarray) -> np.ndarray:
+        """A shape (V, 3) whose lips meet where they are not parted."""
+        return vertices if self.lips is None else self.lips.met(vertices)
 
     def pose(self, weights: dict[str, float]) -> tuple[np.ndarray, dict[str, float]]:
         """Vertices (V, 3) float64 with these weights, and facts; only what the channels move is computed."""
@@ -254,12 +286,12 @@ class _Carrier:
         codes = _with(self.codes, weights)
         with torch.no_grad():
             points = torch.as_tensor(self.canonical, device=codes.identity.device)
-            warped, ambient = (found[0].cpu().numpy() for found in self.model.to_canonical(points[None], codes))
+            warped, ambient = (found[0].cpu().numpy() for found in self.warp.to_canonical(points[None], codes))
         change = np.maximum(_length(warped - self.canonical), 0.05 * _length(ambient))
         which = np.flatnonzero(change > UNMOVED)
         vertices = np.array(self.neutral, dtype=float)
         if not len(which):
-            return vertices, {"moved": 0.0, "solved": 1.0, "folded": 0.0, "flips": 0.0}
+            return self.shut(vertices), {"moved": 0.0, "solved": 1.0, "folded": 0.0, "flips": 0.0}
         # half the way is known: the warp at the canonical points
         start = 2 * self.canonical[which] - warped[which]
         found = from_canonical(self.model, self.canonical[which], codes, start=start)
@@ -278,9 +310,12 @@ class _Carrier:
                 vertices, found = other, found.with_points(np.searchsorted(which, lips), path)
         vertices, mended = seams.mended(vertices)
         which = np.union1d(which, np.flatnonzero(mended))
-        placed, kept = onto_surface(_field(self.model, codes), vertices, self.triangles, self.facing, which)
+        placed, kept = onto_surface(
+            _field(self.model, codes), vertices, self.triangles, self.facing, which[~self.bridging[which]]
+        )
         placed, more = seams.mended(placed)  # the surface found from the wrong side of a crease is rough again
         mended |= more
+        placed = self.shut(placed)
         flips = _flips(placed, self.triangles, self.facing)
         facts = {"moved": len(which) / len(vertices), **found.report()}
         facts |= {"mended": float(mended.mean()), "unprojected": kept, "flips": flips}
@@ -302,16 +337,13 @@ def _with(codes: Codes, weights: dict[str, float]) -> Codes:
     return replace(codes, expression=expression)
 
 
-def _field(model, codes: Codes) -> Field:
-    """The signed distance of one posed head, for arrays."""
-    import torch
-
-    condition, device = model.condition(codes), codes.identity.device
+def _field(model: HeadModel, codes: Codes, sealed_eyes: bool = False) -> Field:
+    """The signed distance of one posed head, for arrays; with eyes closed up as those of a mesh are."""
+    own, _ = functions_of(model, codes, sealed_eyes)
 
     def values(points: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            queries = torch.as_tensor(points, dtype=torch.float32, device=device).split(8192)
-            return torch.cat([model.signed_distance(q[None], condition)[0] for q in queries]).double().cpu().numpy()
+        queries = np.array_split(points.astype(np.float32), len(points) // 8192 + 1)
+        return np.concatenate([own(query) for query in queries]).astype(float)
 
     return values
 

@@ -6,7 +6,8 @@ alike.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 
 import numpy as np
 
@@ -107,8 +108,8 @@ def developed(
     for channel, values in zip(shown.reshape(3, -1), _to_srgb(light)):
         channel[hit] = values
     # averaging in display space keeps silhouettes against the light background crisp
-    rows = sum(shown[:, number::samples] for number in range(samples))
-    total = sum(rows[:, :, number::samples] for number in range(samples))
+    rows = reduce(add, (shown[:, number::samples] for number in range(samples)))
+    total = reduce(add, (rows[:, :, number::samples] for number in range(samples)))
     return np.ascontiguousarray(np.moveaxis(np.round(255 / samples**2 * total).astype(np.uint8), 0, 2))
 
 

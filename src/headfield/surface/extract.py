@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class _Sampler:
         self.field, self.grid, self.chunk = field, grid, chunk
         self.evaluations, self.seconds = 0, 0.0
 
-    def at(self, flat: np.ndarray, shape: tuple[int, int, int], stride: int) -> np.ndarray:
+    def at(self, flat: np.ndarray, shape: tuple[int, ...], stride: int) -> np.ndarray:
         """Values (N,) float32 at flat block indices (N,) of a level with blocks of stride^3 samples.
 
         Raises:
@@ -75,7 +76,7 @@ class _Sampler:
             y, z = np.divmod(rest, row)
             points = (np.stack([x, y, z], axis=1) * scale + offset).astype(np.float32)
             begin = time.perf_counter()
-            answer = self.field(points)
+            answer: Any = self.field(points)  # an array, or a tensor of torch
             if hasattr(answer, "detach"):
                 answer = answer.detach().cpu().numpy()
             self.seconds += time.perf_counter() - begin
@@ -104,7 +105,7 @@ def _torn(sign: np.ndarray) -> np.ndarray:
     return torn
 
 
-def _split(blocks: np.ndarray, shape: tuple[int, int, int], finer: tuple[int, int, int]) -> np.ndarray:
+def _split(blocks: np.ndarray, shape: tuple[int, ...], finer: tuple[int, ...]) -> np.ndarray:
     """Flat indices of the (up to 8) children of blocks, given by flat index (N,), on the next finer level."""
     parent = np.stack(np.unravel_index(blocks, shape), axis=1)
     child = np.indices((2, 2, 2)).reshape(3, 8).T
@@ -307,8 +308,8 @@ def sampled(
 
     `without` names samples that are not wanted, by the first one (3,) and a bool block.
     """
-    sampler = sampler(field, grid_for(box, resolution), chunk)
-    return Samples(sampler, *_sample_sparsely(sampler, sampler.grid, slack, without))
+    asked = sampler(field, grid_for(box, resolution), chunk)
+    return Samples(asked, *_sample_sparsely(asked, asked.grid, slack, without))
 
 
 def _extent(state: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

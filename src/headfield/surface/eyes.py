@@ -7,7 +7,7 @@ sphere, so each is fitted by one, with a prior on its radius, and exported as a 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +41,11 @@ class Eyeball:
     mesh_name = "eyeball"
     material = Material("eye", (255, 255, 255), 0.15)
     fused = True
-    shapes: ClassVar[dict[str, np.ndarray]] = {}
+
+    @property
+    def shapes(self) -> dict[str, np.ndarray]:
+        """It turns as a whole."""
+        return {}
 
     @property
     def replaces(self) -> np.ndarray:
@@ -144,6 +148,7 @@ def unit_eyeball(rings: int = 24, slices: int = 32) -> tuple[dict[str, np.ndarra
         ((ring + 1) * slices + (column + 1) % slices).ravel(), (ring * slices + (column + 1) % slices).ravel(),
     ]  # fmt: skip
     triangles = np.concatenate([np.stack([corner[0], corner[1], corner[2]], 1), np.stack(corner[:1] + corner[2:], 1)])
-    flat = np.linalg.norm(np.cross(*(points[triangles[:, k]] - points[triangles[:, 0]] for k in (1, 2))), axis=1)
+    first, second = (points[triangles[:, k]] - points[triangles[:, 0]] for k in (1, 2))
+    flat = np.linalg.norm(np.cross(first, second), axis=1)
     data = {"POSITION": points.astype("<f4"), "NORMAL": points.astype("<f4"), "COLOR_0": colours}
     return data, triangles[flat > 1e-9]

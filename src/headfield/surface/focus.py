@@ -18,6 +18,15 @@ FOCUS_BOXES = (
 the eye with the crease above; the nostrils' rims; the lips with the corners of the mouth."""
 
 
+EYES = 2
+"""How many of the boxes are of eyes: the first ones."""
+
+
+def eye_boxes(model, codes: Codes) -> np.ndarray:
+    """Those of :func:`focus_boxes` (N, 2, 3) that hold an eye."""
+    return focus_boxes(model, codes)[:EYES]
+
+
 def focus_boxes(model, codes: Codes) -> np.ndarray:
     """Boxes (N, 2, 3) in the model frame round the features of one posed head; none for a model without named anchors.
 

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import present
 from ..nn.machine import denormals_flushed
 from ..types import Codes
 
 if TYPE_CHECKING:
-    from ..models.protocol import ForwardWarped, WarpLinearisable
+    import torch
+
+    from ..models.protocol import HeadModel
 
 TOLERANCE = 4e-5
 """Residual |x + Delta x - x_can| that counts as solved, model units (0.01 mm)."""
@@ -71,7 +74,7 @@ class Unwarped:
 
 
 def from_canonical(
-    model: WarpLinearisable,
+    model: HeadModel,
     canonical: np.ndarray,
     codes: Codes,
     *,
@@ -113,7 +116,14 @@ def from_canonical(
     left = np.flatnonzero((residual > tolerance) | (determinant <= 0))
     if continuation and len(left):
         here, rest, det, more = _follow(
-            model, target[left], target[left], 0 * codes.expression, codes, continuation, steps, tolerance
+            model,
+            target[left],
+            target[left],
+            0 * present(codes.expression, "an expression"),
+            codes,
+            continuation,
+            steps,
+            tolerance,
         )
         spent += more
         better = (rest < residual[left]) | ((rest <= tolerance) & (det > 0))
@@ -123,7 +133,7 @@ def from_canonical(
 
 
 def follow(
-    model: WarpLinearisable,
+    model: HeadModel,
     canonical: np.ndarray,
     posed: np.ndarray,
     known: Codes,
@@ -156,16 +166,18 @@ def follow(
     return Unwarped(points.astype(float), residual.astype(float), determinant.astype(float), spent)
 
 
-def _forward(model: ForwardWarped, target: np.ndarray, codes: Codes) -> Unwarped:
+def _forward(model: HeadModel, target: np.ndarray, codes: Codes) -> Unwarped:
     """The posed points of a forward warp: nothing is left over, and its backward warp has the inverse determinants."""
     import torch
 
-    found = []
+    from ..models.protocol import ForwardWarped, require
+
+    warp, found = require(model, ForwardWarped, "Following points into an expression"), []
     with torch.no_grad(), denormals_flushed():
         condition = model.condition(codes)
         for part in torch.from_numpy(target).to(codes.identity.device).split(CHUNK):
-            determinant = torch.linalg.det(model.forward_jacobian(part[None], condition))[0]
-            found.append((model.from_canonical(part[None], condition)[0].cpu(), determinant.cpu()))
+            determinant = torch.linalg.det(warp.forward_jacobian(part[None], condition))[0]
+            found.append((warp.from_canonical(part[None], condition)[0].cpu(), determinant.cpu()))
     points, determinant = (torch.cat(column).double().numpy() for column in zip(*found))
     folded = np.where(np.abs(determinant) < 1e-6, 1e-6, determinant)
     return Unwarped(points, np.zeros(len(points)), 1.0 / folded, len(points))
@@ -198,45 +210,64 @@ def _newton(model, condition, device, target: np.ndarray, start: np.ndarray, ste
         for begin in range(0, len(target), CHUNK):
             goal = torch.from_numpy(target[begin : begin + CHUNK]).to(device)
             x = torch.from_numpy(np.ascontiguousarray(start[begin : begin + CHUNK])).to(device).clone()
-            warped, jacobian = model.warp_and_jacobian(x, condition)
-            spent += len(x)
-            exact = torch.ones(len(x), dtype=torch.bool, device=device)
-            residual = (warped - goal).norm(dim=1)
-            length = torch.ones_like(residual)
-            active = residual > tolerance
-            for _ in range(steps):
-                index = torch.nonzero(active)[:, 0]
-                if not len(index):
-                    break
-                step = length[index, None] * _solve(jacobian[index], goal[index] - warped[index])
-                new = model.to_canonical((x[index] + step)[None], condition)[0][0]
-                spent += len(index)
-                rest = (new - goal[index]).norm(dim=1)
-                better = rest < residual[index]
-                won, made = index[better], step[better]
-                # Broyden: the Jacobian that explains what the warp did along the step
-                surprise = new[better] - warped[won] - (jacobian[won] @ made[..., None])[..., 0]
-                jacobian[won] += surprise[..., None] * (made / (made**2).sum(1, keepdim=True).clamp_min(1e-20))[:, None]
-                slow = better & (rest > SLOW * residual[index])
-                x[won], residual[won], warped[won] = x[won] + made, rest[better], new[better]
-                exact[won], length[won] = False, 1.0
-                # where that is no help the Jacobian itself is computed; where it is at hand already, shorter steps
-                again = index[(slow | ~better) & ~exact[index]]
-                length[index[~better & exact[index]]] *= 0.35
-                if len(again):
-                    jacobian[again] = model.warp_and_jacobian(x[again], condition)[1]
-                    exact[again] = True
-                    spent += len(again)
-                active = (residual > tolerance) & (length > 0.02)
-            eye = torch.eye(3, dtype=x.dtype, device=device)
-            rough = torch.nonzero(~exact & ((jacobian - eye).flatten(1).norm(dim=1) > GENTLE))[:, 0]
-            if len(rough):
-                jacobian[rough] = model.warp_and_jacobian(x[rough], condition)[1]
-                spent += len(rough)
-            found.append((x, residual, torch.linalg.det(jacobian)))
+            search = _Search(model, condition, goal, x)
+            search.run(steps, tolerance)
+            spent += search.spent
+            found.append((search.x, search.residual, torch.linalg.det(search.jacobian)))
     if not found:
         return np.empty((0, 3), np.float32), np.empty(0, np.float32), np.empty(0, np.float32), 0
     return (*(torch.cat(part).cpu().numpy() for part in zip(*found)), spent)
+
+
+class _Search:
+    """Posed points x (N, 3) on their way to where the warp meets a goal (N, 3), with what is known of it there."""
+
+    def __init__(self, model, condition, goal: torch.Tensor, x: torch.Tensor) -> None:
+        import torch
+
+        self.model, self.condition, self.goal, self.x = model, condition, goal, x
+        self.warped, self.jacobian = model.warp_and_jacobian(x, condition)
+        self.residual = (self.warped - goal).norm(dim=1)
+        self.length = torch.ones_like(self.residual)
+        self.exact = torch.ones_like(self.residual, dtype=torch.bool)  # the Jacobian is the warp's own
+        self.spent = len(x)
+
+    def run(self, steps: int, tolerance: float) -> None:
+        """So many steps at most, of the points that still need one."""
+        active = self.residual > tolerance
+        for _ in range(steps):
+            index = active.nonzero()[:, 0]
+            if not len(index):
+                break
+            self._step(index)
+            active = (self.residual > tolerance) & (self.length > 0.02)
+        eye = self.jacobian.new_zeros(3, 3).fill_diagonal_(1.0)
+        rough = (~self.exact & ((self.jacobian - eye).flatten(1).norm(dim=1) > GENTLE)).nonzero()[:, 0]
+        if len(rough):
+            self.jacobian[rough] = self.model.warp_and_jacobian(self.x[rough], self.condition)[1]
+            self.spent += len(rough)
+
+    def _step(self, index: torch.Tensor) -> None:
+        x, warped, jacobian, residual, length = self.x, self.warped, self.jacobian, self.residual, self.length
+        step = length[index, None] * _solve(jacobian[index], self.goal[index] - warped[index])
+        new = self.model.to_canonical((x[index] + step)[None], self.condition)[0][0]
+        self.spent += len(index)
+        rest = (new - self.goal[index]).norm(dim=1)
+        better = rest < residual[index]
+        won, made = index[better], step[better]
+        # Broyden: the Jacobian that explains what the warp did along the step
+        surprise = new[better] - warped[won] - (jacobian[won] @ made[..., None])[..., 0]
+        jacobian[won] += surprise[..., None] * (made / (made**2).sum(1, keepdim=True).clamp_min(1e-20))[:, None]
+        slow = better & (rest > SLOW * residual[index])
+        x[won], residual[won], warped[won] = x[won] + made, rest[better], new[better]
+        self.exact[won], length[won] = False, 1.0
+        # where that is no help the Jacobian itself is computed; where it is at hand already, shorter steps
+        again = index[(slow | ~better) & ~self.exact[index]]
+        length[index[~better & self.exact[index]]] *= 0.35
+        if len(again):
+            jacobian[again] = self.model.warp_and_jacobian(x[again], self.condition)[1]
+            self.exact[again] = True
+            self.spent += len(again)
 
 
 def _solve(jacobian, right):

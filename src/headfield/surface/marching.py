@@ -48,9 +48,9 @@ def grid_for(box: np.ndarray, resolution: int) -> Grid:
             "every 1.5 mm, 512 every 0.7 mm. Memory grows with its cube: about 1 byte a sample."
         )
     voxel = float(side.max()) / resolution
-    shape = tuple(int(n) for n in np.ceil(side / voxel - 1e-6).astype(int))
-    origin = box.mean(0) - (np.array(shape) - 1) / 2 * voxel
-    return Grid(origin, voxel, shape)
+    x, y, z = (int(n) for n in np.ceil(side / voxel - 1e-6).astype(int))
+    origin = box.mean(0) - (np.array([x, y, z]) - 1) / 2 * voxel
+    return Grid(origin, voxel, (x, y, z))
 
 
 def off_zero(values: np.ndarray, voxel: float) -> np.ndarray:
@@ -81,10 +81,8 @@ def _close(volume: np.ndarray, low: tuple[bool, ...], high: tuple[bool, ...]) ->
     for axis in range(3):
         for at, source, wanted in ((0, 1, low[axis]), (-1, -2, high[axis])):
             if wanted:
-                edge = [slice(None)] * 3
-                inner = [slice(None)] * 3
-                edge[axis], inner[axis] = at, source
-                volume[tuple(edge)] = np.abs(volume[tuple(inner)])
+                layers = np.moveaxis(volume, axis, 0)
+                layers[at] = np.abs(layers[source])
 
 
 Fill = Callable[[np.ndarray, int, int], None]
@@ -104,7 +102,7 @@ def polygonise(
     extent = high - low + 1
     planes = int(max(2, SLAB_SAMPLES // (extent[1] * extent[2])))
     all_vertices, all_triangles = [], []
-    count, seam_key, seam_index = 0, None, None
+    count, seam_key, seam_index = 0, np.empty(0), np.empty(0, dtype=np.int64)
     first = int(low[0])
     while first < high[0]:
         last = int(min(first + planes, high[0]))  # planes first..last inclusive; the last is shared with the next slab
@@ -120,7 +118,7 @@ def polygonise(
         target = np.arange(len(vertices)) + count
         fresh = np.ones(len(vertices), dtype=bool)
         key = vertices[:, 1].astype(np.float64) * 65536 + vertices[:, 2]
-        if seam_key is not None and len(seam_key):
+        if len(seam_key):
             shared = np.nonzero(vertices[:, 0] == 0)[0]
             place = np.minimum(np.searchsorted(seam_key, key[shared]), len(seam_key) - 1)
             match = seam_key[place] == key[shared]
@@ -151,7 +149,7 @@ def _block_within(first: np.ndarray, block: np.ndarray, low: np.ndarray, shape: 
 def capped(vertices: np.ndarray, grid: Grid) -> np.ndarray:
     """Vertices (V,) bool that lie beyond the outermost samples: where the surface was closed at the border."""
     low, high = grid.origin, grid.origin + grid.voxel * (np.array(grid.shape) - 1)
-    return ((vertices < low - 1e-3 * grid.voxel) | (vertices > high + 1e-3 * grid.voxel)).any(1)
+    return np.any((vertices < low - 1e-3 * grid.voxel) | (vertices > high + 1e-3 * grid.voxel), axis=1)
 
 
 def mesh_of_grid(values: np.ndarray, grid: Grid) -> Mesh:

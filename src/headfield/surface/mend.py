@@ -99,7 +99,7 @@ class Seams:
         weight = 1 / np.maximum(_lengths(self.base, self.edges), SHORTEST / 4)
         one, two = self.edges.T
         pairs = (np.r_[weight, weight], (np.r_[one, two], np.r_[two, one]))
-        graph = coo_matrix(pairs, shape=(len(self.base),) * 2).tocsr()
+        graph = coo_matrix(pairs, shape=(len(self.base), len(self.base))).tocsr()
         return (eye_array(len(self.base)) - diags_array(1 / np.asarray(graph.sum(1)).ravel()) @ graph).tocsr()
 
     @cached_property

@@ -14,10 +14,11 @@ from ..types import Codes, Mesh
 from .focus import focus_boxes
 from .project import project, without_folds
 from .refine import extract_refined
+from .seal import sealed
 from .topology import component_areas, components, keep_vertices, vertex_normals
 
 if TYPE_CHECKING:
-    from ..models.protocol import HeadModel
+    from ..models.protocol import Extractable
 
 Field = Callable[[np.ndarray], np.ndarray]
 FieldAndGradient = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -57,7 +58,7 @@ class MeshReport:
 
 
 def mesh_of(
-    model: HeadModel,
+    model: Extractable,
     codes: Codes,
     resolution: int = 256,
     normals: bool = True,
@@ -68,7 +69,7 @@ def mesh_of(
 
 
 def mesh_with_report(
-    model: HeadModel,
+    model: Extractable,
     codes: Codes,
     resolution: int = 256,
     normals: bool = True,
@@ -77,6 +78,7 @@ def mesh_with_report(
     slack: float = 1.3,
     chunk: int | None = None,
     finer: np.ndarray | None = None,
+    sealed_eyes: bool | None = None,
 ) -> tuple[Mesh, MeshReport]:
     """Mesh of one head and how it came about.
 
@@ -94,6 +96,8 @@ def mesh_with_report(
         chunk: Points per call of the network; default 16,384 on a CPU (its caches) and 262,144 on a GPU.
         finer: (N, 2, 3) boxes with twice the resolution, model frame; default round eyes, mouth and nostrils, where the
             model names its anchors and `FINER` holds the resolution. An empty array has none.
+        sealed_eyes: Close what the field leaves open between lids and eyeballs, see :mod:`headfield.surface.seal`;
+            default where the resolution is no preview's.
 
     Returns:
         The mesh in the model frame, and its report.
@@ -106,7 +110,9 @@ def mesh_with_report(
     if codes.identity.shape[0] != 1:
         raise ValueError(f"mesh_of takes the codes of one head, got a batch of {codes.identity.shape[0]}")
     chunk = chunk or (16_384 if codes.identity.device.type == "cpu" else 262_144)
-    field, value_and_gradient = _functions_of(model, codes)
+    field, value_and_gradient = functions_of(
+        model, codes, FINER.start <= resolution if sealed_eyes is None else sealed_eyes
+    )
     if finer is None:
         finer = focus_boxes(model, codes) if resolution in FINER else np.empty((0, 2, 3))
     begin = time.perf_counter()
@@ -134,8 +140,22 @@ def mesh_with_report(
     )
 
 
-def _functions_of(model: HeadModel, codes: Codes) -> tuple[Field, FieldAndGradient]:
-    """The field of one head at points (N, 3), and the field with its gradient, of arrays and without autograd."""
+def functions_of(model: Extractable, codes: Codes, sealed_eyes: bool = False) -> tuple[Field, FieldAndGradient]:
+    """The field of one head at points (N, 3), and the field with its gradient, of arrays and without autograd.
+
+    Args:
+        model: As in :func:`mesh_with_report`.
+        codes: One head (B = 1).
+        sealed_eyes: See there; a model without named anchors has no eyes to seal.
+    """
+    if sealed_eyes:
+        whole = sealed(model, codes, lambda of: functions_of(model, of))
+        if whole is not None:
+            return whole, whole.value_and_gradient
+    return _own_functions(model, codes)
+
+
+def _own_functions(model: Extractable, codes: Codes) -> tuple[Field, FieldAndGradient]:
     import torch
 
     device = codes.identity.device

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from ..neighbours import PointTree
 from .seen import seen_mask
 
 NEAR = 0.03
@@ -59,7 +59,7 @@ class Paint:
 def _blended(points: np.ndarray, values: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values (N, 3) at places, means over the nearest points by inverse square distance, and the distance (N,)."""
     count = min(_NEIGHBOURS, len(points))
-    distance, near = (found.reshape(len(places), count) for found in cKDTree(points).query(places, k=count))
+    distance, near = (found.reshape(len(places), count) for found in PointTree(points).query(places, k=count))
     weight = 1 / np.maximum(distance, 1e-6) ** 2
     weight /= weight.sum(1, keepdims=True)
     return np.einsum("nk,nkc->nc", weight, values[near]), distance[:, 0]

@@ -44,7 +44,8 @@ class Part(Protocol):
         place: Of its node: ``translation`` (3,) and ``scale`` (3,) as glTF has them; {} where the mesh stands already.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     @property
     def mesh_name(self) -> str: ...
@@ -77,7 +78,8 @@ def posed_mesh(part: Part, weights: np.ndarray | None = None) -> Mesh:
     """A part that follows by offsets, with these weights (52,) or at rest, as a mesh with normals."""
     data, triangles = part.vertex_data()
     vertices = data["POSITION"].astype(float)
-    for name, offsets in part.shapes.items() if weights is not None else ():
+    weights = np.zeros(len(ARKIT)) if weights is None else weights
+    for name, offsets in part.shapes.items():
         if weight := weights[ARKIT.index(name)]:
             vertices += weight * offsets
     return Mesh(vertices, triangles, vertex_normals(vertices, triangles))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from ..neighbours import PointTree
 from .camera import camera_for, canvas_of
 from .clay import CLAY, developed, linear, shade
 from .cloud_normals import estimated_normals
@@ -84,7 +84,7 @@ def _covered(pixels: np.ndarray, depth: np.ndarray, which: np.ndarray, radius: f
     """How much some (M,) of points (N,) belong to a far side seen between near points, 0..1; single strays cover
     nothing."""
     count = min(12, len(pixels))
-    tree = cKDTree(pixels, balanced_tree=False, compact_nodes=False)  # asked once: quick to make
+    tree = PointTree(pixels, balanced_tree=False, compact_nodes=False)  # asked once: quick to make
     index = tree.query(pixels[which], k=count, distance_upper_bound=radius)[1]
     third = min(2, count - 1)
     around = np.append(depth, np.inf)[index.reshape(len(which), count)]
@@ -98,7 +98,7 @@ def spacing(points: np.ndarray) -> float:
     Discs of 1.7 times this close the surface of a scan: a cloud full of gaps is hard to judge.
     """
     some = points[:: max(1, len(points) // 2000)]
-    return float(np.median(cKDTree(points).query(some, k=2)[0][:, 1])) if len(points) > 1 else 0.0
+    return float(np.median(PointTree(points).query(some, k=2)[0][:, 1])) if len(points) > 1 else 0.0
 
 
 def render_points(

@@ -60,10 +60,10 @@ def project(
     start = np.asarray(vertices, dtype=np.float64)
     moved = start.copy()
     limit = np.broadcast_to(np.asarray(limit, dtype=float), len(start))
-    tolerance = limit / 50 if tolerance is None else np.full(len(start), tolerance)
+    enough = limit / 50 if tolerance is None else np.full(len(start), tolerance)
     value, gradient = _evaluate(value_and_gradient, moved, chunk)
     evaluations = len(moved)
-    active = np.abs(value) > tolerance
+    active = np.abs(value) > enough
     if frozen is not None:
         active &= ~frozen
     for _ in range(steps):
@@ -80,7 +80,7 @@ def project(
         won = index[better]
         moved[won], value[won], gradient[won] = trial[better], value_new[better], gradient_new[better]
         active[:] = False
-        active[won] = np.abs(value[won]) > tolerance[won]
+        active[won] = np.abs(value[won]) > enough[won]
     length = np.linalg.norm(gradient, axis=1, keepdims=True)
     return Projected(moved, gradient / np.maximum(length, 1e-12), value, evaluations)
 

@@ -6,6 +6,7 @@ About 8 million rays a second on one core. Used for pictures, for the visibility
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class RayScene:
             np.ascontiguousarray(triangles, dtype=np.int32),
         )
 
-    def _run(self, origins: np.ndarray, directions: np.ndarray, **what) -> tuple[tuple[int, ...], object]:
+    def _run(self, origins: np.ndarray, directions: np.ndarray, **what) -> tuple[tuple[int, ...], Any]:
         """Shape of the rays, and embree's answer for them, one after the other."""
         origins = ((np.asarray(origins, dtype=float) - self.centre) / self.size).astype(np.float32)
         directions = (np.asarray(directions) / self.size).astype(np.float32)

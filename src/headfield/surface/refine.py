@@ -91,7 +91,8 @@ def extract_refined(
 
 def finer_grid(grid: Grid) -> Grid:
     """The grid of half the spacing that has all samples of this one."""
-    return Grid(grid.origin, grid.voxel / 2, tuple(2 * n - 1 for n in grid.shape))
+    x, y, z = (2 * n - 1 for n in grid.shape)
+    return Grid(grid.origin, grid.voxel / 2, (x, y, z))
 
 
 def _surrounded(cells: np.ndarray) -> np.ndarray:

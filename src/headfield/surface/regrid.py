@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..errors import HeadfieldError
+from ..errors import HeadfieldError, present
 from ..frames import N_ANCHORS
+from ..models.protocol import Local, Warped, require
 from ..types import Codes, Mesh
 from .extract import _Sampler, extract_full
 from .mesh_head import FLOATING, _without_crumbs
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ..models.protocol import HeadModel, PartCondition
 
 CHUNK = 16_384
+
+_LAST = "the head that is remembered"
 
 
 @dataclass
@@ -90,18 +93,9 @@ def remesh(
         memory.pending |= changed
         _forget(memory, model, changed)
         memory.asked = memory.evaluated = 0
-
-        def signed_distance(points: np.ndarray) -> np.ndarray:
-            interrupt()
-            return model.signed_distance(torch.from_numpy(points)[None], condition)[0].numpy()
-
-        def value_and_gradient(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            interrupt()
-            value, gradient = model.value_and_gradient(torch.from_numpy(points)[None], condition)
-            return value[0].numpy(), gradient[0].numpy()
-
+        asked = _Asked(model, condition, interrupt)
         found = extract_full(
-            signed_distance,
+            asked.signed_distance,
             np.asarray(model.box),
             resolution,
             chunk=CHUNK,
@@ -118,7 +112,27 @@ def remesh(
         mesh = replace(mesh, attributes={})
         if not normals:
             return replace(mesh, normals=vertex_normals(mesh.vertices, mesh.triangles))
-        return _projected(memory, value_and_gradient, mesh, frozen, found.grid.voxel, model)
+        return _projected(memory, asked.value_and_gradient, mesh, frozen, found.grid.voxel, model)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The field of one head for arrays of points (N, 3) float32; an interruption is looked for before each answer."""
+
+    model: HeadModel
+    condition: PartCondition
+    interrupt: Callable[[], None]
+
+    def signed_distance(self, points: np.ndarray) -> np.ndarray:
+        """(N,)."""
+        self.interrupt()
+        return self.model.signed_distance(torch.from_numpy(points)[None], self.condition)[0].numpy()
+
+    def value_and_gradient(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) and (N, 3)."""
+        self.interrupt()
+        value, gradient = self.model.value_and_gradient(torch.from_numpy(points)[None], self.condition)
+        return value[0].numpy(), gradient[0].numpy()
 
 
 class _MemorySampler(_Sampler):
@@ -128,7 +142,7 @@ class _MemorySampler(_Sampler):
         super().__init__(field_, grid, chunk)
         self.memory = memory
 
-    def at(self, flat: np.ndarray, shape: tuple[int, int, int], stride: int) -> np.ndarray:
+    def at(self, flat: np.ndarray, shape: tuple[int, ...], stride: int) -> np.ndarray:
         """As `_Sampler.at`."""
         level = self.memory.levels.get(stride)
         self.memory.asked += len(flat)
@@ -161,7 +175,7 @@ def _prepare(memory: Remembered, model: HeadModel, condition: PartCondition, cod
     """Bits of the parts that differ from what the memory holds; a memory of something else is emptied."""
     expression = warp = b""
     if condition.expressed is not None:
-        expression = codes.expression.numpy().tobytes()
+        expression = present(codes.expression, "an expression").numpy().tobytes()
         warp = b"" if codes.warp_identity is None else codes.warp_identity.numpy().tobytes()
     base = (id(model), resolution, codes.identity.numpy().tobytes(), expression, warp)
     if memory.base != base or memory.condition is None:
@@ -180,7 +194,8 @@ def _around(model: HeadModel, condition: PartCondition, codes: Codes) -> torch.T
     if codes.parts is None:
         return torch.zeros(1, N_ANCHORS, dtype=torch.int64)
     around = torch.full((1, N_ANCHORS), -1) if codes.around is None else codes.around
-    own = (condition.parts == model.part_codes(codes.identity)).all(-1)
+    local = require(model, Local, "Remembering samples")
+    own = (condition.parts == local.part_codes(codes.identity)).all(-1)
     own = own & (condition.origins == condition.blend_anchors).all(-1)
     return torch.where(own, 0, around)
 
@@ -191,28 +206,28 @@ def _forget(memory: Remembered, model: HeadModel, changed: int) -> None:
         return
     from .marching import grid_for
 
-    grid = grid_for(model.box, memory.base[1])
+    grid = grid_for(model.box, present(memory.base, _LAST)[1])
     for stride, level in memory.levels.items():
-        unknown = np.ones(len(level.flat), dtype=bool) if level.bits is None else level.bits < 0
+        bits = np.full(len(level.flat), -1) if level.bits is None else level.bits
+        unknown = bits < 0
         if unknown.any():
             shape = tuple(-(-n // stride) for n in grid.shape)
             index = np.stack(np.unravel_index(level.flat[unknown], shape), axis=1)
             points = index * (stride * grid.voxel) + grid.origin + (stride - 1) / 2 * grid.voxel
-            bits = np.empty(len(level.flat), dtype=np.int64) if level.bits is None else level.bits
-            bits[unknown] = parts_at(model, memory.condition, points)
-            level.bits = bits
-        keep = (level.bits & changed) == 0
-        memory.levels[stride] = _Level(level.flat[keep], level.values[keep], level.bits[keep])
+            bits[unknown] = parts_at(model, present(memory.condition, _LAST), points)
+        keep = (bits & changed) == 0
+        memory.levels[stride] = _Level(level.flat[keep], level.values[keep], bits[keep])
 
 
 def parts_at(model: HeadModel, condition: PartCondition, points: np.ndarray) -> np.ndarray:
     """Bit j of (N,) int64 is set where part j has a blend weight above zero at points (N, 3), expression included."""
+    warp, local = require(model, Warped, "Remembering samples"), require(model, Local, "Remembering samples")
     powers = torch.ones(1, dtype=torch.int64) << torch.arange(condition.parts.shape[1])
     found = []
     for start in range(0, len(points), CHUNK):
         part = torch.from_numpy(np.ascontiguousarray(points[start : start + CHUNK], dtype=np.float32))[None]
-        canonical, _ = model.to_canonical(part, condition)
-        weights = model.blend_weights(canonical, condition)[0]
+        canonical, _ = warp.to_canonical(part, condition)
+        weights = local.blend_weights(canonical, condition)[0]
         found.append(((weights > 0) * powers).sum(-1).numpy())
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 

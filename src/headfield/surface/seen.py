@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
+
+from ..neighbours import PointTree
 
 
 def seen_mask(
@@ -43,17 +44,18 @@ def seen_mask(
         return np.zeros(len(vertices), dtype=bool)
     if radius is None:
         radius = max(3 * _spacing(points), 2 * _spacing(vertices))
-    distance, nearest = cKDTree(vertices).query(points)
+    distance, nearest = PointTree(vertices).query(points)
     near = distance <= (radius if reach is None else reach)
     if not near.any():
         return np.zeros(len(vertices), dtype=bool)
     place, side = vertices[nearest[near]], normals[nearest[near]]
-    company = cKDTree(place).query(place, k=least, distance_upper_bound=2 * radius)[0].reshape(len(place), least)[:, -1]
+    company, _ = PointTree(place).query(place, k=least, distance_upper_bound=2 * radius)
+    company = company.reshape(len(place), least)[:, -1]
     place, side = place[np.isfinite(company)], side[np.isfinite(company)]
     if not len(place):
         return np.zeros(len(vertices), dtype=bool)
     k = min(neighbours, len(place))
-    gap, index = cKDTree(place).query(vertices, k=k, distance_upper_bound=radius)
+    gap, index = PointTree(place).query(vertices, k=k, distance_upper_bound=radius)
     gap, index = gap.reshape(len(vertices), k), index.reshape(len(vertices), k)
     agree = np.einsum("vkc,vc->vk", side[np.minimum(index, len(place) - 1)], normals) > 0.3
     return (np.isfinite(gap) & agree).any(1)
@@ -64,4 +66,4 @@ def _spacing(points: np.ndarray) -> float:
     if len(points) < 2:
         return 0.0
     some = points[:: max(1, len(points) // 2000)]
-    return float(np.median(cKDTree(points).query(some, k=2)[0][:, 1]))
+    return float(np.median(PointTree(points).query(some, k=2)[0][:, 1]))

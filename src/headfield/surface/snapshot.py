@@ -147,8 +147,10 @@ class Sight:
         images[1:].reshape(2, -1)[:, self.hit[asked]] = terms
         masks[0].ravel()[self.hit] = True
         masks[1].ravel()[self.hit[asked]] = True
-        (depth, *terms), (mask, known) = ((image[self._window] for image in both) for both in (images, masks))
-        return tuple(smoothed(terms, depth, mask, known, 0.012 * camera.reach, 3)[:, mask])
+        depth, *shown = (image[self._window] for image in images)
+        mask, known = (where[self._window] for where in masks)
+        open_sky, lit = smoothed(np.stack(shown), depth, mask, known, 0.012 * camera.reach, 3)[:, mask]
+        return open_sky, lit
 
     def _asked(self) -> np.ndarray:
         """Which of what was hit cast rays for their light: all, or if a pixel has several samples every other one, as

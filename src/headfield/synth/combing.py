@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headfield.frames import MM_PER_UNIT
 from headfield.synth.noise import relief, smoothstep
@@ -58,7 +59,7 @@ class Combing:
     mirrored: bool = False
     parted: bool = False
 
-    def flat(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
+    def flat(self, places: np.ndarray) -> tuple[NDArray[np.complex128], np.ndarray, float, np.ndarray]:
         """Places (N, 3) seen along the axis, about the middle of the parting and turned into its direction.
 
         Returns:
@@ -127,7 +128,7 @@ def ridges(flow: Flow, widths_mm: tuple[float, ...], rng: np.random.Generator) -
     Returns:
         (W, N) values of mean about 0 and variance about 1; the valleys are narrower than the ridges.
     """
-    cycles = np.rint(np.exp(rng.uniform(*np.log(_CYCLES), _WAVES)))  # whole, or a seam shows
+    cycles = np.rint(np.exp(rng.uniform(*np.log(_CYCLES), size=_WAVES)))  # whole, or a seam shows
     drift = rng.normal(0, 2 * np.pi * MM_PER_UNIT / _ALONG_MM, _WAVES)
     phase = np.outer(flow.strand, cycles) + np.outer(flow.along, drift) + rng.uniform(0, 2 * np.pi, _WAVES)
     waves = np.cos(phase)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import CubicSpline, RBFInterpolator
-from scipy.spatial import cKDTree
 
 from headfield import frames
 from headfield.frames import MM_PER_UNIT
+from headfield.neighbours import PointTree
 from headfield.synth.hair_sphere import mesh_averaging
 from headfield.synth.noise import smoothstep
 from headfield.synth.occlusion import Occluder
@@ -136,7 +136,7 @@ def _profile(points: np.ndarray, line: np.ndarray, off: np.ndarray, depth: float
     heights = np.zeros(len(points))
     if len(line) == 0:
         return heights
-    distance, nearest = cKDTree(line).query(points, distance_upper_bound=2.2 * width)
+    distance, nearest = PointTree(line).query(points, distance_upper_bound=2.2 * width)
     near = np.flatnonzero(np.isfinite(distance))
     nearest = nearest[near]
     ends = np.minimum(nearest, len(line) - 1 - nearest) / (0.3 * len(line))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.interpolate import RBFInterpolator
-from scipy.spatial import cKDTree
 
+from headfield.errors import present
+from headfield.neighbours import PointTree
 from headfield.parametric.topology import vertex_normals
 from headfield.synth.combing import LUMP_MM, WIDTHS_MM, Flow, flow, groove, ridges
 from headfield.synth.hair_shape import (
@@ -46,14 +47,14 @@ def combed(
     Returns:
         directions (E, 3), triangles (G, 3) and radius (E,).
     """
-    edge = edge_distance(style, cover)
+    combing, edge = present(style.combing, "a combing"), edge_distance(style, cover)
     coarse = radius_of(style, centre, directions, base, cover, edge)
     fields = (coarse, base, *cover.T, np.minimum(shell, 9.0), edge)
-    directions, triangles, (_, base, *cover, shell, edge) = refine(directions, triangles, fields)
-    cover = np.stack(cover, axis=1)  # the hairline is sharper than the first sphere: the radius is made again
+    directions, triangles, (_, base, *places, shell, edge) = refine(directions, triangles, fields)
+    cover = np.stack(places, axis=1)  # the hairline is sharper than the first sphere: the radius is made again
     stray = np.zeros(len(base))
     if style.ragged:
-        stray = ridges(flow(style.combing, cover, directions, rng), WIDTHS_MM[:1], rng)[0]
+        stray = ridges(flow(combing, cover, directions, rng), WIDTHS_MM[:1], rng)[0]
     radius = radius_of(style, centre, directions, base, cover, edge, stray)
     if style.ears:
         radius = np.minimum(radius, shell)
@@ -62,10 +63,10 @@ def combed(
     thick = radius - base
     places = cover + np.maximum(thick, 0)[:, None] * directions
     normals = vertex_normals(centre + radius[:, None] * directions, triangles)
-    lie = flow(style.combing, places, normals, rng)
+    lie = flow(combing, places, normals, rng)
     waves = _locks(style, lie, places, rng) * smoothstep(thick / max(0.04, 8 * style.relief))
-    if style.combing.parted:
-        waves = waves * (1 - groove(style.combing, cover)[0])
+    if combing.parted:
+        waves = waves * (1 - groove(combing, cover)[0])
     return directions, triangles, radius + np.maximum(waves, -0.6 * np.maximum(thick, 0))
 
 
@@ -81,14 +82,14 @@ def radius_of(
         edge: (D,) signed distance from the hairline (:func:`edge_distance`).
         stray: (D,) noise of unit variance with which the hairline strays.
     """
-    height = edge + style.ragged * stray
+    combing, height = present(style.combing, "a combing"), edge + style.ragged * stray
     if style.wreath:
         height = below_the_top(height, cover)
     thick = full_thickness(style, cover)
-    if style.combing.parted:
-        deep, aside = groove(style.combing, cover)
+    if combing.parted:
+        deep, aside = groove(combing, cover)
         fuller = smoothstep((cover[:, 1] - 0.28) / 0.1) * smoothstep((cover[:, 2] + 0.42) / 0.15)
-        lean = np.sign(style.combing.start[0]) * np.tanh(aside / 0.06)
+        lean = np.sign(combing.start[0]) * np.tanh(aside / 0.06)
         thick = thick * (1 - 0.85 * deep) * (1 + 0.2 * fuller * lean)
     if style.taper:  # hair that lies on the forehead is thin
         low = smoothstep((0.46 - cover[:, 1]) / 0.2) * smoothstep(cover[:, 2] / 0.12)
@@ -118,7 +119,7 @@ def edge_distance(style: HairStyle, cover: np.ndarray) -> np.ndarray:
     along = np.interp(np.linspace(way[0], way[-1], 2500), way, along)  # evenly along the line itself
     samples = np.stack([_GIRTH * np.radians(along), line(along)], axis=1)
     azimuth = azimuth_of(cover)
-    distance, _ = cKDTree(samples).query(np.stack([_GIRTH * np.radians(azimuth), cover[:, 1]], axis=1))
+    distance, _ = PointTree(samples).query(np.stack([_GIRTH * np.radians(azimuth), cover[:, 1]], axis=1))
     return np.copysign(distance, cover[:, 1] - line(azimuth))
 
 
@@ -148,7 +149,7 @@ def over_ears(
     ear = near[(aside**2).sum(1) < 1.8]
     away = skin[ear] - centre
     reach = np.linalg.norm(away, axis=1)
-    _, at = cKDTree(directions).query(away / reach[:, None])
+    _, at = PointTree(directions).query(away / reach[:, None])
     held = base.copy()
     np.maximum.at(held, at, reach)
     corners = held[triangles].max(1)  # no triangle may cut the ear between its corners

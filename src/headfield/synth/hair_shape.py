@@ -54,7 +54,9 @@ def full_thickness(style: HairStyle, cover: np.ndarray) -> np.ndarray:
     return thick + style.quiff * np.exp(-((azimuth / 38) ** 2)) * smoothstep((y - 0.3) / 0.12) * before
 
 
-def with_curtain(style: HairStyle, centre, directions, base, radius, hem=0.0, ramp=9.0) -> np.ndarray:
+def with_curtain(
+    style: HairStyle, centre, directions, base, radius, hem: np.ndarray | float = 0.0, ramp=9.0
+) -> np.ndarray:
     """Let the hair fall from where it is widest, down to the style's end, which strays by `hem` (D,); it begins in
     front over a `ramp` in degrees."""
     azimuth = np.arctan2(directions[:, 0], directions[:, 2])

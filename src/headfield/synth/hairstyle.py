@@ -102,66 +102,100 @@ def draw_style(name: str, rng: np.random.Generator) -> HairStyle:
     Raises:
         ValueError: Unknown class.
     """
-    u = rng.uniform
     recess = abs(rng.normal(0, 0.02))
-    if name == "short":
-        top = u(0.025, 0.085)
-        side = min(top, u(0.018, 0.04))
-        line = _hairline(rng, recess=recess, sideburn=u(-0.05, 0.06))
-        quiff = u(0.02, 0.07) if rng.random() < 0.3 else 0.0
-        return HairStyle(line, top, side, u(side, max(side + 0.005, 0.8 * top)), u(0.03, 0.05), quiff)
-    if name == "medium":
-        line = _hairline(rng, ear=-u(0.03, 0.12), nape=-u(0.0, 0.04))
-        curtain = u(-0.34, -0.23) if rng.random() < 0.6 else None
-        if rng.random() < 0.2:  # big round curls
-            thick = u(0.1, 0.15)
-            return HairStyle(line, thick, 0.95 * thick, thick, 0.045, ears=False, strand=0.0, lumps=0.011)
-        return HairStyle(line, u(0.06, 0.12), u(0.05, 0.095), u(0.06, 0.12), u(0.03, 0.05), curtain=curtain,
-                         curtain_front=u(52, 66), flare=u(-0.25, 0.0), ears=False)  # fmt: skip
-    if name == "neck":
-        tucked = rng.random() < 0.3
-        line = _hairline(rng, ear=0.0 if tucked else -u(0.08, 0.14), nape=-0.03)
-        style = HairStyle(line, u(0.05, 0.1), 0.03 if tucked else u(0.055, 0.095), u(0.06, 0.1), u(0.03, 0.045),
-                          curtain=u(-0.43, -0.33), curtain_front=u(88, 98) if tucked else u(50, 66),
-                          flare=u(-0.15, 0.08), ears=tucked, strand=0.8)  # fmt: skip
-        if rng.random() < 0.35:
-            style = replace(style, parting=rng.choice([-1, 1]) * u(0, 22))
-        return style
-    if name == "bun":
-        line = _hairline(rng, sideburn=u(0.0, 0.08))
-        thick = u(0.018, 0.035)
-        radius = u(0.1, 0.16)
-        kind = rng.random()
-        if kind < 0.65:
-            buns = [(180.0, u(-5, 45), radius, 0.35)]
-        elif kind < 0.85:
-            buns = [(180.0, u(60, 85), 0.85 * radius, 0.3)]
-        else:
-            where, lift = u(100, 130), u(30, 55)
-            buns = [(where, lift, 0.7 * radius, 0.3), (-where, lift, 0.7 * radius, 0.3)]
-        return HairStyle(line, thick, thick, thick, u(0.025, 0.035), buns=np.array(buns), strand=0.85, lumps=0.002)
-    if name == "receding":
-        if rng.random() < 0.4:  # a wreath: the top is bare
-            line = _hairline(rng, sideburn=u(-0.04, 0.05))
-            line[:, 1] = np.where(line[:, 0] < 45, 1.0, line[:, 1])  # nothing grows before the temples
-            thin = u(0.018, 0.036)
-            return HairStyle(line, thin, thin, thin, u(0.03, 0.045), wreath=True, lumps=0.002)
-        line = _hairline(rng, front=u(0.03, 0.1), recess=u(0.07, 0.13), sideburn=u(-0.04, 0.05))
-        side = u(0.016, 0.03)
-        return HairStyle(line, u(0.015, 0.04), side, side, u(0.035, 0.06), lumps=0.003)
-    if name == "fringe":
-        line = _hairline(rng, ear=-u(0.0, 0.1), sideburn=-1.0)
-        cover = line[:, 0] < 46
-        line[cover, 1] = u(0.205, 0.25) + 0.02 * (line[cover, 0] / 46.0) ** 2 * rng.choice([-1, 1])
-        curtain = u(-0.42, -0.2) if rng.random() < 0.55 else None
-        return HairStyle(line, u(0.05, 0.1), u(0.045, 0.085), u(0.05, 0.1), u(0.016, 0.024), curtain=curtain,
-                         curtain_front=u(50, 58), flare=u(-0.15, 0.03), ears=False, strand=0.85)  # fmt: skip
-    if name == "parting":
-        line = _hairline(rng, recess=recess, sideburn=u(-0.05, 0.04))
-        side = rng.choice([-1, 1])
-        return HairStyle(line, u(0.05, 0.095), u(0.02, 0.05), u(0.03, 0.06), u(0.028, 0.042), u(0.0, 0.03),
-                         parting=side * u(18, 30), strand=0.85)  # fmt: skip
-    raise ValueError(f"unknown hair class {name!r}")
+    if name not in _DRAWN:
+        raise ValueError(f"unknown hair class {name!r}")
+    return _DRAWN[name](rng, recess)
+
+
+def _short(rng: np.random.Generator, recess: float) -> HairStyle:
+    u = rng.uniform
+    top = u(0.025, 0.085)
+    side = min(top, u(0.018, 0.04))
+    line = _hairline(rng, recess=recess, sideburn=u(-0.05, 0.06))
+    quiff = u(0.02, 0.07) if rng.random() < 0.3 else 0.0
+    return HairStyle(line, top, side, u(side, max(side + 0.005, 0.8 * top)), u(0.03, 0.05), quiff)
+
+
+def _medium(rng: np.random.Generator, recess: float) -> HairStyle:
+    u = rng.uniform
+    line = _hairline(rng, ear=-u(0.03, 0.12), nape=-u(0.0, 0.04))
+    curtain = u(-0.34, -0.23) if rng.random() < 0.6 else None
+    if rng.random() < 0.2:  # big round curls
+        thick = u(0.1, 0.15)
+        return HairStyle(line, thick, 0.95 * thick, thick, 0.045, ears=False, strand=0.0, lumps=0.011)
+    return HairStyle(line, u(0.06, 0.12), u(0.05, 0.095), u(0.06, 0.12), u(0.03, 0.05), curtain=curtain,
+                     curtain_front=u(52, 66), flare=u(-0.25, 0.0), ears=False)  # fmt: skip
+
+
+def _to_the_neck(rng: np.random.Generator, recess: float) -> HairStyle:
+    u = rng.uniform
+    tucked = rng.random() < 0.3
+    line = _hairline(rng, ear=0.0 if tucked else -u(0.08, 0.14), nape=-0.03)
+    style = HairStyle(line, u(0.05, 0.1), 0.03 if tucked else u(0.055, 0.095), u(0.06, 0.1), u(0.03, 0.045),
+                      curtain=u(-0.43, -0.33), curtain_front=u(88, 98) if tucked else u(50, 66),
+                      flare=u(-0.15, 0.08), ears=tucked, strand=0.8)  # fmt: skip
+    if rng.random() < 0.35:
+        style = replace(style, parting=rng.choice([-1, 1]) * u(0, 22))
+    return style
+
+
+def _bun(rng: np.random.Generator, recess: float) -> HairStyle:
+    u = rng.uniform
+    line = _hairline(rng, sideburn=u(0.0, 0.08))
+    thick = u(0.018, 0.035)
+    radius = u(0.1, 0.16)
+    kind = rng.random()
+    if kind < 0.65:
+        buns = [(180.0, u(-5, 45), radius, 0.35)]
+    elif kind < 0.85:
+        buns = [(180.0, u(60, 85), 0.85 * radius, 0.3)]
+    else:
+        where, lift = u(100, 130), u(30, 55)
+        buns = [(where, lift, 0.7 * radius, 0.3), (-where, lift, 0.7 * radius, 0.3)]
+    return HairStyle(line, thick, thick, thick, u(0.025, 0.035), buns=np.array(buns), strand=0.85, lumps=0.002)
+
+
+def _receding(rng: np.random.Generator, recess: float) -> HairStyle:
+    u = rng.uniform
+    if rng.random() < 0.4:  # a wreath: the top is bare
+        line = _hairline(rng, sideburn=u(-0.04, 0.05))
+        line[:, 1] = np.where(line[:, 0] < 45, 1.0, line[:, 1])  # nothing grows before the temples
+        thin = u(0.018, 0.036)
+        return HairStyle(line, thin, thin, thin, u(0.03, 0.045), wreath=True, lumps=0.002)
+    line = _hairline(rng, front=u(0.03, 0.1), recess=u(0.07, 0.13), sideburn=u(-0.04, 0.05))
+    side = u(0.016, 0.03)
+    return HairStyle(line, u(0.015, 0.04), side, side, u(0.035, 0.06), lumps=0.003)
+
+
+def _fringe(rng: np.random.Generator, recess: float) -> HairStyle:
+    u = rng.uniform
+    line = _hairline(rng, ear=-u(0.0, 0.1), sideburn=-1.0)
+    cover = line[:, 0] < 46
+    line[cover, 1] = u(0.205, 0.25) + 0.02 * (line[cover, 0] / 46.0) ** 2 * rng.choice([-1, 1])
+    curtain = u(-0.42, -0.2) if rng.random() < 0.55 else None
+    return HairStyle(line, u(0.05, 0.1), u(0.045, 0.085), u(0.05, 0.1), u(0.016, 0.024), curtain=curtain,
+                     curtain_front=u(50, 58), flare=u(-0.15, 0.03), ears=False, strand=0.85)  # fmt: skip
+
+
+def _parting(rng: np.random.Generator, recess: float) -> HairStyle:
+    u = rng.uniform
+    line = _hairline(rng, recess=recess, sideburn=u(-0.05, 0.04))
+    side = rng.choice([-1, 1])
+    return HairStyle(line, u(0.05, 0.095), u(0.02, 0.05), u(0.03, 0.06), u(0.028, 0.042), u(0.0, 0.03),
+                     parting=side * u(18, 30), strand=0.85)  # fmt: skip
+
+
+_DRAWN = {
+    "short": _short,
+    "medium": _medium,
+    "neck": _to_the_neck,
+    "bun": _bun,
+    "receding": _receding,
+    "fringe": _fringe,
+    "parting": _parting,
+}
+"""Each class of the first truth, drawn from a generator and from how far the hairline recedes at the temples."""
 
 
 def draw_combed(name: str, rng: np.random.Generator) -> HairStyle:

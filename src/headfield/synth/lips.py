@@ -1,9 +1,8 @@
 """Lips that meet: closed, they are one seam with a shallow round groove; open, the corners of the mouth are round.
 
-A ball of a given radius rolls along upper and lower lip; what it cannot reach between them is filled. That is exact for
-two planes under any angle, and near enough for lips: it leaves them as they are wherever only one of them is near,
-closes any slit that is narrower than the ball, whether lips touch, gape a little or pass through each other, and it
-meets them without a crease. The cavity of an open mouth, wider than the ball, stays open.
+Upper and lower lip are joined by the ball that rolls along both (:class:`headfield.synth.seal.RolledJoin`): it closes
+any slit that is narrower than the ball, whether lips touch, gape a little or pass through each other. The cavity of an
+open mouth, wider than the ball, stays open.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from scipy.spatial import cKDTree
 from headfield.frames import MM_PER_UNIT
 from headfield.parametric.normalise import normalising_similarity
 from headfield.parametric.topology import edge_lengths_graph
-from headfield.synth.noise import smoothstep
-from headfield.synth.seal import Join, Surface
+from headfield.synth.seal import RolledJoin, Surface
 from headfield.synth.sheet import Sheet
 
 CLOSED_RADIUS = 1.5 / MM_PER_UNIT
@@ -35,9 +33,6 @@ LIP_WIDTH, LIP_DEPTH = 10.0 / MM_PER_UNIT, 8.0 / MM_PER_UNIT
 LID_WIDTH = 6.0 / MM_PER_UNIT
 """The same of lids."""
 
-PASSING = 2.0 / MM_PER_UNIT
-"""What lies farther behind a lip's triangles has not passed through the lip: it is on the other side of the flesh."""
-
 _LIPS = (
     ((60, 61, 62, 63, 64), (48, 49, 50, 51, 52, 53, 54)),
     ((60, 67, 66, 65, 64), (48, 59, 58, 57, 56, 55, 54)),
@@ -48,8 +43,6 @@ _LIDS = (
     (((42, 43, 44, 45),), ((42, 47, 46, 45),), (42, 45)),
 )
 """Of the 68 landmarks: what contours of an opening's upper and lower part go through, and its corners."""
-
-_LIFT = 0.05 / MM_PER_UNIT
 
 _CORNER = 5.0 / MM_PER_UNIT
 """Contours end this far before the corners, so that both parts come as near to them."""
@@ -133,7 +126,7 @@ def _contour(graph: csr_matrix, stops: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate(found))
 
 
-class LipSeal(Join):
+class LipSeal(RolledJoin):
     """The join of upper and lower lip of one head at one instant.
 
     Args:
@@ -144,10 +137,7 @@ class LipSeal(Join):
     """
 
     def __init__(self, vertices: np.ndarray, lips: Pair, radius: float, inside_skin) -> None:
-        self._inside = inside_skin
-        self._upper, self._lower = Surface(vertices, lips.upper), Surface(vertices, lips.lower)
-        self.there = self._upper.there and self._lower.there
-        self.farthest = self.radius = radius
+        super().__init__(Surface(vertices, lips.upper), Surface(vertices, lips.lower), radius, inside_skin)
         self._used = np.unique(np.concatenate([lips.upper, lips.lower]))
         self._corners = vertices[self._used]
         self._box = np.array([self._corners.min(0) - radius, self._corners.max(0) + radius])
@@ -156,70 +146,9 @@ class LipSeal(Join):
         """Whether the join may be near points (N, 3): bool (N,)."""
         return ((points > self._box[0]) & (points < self._box[1])).all(1)
 
-    def lower(self, points: np.ndarray, distance: np.ndarray) -> np.ndarray:
-        """Signed distances (N,) of the unjoined head at points (N, 3), with the join; none rises.
-
-        Deep between the lips the ball tells no distance any more: there it is the one to the nearest surface that is
-        left, or the radius.
-        """
-        distance = distance.copy()
-        which = np.flatnonzero(self.near(points) & (np.abs(distance) < self.radius))
-        if len(which) and self.there:
-            value, _, filled = self._rolled(points[which])
-            deepest = -np.maximum(np.abs(distance[which]), self.radius)
-            lowered = np.minimum(distance[which], np.maximum(value, deepest))
-            distance[which] = np.where(filled, lowered, distance[which])
-        return distance
-
-    def joined(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The joined signed distance (N,) at points (N, 3) near the surface, and its gradient (N, 3)."""
-        return self._rolled(points)[:2]
-
     def covered(self) -> np.ndarray:
         """The lips' vertices (n,) that the join buries so deep that they are no surface."""
         if not self.there:
             return self._used[:0]
         value, _, filled = self._rolled(self._corners)
         return self._used[filled & (value < -0.5 * self.radius)]
-
-    def _rolled(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Distance (N,) to the surface of what the ball cannot reach, its gradient (N, 3), and where (N,) bool both
-        lips hold the ball off.
-
-        The nearest place for the ball's centre is the shortest x with u.x >= a and l.x >= b, where u and l are the
-        gradients of the distances to upper and lower lip, a and b what they lack to the radius.
-        """
-        up, first, facing_up = self._upper.ask_signed(points)
-        low, second, facing_low = self._lower.ask_signed(points)
-        r = self.radius
-        up, low = self._passed(points, up, low, first, second)
-        a, b = (self._lack(*pair) for pair in ((up, facing_up), (low, facing_low)))
-        cosine = (first * second).sum(1)
-        rest = np.maximum(1.0 - cosine**2, 1e-6)
-        one, two = (a - b * cosine) / rest, (b - a * cosine) / rest
-        both = (one > 0) & (two > 0)
-        alone = np.where(a > b, a, b)
-        centre = np.where(both[:, None], one[:, None] * first + two[:, None] * second, 0.0)
-        away = np.linalg.norm(centre, axis=1)
-        slope = np.where(both[:, None], centre / np.maximum(away, 1e-12)[:, None],
-                         np.where((a > b)[:, None], first, second))  # fmt: skip
-        return r - np.where(both, away, alone), slope, both
-
-    def _passed(self, points, up, low, first, second) -> tuple[np.ndarray, np.ndarray]:
-        """The distances (N,) with those behind a lip taken away, unless the points lie in flesh or, being skin, look
-        into it: lips are thin, and their other side faces the other way, too."""
-        behind = np.flatnonzero((up < 0) | (low < 0))
-        if len(behind):
-            own = np.where((np.abs(up) < np.abs(low))[:, None], first, second)[behind]
-            free = behind[~self._inside(points[behind] + _LIFT * own)]
-            up, low = up.copy(), low.copy()
-            up[free] = np.where((up[free] < 0) & (np.abs(up[free]) > np.abs(low[free])), np.inf, up[free])
-            low[free] = np.where((low[free] < 0) & (np.abs(low[free]) > np.abs(up[free])), np.inf, low[free])
-        return up, low
-
-    def _lack(self, distance: np.ndarray, facing: np.ndarray) -> np.ndarray:
-        """What points (N,) lack to a lip to be the ball's radius off it; far below zero where the lip says nothing of
-        them: beyond its border its triangles' planes are not the skin's, far behind it is the flesh's other side."""
-        told = smoothstep((facing - 0.3) / 0.35) * smoothstep(2.0 + distance / PASSING)
-        distance = np.clip(distance, -2.0 * PASSING, 8.0 * self.radius)
-        return self.radius - distance - (6.0 * self.radius + 2.0 * PASSING) * (1.0 - told)

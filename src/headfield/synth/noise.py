@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import numpy as np
 
 from headfield.frames import MM_PER_UNIT
@@ -54,7 +56,11 @@ def strands(
     return np.cos(phase).sum(1) * np.sqrt(2.0 / waves) * fade
 
 
-def smoothstep(x: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, smooth between."""
+@overload
+def smoothstep(x: float) -> float: ...
+@overload
+def smoothstep(x: np.ndarray) -> np.ndarray: ...
+def smoothstep(x):
+    """0 below 0, 1 above 1, smooth between; of one number or of an array."""
     x = np.clip(x, 0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from headfield.errors import ConfigError
+from headfield.errors import ConfigError, present
 from headfield.frames import MM_PER_UNIT
+from headfield.parametric import ParametricHead
 from headfield.parametric.normalise import log_size, normalising_similarity
 from headfield.parametric.topology import components
 from headfield.synth.beard import Beard, draw_beard_class, make_beard
@@ -74,7 +75,7 @@ class Person:
     """
 
     key: IdentityKey
-    head: object
+    head: ParametricHead
     identity: np.ndarray
     sheet: Sheet
     placement: Similarity
@@ -108,7 +109,9 @@ class Person:
         """Skin vertices (V, 3) in the model frame without hair and beard; `expression` (52,), None = neutral."""
         raw = self.head.raw_vertices(self.identity, expression)
         skin = self.placement.apply(raw if self.variation is None else self.variation.apply(raw))
-        return skin if self.openings is None else self.openings.apply(skin, self.uncut)
+        if self.openings is None:
+            return skin
+        return self.openings.apply(skin, present(self.uncut, "the anchors before the openings were ended"))
 
     def solid(self, expression: np.ndarray | None = None, turning: bool = False) -> Solid:
         """The whole head with an expression (52,), None = neutral, whose mouth counts as closed.

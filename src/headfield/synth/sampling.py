@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from headfield.io.quantise import SDF_LIMIT, dequantise, quantise, quantise_normals
+from headfield.neighbours import PointTree
 from headfield.synth.solid import Solid, SurfacePoints
 
 NEAR_SIGMAS = (0.01, 0.04)
@@ -50,15 +50,19 @@ def canonical_points(surface: SurfacePoints, neutral: Solid) -> tuple[np.ndarray
         surface: Points on a posed solid with the same sheet and hair.
         neutral: The neutral solid.
     Returns:
-        points (N, 3) and valid (N,): False where the neutral head hides them.
+        points (N, 3) and valid (N,): False where the neutral head hides them. The rims of lips that meet are not
+        hidden: they lie in the groove between the lips, upper and lower rim on the same line.
     """
     points, valid = np.array(surface.points), np.ones(len(surface.points), dtype=bool)
     skin = ~surface.hair  # hair does not move
     triangle, weights = surface.triangle[skin], surface.weights[skin]
-    points[skin] = (neutral.vertices[neutral.sheet.triangles[triangle]] * weights[:, :, None]).sum(1)
-    valid[skin] = neutral.visibility(triangle, weights)
-    points[skin], _, moved = neutral.settle(points[skin], surface.normals[skin])
-    valid[skin] &= moved < SAME_MATERIAL
+    resting = (neutral.vertices[neutral.sheet.triangles[triangle]] * weights[:, :, None]).sum(1)
+    points[skin], _, moved = neutral.settle(resting, surface.normals[skin])
+    seen = neutral.visibility(triangle, weights) & (moved < SAME_MATERIAL)
+    rims = np.flatnonzero(neutral.between_lips(resting) & np.isfinite(moved))
+    # the join has another groove, towards the teeth, which a closed mouth does not have
+    seen[rims] = np.abs(neutral.signed_distance(points[skin][rims])[0]) < SAME_MATERIAL
+    valid[skin] = seen
     if neutral.hair is not None:
         valid[skin] &= ~neutral.hair.contains(points[skin])
     return points, valid
@@ -101,7 +105,7 @@ def signed_samples(
     samples, over = quantise(points[order], box), over[order]
     places = dequantise(samples, box)
     # beyond the clipping distance (with room for gaps between surface points) only the sign is asked for: half the time
-    far = cKDTree(surface.points).query(places, distance_upper_bound=SDF_LIMIT + 0.06)[0] == np.inf
+    far = PointTree(surface.points).query(places, distance_upper_bound=SDF_LIMIT + 0.06)[0] == np.inf
     sdf, ambiguous = solid.signed_distance(places, far)
     good = np.flatnonzero(~ambiguous)
     good = good[np.arange(count) % len(good)]  # repeats only if more than 7 % were ambiguous

@@ -3,8 +3,8 @@
 A lid's inner face lies in the eyeball, or a fraction of a millimetre off it; lips touch in a slit, or pass through each
 other. As a union of two bodies that is a crease, or a slit that no field of heads can hold: it frays into rags and
 holes. Here the distances to two surfaces are joined smoothly, and points of either surface that the join covers are
-moved onto it. `Join` is what all joins do; `EyeSeal` joins lids to eyeballs by a smooth minimum (a polynomial one:
-exact beyond its width, at most a quarter of it deep), and :class:`headfield.synth.lips.LipSeal` upper to lower lip.
+moved onto it. `Join` is what all joins do, `RolledJoin` how; `EyeSeal` joins lids to eyeballs, and
+:class:`headfield.synth.lips.LipSeal` upper to lower lip.
 """
 
 from __future__ import annotations
@@ -15,11 +15,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from headfield.errors import need
+from headfield.frames import MM_PER_UNIT
 from headfield.synth.gaze import Eye
+from headfield.synth.noise import smoothstep
 
-JOIN_UNITS = 0.008
-"""Width k of the join, model units (2 mm). Where lid and eyeball meet under a right angle, its sharpest hollow has a
-radius of k / sqrt(2), 1.4 mm; of 1 mm where their normals are 104 degrees apart."""
+EYE_RADIUS = 1.5 / MM_PER_UNIT
+"""Radius of the join between lids and eyeballs, model units. anny's heads have pits of 3 mm in the corners of their
+eyes, where real ones have flesh; they are narrower than this ball."""
+
+PASSING = 2.0 / MM_PER_UNIT
+"""What lies farther behind a surface's triangles has not passed through it: it is on the other side of the flesh."""
+
+_LIFT = 0.05 / MM_PER_UNIT
 
 _REACH = 0.02
 """How far from an eyeball's surface skin may be a lid (model units, 5 mm)."""
@@ -86,7 +93,96 @@ class Join(ABC):
         return points, normals, moved
 
 
-class EyeSeal(Join):
+class RolledJoin(Join):
+    """A join that is as round as a ball of a given radius that rolls along both surfaces: what it cannot reach is
+    filled.
+
+    That is exact for two planes under any angle, and near enough for lips and lids: it leaves them as they are wherever
+    only one of them is near, closes any slit that is narrower than the ball, and meets them without a crease.
+
+    Args:
+        one, other: The two surfaces.
+        radius: Of the ball, model units.
+        inside_skin: From points (N, 3) to bool (N,): in the flesh.
+    """
+
+    def __init__(self, one: Surface, other: Surface, radius: float, inside_skin) -> None:
+        self._inside, self._upper, self._lower = inside_skin, one, other
+        self.there = one.there and other.there
+        self.farthest = self.radius = radius
+
+    def lower(self, points: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        """Signed distances (N,) of the unjoined head at points (N, 3), with the join; none rises.
+
+        Deep between the lips the ball tells no distance any more: there it is the one to the nearest surface that is
+        left, or the radius.
+        """
+        distance = distance.copy()
+        which = np.flatnonzero(self.near(points) & (np.abs(distance) < self.radius))
+        if len(which) and self.there:
+            value, _, filled = self._rolled(points[which])
+            deepest = -np.maximum(np.abs(distance[which]), self.radius)
+            lowered = np.minimum(distance[which], np.maximum(value, deepest))
+            distance[which] = np.where(filled, lowered, distance[which])
+        return distance
+
+    def joined(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The joined signed distance (N,) at points (N, 3) near the surface, and its gradient (N, 3)."""
+        return self._rolled(points)[:2]
+
+    def covers(self, points: np.ndarray) -> np.ndarray:
+        """Whether points (N, 3) lie under the join: bool (N,)."""
+        found = np.zeros(len(points), dtype=bool)
+        which = np.flatnonzero(self.near(points))
+        if len(which) and self.there:
+            value, _, filled = self._rolled(points[which])
+            found[which] = filled & (value < 0)
+        return found
+
+    def _rolled(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Distance (N,) to the surface of what the ball cannot reach, its gradient (N, 3), and where (N,) bool both
+        surfaces hold the ball off.
+
+        The nearest place for the ball's centre is the shortest x with u.x >= a and l.x >= b, where u and l are the
+        gradients of the distances to the two surfaces, a and b what they lack to the radius.
+        """
+        up, first, facing_up = self._upper.ask_signed(points)
+        low, second, facing_low = self._lower.ask_signed(points)
+        r = self.radius
+        up, low = self._passed(points, up, low, first, second)
+        a, b = (self._lack(*pair) for pair in ((up, facing_up), (low, facing_low)))
+        cosine = (first * second).sum(1)
+        rest = np.maximum(1.0 - cosine**2, 1e-6)
+        one, two = (a - b * cosine) / rest, (b - a * cosine) / rest
+        both = (one > 0) & (two > 0)
+        alone = np.where(a > b, a, b)
+        centre = np.where(both[:, None], one[:, None] * first + two[:, None] * second, 0.0)
+        away = np.linalg.norm(centre, axis=1)
+        slope = np.where(both[:, None], centre / np.maximum(away, 1e-12)[:, None],
+                         np.where((a > b)[:, None], first, second))  # fmt: skip
+        return r - np.where(both, away, alone), slope, both
+
+    def _passed(self, points, up, low, first, second) -> tuple[np.ndarray, np.ndarray]:
+        """The distances (N,) with those behind a lip taken away, unless the points lie in flesh or, being skin, look
+        into it: lips are thin, and their other side faces the other way, too."""
+        behind = np.flatnonzero((up < 0) | (low < 0))
+        if len(behind):
+            own = np.where((np.abs(up) < np.abs(low))[:, None], first, second)[behind]
+            free = behind[~self._inside(points[behind] + _LIFT * own)]
+            up, low = up.copy(), low.copy()
+            up[free] = np.where((up[free] < 0) & (np.abs(up[free]) > np.abs(low[free])), np.inf, up[free])
+            low[free] = np.where((low[free] < 0) & (np.abs(low[free]) > np.abs(up[free])), np.inf, low[free])
+        return up, low
+
+    def _lack(self, distance: np.ndarray, facing: np.ndarray) -> np.ndarray:
+        """What points (N,) lack to a lip to be the ball's radius off it; far below zero where the lip says nothing of
+        them: beyond its border its triangles' planes are not the skin's, far behind it is the flesh's other side."""
+        told = smoothstep((facing - 0.3) / 0.35) * smoothstep(2.0 + distance / PASSING)
+        distance = np.clip(distance, -2.0 * PASSING, 8.0 * self.radius)
+        return self.radius - distance - (6.0 * self.radius + 2.0 * PASSING) * (1.0 - told)
+
+
+class EyeSeal(RolledJoin):
     """The joins between lids and eyeballs of one head at one instant.
 
     Args:
@@ -97,8 +193,6 @@ class EyeSeal(Join):
         inside_skin: From points (N, 3) to bool (N,): inside any component.
     """
 
-    farthest = JOIN_UNITS
-
     def __init__(self, vertices: np.ndarray, triangles: np.ndarray, seen: np.ndarray, eyes: Sequence[Eye], inside_skin):
         ball = np.zeros(len(vertices), dtype=bool)
         for eye in eyes:
@@ -106,11 +200,9 @@ class EyeSeal(Join):
         of_ball = ball[triangles].all(1)
         self._centres = np.array([eye.centre for eye in eyes]).reshape(-1, 3)
         self._radii = np.array([eye.radius for eye in eyes])
-        self._inside = inside_skin
         near = self.near(vertices)[triangles].any(1)
-        self._skin = Surface(vertices, triangles[seen & ~of_ball & near])
-        self._ball = Surface(vertices, triangles[seen & of_ball])
-        self.there = self._skin.there and self._ball.there
+        lids = Surface(vertices, triangles[seen & ~of_ball & near])
+        super().__init__(lids, Surface(vertices, triangles[seen & of_ball]), EYE_RADIUS, inside_skin)
 
     def near(self, points: np.ndarray) -> np.ndarray:
         """Whether a join may be near points (N, 3): bool (N,)."""
@@ -118,34 +210,6 @@ class EyeSeal(Join):
             return np.zeros(len(points), dtype=bool)
         away = np.linalg.norm(points[:, None] - self._centres, axis=2) - self._radii
         return (np.abs(away) < _REACH).any(1)
-
-    def lower(self, points: np.ndarray, distance: np.ndarray) -> np.ndarray:
-        """Signed distances (N,) of the unsealed head at points (N, 3), with the joins; none rises."""
-        distance = distance.copy()
-        which = np.flatnonzero(self.near(points) & (np.abs(distance) < 2 * JOIN_UNITS))
-        if len(which) and self.there:
-            distance[which] -= self._depth(self._skin.ask(points[which])[0], self._ball.ask(points[which])[0])
-        return distance
-
-    def joined(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The sealed signed distance (N,) at points (N, 3) near the surface, and its gradient (N, 3)."""
-        skin, skin_slope = self._skin.ask(points)
-        ball, ball_slope = self._ball.ask(points)
-        sign = np.where(self._inside(points), -1.0, 1.0)
-        first = skin < ball
-        steep = 0.5 * np.maximum(JOIN_UNITS - np.abs(skin - ball), 0.0) / JOIN_UNITS * np.where(first, -1.0, 1.0)
-        slope = sign[:, None] * np.where(first[:, None], skin_slope, ball_slope)
-        return (
-            sign * np.minimum(skin, ball) - self._depth(skin, ball),
-            slope + steep[:, None] * (skin_slope - ball_slope),
-        )
-
-    @staticmethod
-    def _depth(skin: np.ndarray, ball: np.ndarray) -> np.ndarray:
-        """How much the join lowers the distance (N,) where skin and eyeball are so far (N,): as a polynomial smooth
-        minimum does; it fades out off the surface."""
-        share = np.maximum(JOIN_UNITS - np.abs(skin - ball), 0.0) / JOIN_UNITS
-        return 0.25 * JOIN_UNITS * share**2 * np.clip(2.0 - np.minimum(skin, ball) / JOIN_UNITS, 0.0, 1.0)
 
 
 class Surface:

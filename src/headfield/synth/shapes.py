@@ -14,7 +14,7 @@ from skimage.measure import marching_cubes
 from headfield.types import Mesh
 
 Shape = Callable[[np.ndarray], np.ndarray]
-Point = Sequence[float]
+Point = Sequence[float] | np.ndarray
 
 
 def ellipsoid(centre: Point, radii: Point) -> Shape:

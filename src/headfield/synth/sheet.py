@@ -87,7 +87,7 @@ def _mouth_bag(head, triangles: np.ndarray, interior: np.ndarray) -> tuple[np.nd
     corners = triangles[chosen]
     links = coo_matrix(
         (np.ones(2 * len(corners)), (np.r_[corners[:, 0], corners[:, 1]], np.r_[corners[:, 1], corners[:, 2]])),
-        shape=(len(vertices),) * 2,
+        shape=(len(vertices), len(vertices)),
     )
     label = connected_components(links, directed=False)[1][corners[:, 0]]
     lips = head.landmarks68(vertices)[60:68].mean(0)

@@ -19,7 +19,7 @@ from functools import cached_property
 
 import numpy as np
 
-from headfield.errors import need
+from headfield.errors import need, present
 from headfield.parametric.topology import vertex_normals
 from headfield.synth.gaze import Eye
 from headfield.synth.hair_parts import Hair
@@ -98,7 +98,7 @@ class Solid:
             seam = LipSeal(self.vertices, lips, OPEN_RADIUS if lips_open else CLOSED_RADIUS, self.inside_skin)
             self.shown[seam.covered()] = 0.0
             self.joins += (seam,)
-        self.seen = (self.shown[triangles] > 0.5).any(1)
+        self.seen = np.any(self.shown[triangles] > 0.5, axis=1)
         if eyes:
             self.joins += (EyeSeal(self.vertices, triangles, self.seen, eyes, self.inside_skin),)
 
@@ -162,7 +162,7 @@ class Solid:
         places = np.einsum("kc,tcx->tkx", weights, self.vertices[crossed])
         split = (np.arange(len(crossed))[:, None, None] * len(steps) + np.array(pieces)).reshape(-1, 3)
         places = places.reshape(-1, 3)
-        split = split[~self.hair.contains(places[split].mean(1))]
+        split = split[~present(self.hair, "hair").contains(places[split].mean(1))]
         whole = triangles[~buried.any(1)]
         return np.concatenate([self.vertices, places]), np.concatenate([whole, split + len(self.vertices)])
 
@@ -231,6 +231,14 @@ class Solid:
             points, normals, moved = join.settle(points, normals)
             farthest = np.maximum(farthest, moved)
         return points, normals, farthest
+
+    def between_lips(self, points: np.ndarray) -> np.ndarray:
+        """Whether points (N, 3) lie under the groove of lips that meet: bool (N,)."""
+        found = np.zeros(len(points), dtype=bool)
+        for join in self.joins:
+            if isinstance(join, LipSeal):
+                found |= join.covers(points)
+        return found
 
     def _near_interior(self, points: np.ndarray) -> np.ndarray:
         """Only points in the bounds of the interior triangles can lie in a hidden void."""

@@ -143,7 +143,7 @@ def relaxed(vertices: np.ndarray, triangles: np.ndarray, rounds: int = 3) -> np.
     ends = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
     edges, uses = np.unique(ends, axis=0, return_counts=True)
     both = np.concatenate([edges, edges[:, ::-1]])
-    graph = coo_matrix((np.ones(len(both)), both.T), shape=(len(vertices),) * 2).tocsr()
+    graph = coo_matrix((np.ones(len(both)), both.T), shape=(len(vertices), len(vertices))).tocsr()
     mean = diags(1.0 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1)) @ graph
     rim = np.unique(edges[uses == 1])
     for _ in range(rounds):

@@ -102,9 +102,9 @@ class Batches:
             row = row_of.get(record.id)
             if row is not None and self.arrays[row] is None:
                 self.arrays[row] = self.store.open(record)
-        here = [row for row, arrays in enumerate(self.arrays) if arrays is not None]
-        posable = [row for row in here if len(self.arrays[row]["expressions"]) - self.held_rows > 1]
-        self._drawable, self._posable = self._rows(here), self._rows(posable)
+        here = [(row, arrays) for row, arrays in enumerate(self.arrays) if arrays is not None]
+        posable = [row for row, arrays in here if len(arrays["expressions"]) - self.held_rows > 1]
+        self._drawable, self._posable = self._rows([row for row, _ in here]), self._rows(posable)
 
     def _rows(self, identities: list[int]) -> np.ndarray:
         """Code rows of identities and of their mirrored copies."""
@@ -163,9 +163,8 @@ class Batches:
             for name, value in head.items():
                 columns.setdefault(name, []).append(value)
         tensors = {name: torch.from_numpy(np.stack(values)) for name, values in columns.items()}
-        if not posed:
-            tensors["expression"] = None
-        return Batch(rows=torch.from_numpy(rows), **tensors)
+        expression = tensors.pop("expression")
+        return Batch(torch.from_numpy(rows), expression if posed else None, **tensors)
 
 
 def _read_head(

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from headfield.errors import ConfigError
-from headfield.models.protocol import HeadModel
+from headfield.models.protocol import TrainableModel
 from headfield.train import checkpoint
 
 
 def begin_from(
-    file: Path, model: HeadModel, identities: list[str], mirror: bool, descriptors: np.ndarray | None = None
+    file: Path, model: TrainableModel, identities: list[str], mirror: bool, descriptors: np.ndarray | None = None
 ) -> torch.Tensor:
     """Load a complete run's weights into a model.
 

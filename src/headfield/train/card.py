@@ -61,6 +61,13 @@ part of the field; exports add them as meshes of their own. Caps and cropped hai
 """Of what a model cannot do, by the truth of its training store."""
 
 
+_SHOWN = (
+    "preset store out steps heads points samples warp_points micro rate code_rate decay_from expressions_from "
+    "posed_share seed losses"
+).split()
+"""Options of the training's command line that the card tells."""
+
+
 def model_card(name: str, meta: dict, records: list[Record], model: HeadModel, truth: str = "v1") -> str:
     """The card as Markdown.
 
@@ -71,34 +78,7 @@ def model_card(name: str, meta: dict, records: list[Record], model: HeadModel, t
         model: The released model.
         truth: Which people the store has, see :mod:`headfield.synth.config`.
     """
-    rows = []
-    for family in sorted({record.family for record in records}):
-        members = [record for record in records if record.family == family]
-        posed = [record.expressions - 1 for record in members if record.expressions > 1]
-        rows.append(
-            f"| {family} | {len(members)} | {len(posed)} | {max(posed, default=0)} "
-            f"| {LICENCES.get(family, 'see the family')} |"
-        )
     train, space = meta["train"], model.expression_space
-    shown = (
-        "preset",
-        "store",
-        "out",
-        "steps",
-        "heads",
-        "points",
-        "samples",
-        "warp_points",
-        "micro",
-        "rate",
-        "code_rate",
-        "decay_from",
-        "expressions_from",
-        "posed_share",
-        "seed",
-        "losses",
-    )
-    command = "headfield train " + " ".join(f"--{key.replace('_', '-')} {_plain(train[key])}" for key in shown)
     processes = meta.get("processes", 1)
     return _TEXT.format(
         name=name,
@@ -108,10 +88,10 @@ def model_card(name: str, meta: dict, records: list[Record], model: HeadModel, t
         parts="" if lacks(model, Local) else ", by parts that act near their anchors",
         expressions=f", and by {len(space)} expression weights ({space.kind})" if len(space) else "",
         people=len(records),
-        families="\n".join(rows),
+        families=_families(records),
         hair=_counts(record.hair for record in records),
         beard=_counts(record.beard for record in records),
-        command=command,
+        command="headfield train " + " ".join(f"--{key.replace('_', '-')} {_plain(train[key])}" for key in _SHOWN),
         step=meta["step"],
         steps=train["steps"],
         heads=train["heads"],
@@ -123,6 +103,19 @@ def model_card(name: str, meta: dict, records: list[Record], model: HeadModel, t
         components=", ".join(model.prior.names),
         limits=_LIMITS.get(truth, _LIMITS["v1"]),
     )
+
+
+def _families(records: list[Record]) -> str:
+    """Rows of a table: identities, those with expressions, expressions at most, and the licence of each family."""
+    rows = []
+    for family in sorted({record.family for record in records}):
+        members = [record for record in records if record.family == family]
+        posed = [record.expressions - 1 for record in members if record.expressions > 1]
+        rows.append(
+            f"| {family} | {len(members)} | {len(posed)} | {max(posed, default=0)} "
+            f"| {LICENCES.get(family, 'see the family')} |"
+        )
+    return "\n".join(rows)
 
 
 def _counts(values) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -55,7 +56,9 @@ def restore_optimiser(
     """Put back what :func:`optimiser_tensors` gave, stored under `prefix`."""
     state: dict[int, dict] = {}
     for index, name in enumerate(names):
-        found = {key.rsplit("/", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{prefix}{name}/")}
+        found: dict[str, Any] = {
+            key.rsplit("/", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{prefix}{name}/")
+        }
         if found:
             for key, value in found.items():
                 if key == "step" and value.ndim == 0 and isinstance(optimiser, torch.optim.SparseAdam):

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import torch
 
-from headfield.models.protocol import Releasable
+from headfield.models.protocol import TrainableModel
 
 
-def shared_weights(model: Releasable) -> dict[str, int]:
+def shared_weights(model: TrainableModel) -> dict[str, int]:
     """Weights of which only the last columns, so many, see an expression: the rest of them shapes heads at rest."""
     at_rest, expressive = model.weights_by_use()
     return {name: tensor.shape[-1] for name, tensor in expressive.items() if name in at_rest}
 
 
-def hold_all_but_deformer(model: Releasable) -> None:
+def hold_all_but_deformer(model: TrainableModel) -> None:
     """Let only weights have gradients that heads at rest do not depend on."""
     expressive, shared = model.weights_by_use()[1], shared_weights(model)
     for name, parameter in model.named_parameters():

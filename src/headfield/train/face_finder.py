@@ -14,6 +14,8 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +66,7 @@ def train(config: FaceFinderConfig) -> Path:
     config.out.mkdir(parents=True, exist_ok=True)
     heads = _heads(config)
     torch.manual_seed(config.seed)
-    net = FaceNet().to(memory_format=torch.channels_last)
+    net = FaceNet().channels_last()
     optimiser = torch.optim.AdamW(net.parameters(), config.rate, weight_decay=1e-2)
     checkpoint, begin = config.out / "checkpoint.pt", 0
     if checkpoint.exists():
@@ -87,18 +89,14 @@ def train(config: FaceFinderConfig) -> Path:
             maps = net(views.pictures.to(memory_format=torch.channels_last))
         terms = losses(maps, views, turned)
         optimiser.zero_grad(set_to_none=True)
-        sum(terms.values()).backward()
+        reduce(add, terms.values()).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + value.item()
-        if (step + 1 - begin) % _AFTER == 0 or step + 1 - begin == 20:
-            passed, done = time.perf_counter() - started, step + 1 - begin
-            left = passed / done * (config.steps - step - 1)
-            over = _AFTER if done > 20 else 20
-            means = ", ".join(f"{name} {value / over:.3f}" for name, value in sums.items())
-            print(f"step {step + 1}/{config.steps}: {means}; {passed / done:.2f} s a step, {left / 60:.0f} min left",
-                  flush=True)  # fmt: skip
+        done = step + 1 - begin
+        if done % _AFTER == 0 or done == 20:
+            _tell(step + 1, config.steps, sums, _AFTER if done > 20 else 20, (time.perf_counter() - started) / done)
             sums = {}
         if (step + 1) % (4 * _AFTER) == 0 or step + 1 == config.steps:
             state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
@@ -106,6 +104,13 @@ def train(config: FaceFinderConfig) -> Path:
             checkpoint.with_suffix(".new").replace(checkpoint)
             weights = write_weights(net, config, step + 1)
     return weights
+
+
+def _tell(step: int, steps: int, sums: dict[str, float], over: int, seconds: float) -> None:
+    """Print mean losses over the last steps, of which each takes so many seconds."""
+    means = ", ".join(f"{name} {value / over:.3f}" for name, value in sums.items())
+    left = seconds * (steps - step)
+    print(f"step {step}/{steps}: {means}; {seconds:.2f} s a step, {left / 60:.0f} min left", flush=True)
 
 
 def write_weights(net: FaceNet, config: FaceFinderConfig, step: int) -> Path:

@@ -7,7 +7,7 @@ import torch
 
 from headfield.frames import MM_PER_UNIT
 from headfield.io.quantise import dequantise
-from headfield.models.protocol import Warped
+from headfield.models.protocol import ForwardWarped, HeadModel, Warped, require
 from headfield.nn.machine import denormals_flushed
 from headfield.train.batches import Batches
 from headfield.types import Codes
@@ -21,7 +21,7 @@ MOVED = 1.0
 
 @torch.no_grad()
 @denormals_flushed()
-def held_out_errors(model: Warped, codes: torch.Tensor, batches: Batches, most: int = 200) -> dict[str, float]:
+def held_out_errors(model: HeadModel, codes: torch.Tensor, batches: Batches, most: int = 200) -> dict[str, float]:
     """Millimetres on held-out rows.
 
     Args:
@@ -36,6 +36,9 @@ def held_out_errors(model: Warped, codes: torch.Tensor, batches: Batches, most: 
     found: dict[str, list[np.ndarray]] = {name: [] for name in ("warp", "moved", "way", "surface")}
     here = [(index, arrays) for index, arrays in enumerate(batches.arrays) if arrays is not None][:most]
     each = -(-most // len(here))
+    backward, forward = require(model, Warped, "Measuring held-out expressions"), None
+    if backward.closed_form == "forward":  # the way back takes steps, so it is asked for fewer points
+        forward = require(model, ForwardWarped, "Measuring held-out expressions")
     for index, arrays in here:
         for row in range(len(arrays["expressions"]) - min(each, batches.held_rows), len(arrays["expressions"])):
             at = [dequantise(arrays[name][row, :POINTS], batches.store.box) for name in ("points", "canonical")]
@@ -43,11 +46,13 @@ def held_out_errors(model: Warped, codes: torch.Tensor, batches: Batches, most: 
             valid = np.array(arrays["canonical_valid"][row, :POINTS])
             expression = torch.as_tensor(np.array(arrays["expressions"][row]), device=codes.device)[None]
             condition = model.condition(Codes(codes[index][None], expression))
-            forward = model.closed_form == "forward"  # the way back takes steps, so it is asked for fewer points
-            warped = model.from_canonical(neutral, condition) if forward else model.to_canonical(posed, condition)[0]
-            miss = MM_PER_UNIT * (warped - (posed if forward else neutral)).norm(dim=-1)[0].cpu().numpy()
+            if forward is None:
+                warped = backward.to_canonical(posed, condition)[0]
+            else:
+                warped = forward.from_canonical(neutral, condition)
+            miss = MM_PER_UNIT * (warped - (neutral if forward is None else posed)).norm(dim=-1)[0].cpu().numpy()
             way = MM_PER_UNIT * (posed - neutral).norm(dim=-1)[0].cpu().numpy()
-            some = slice(None, None, 4 if forward else 1)
+            some = slice(None, None, 1 if forward is None else 4)
             value = MM_PER_UNIT * model.signed_distance(posed[:, some], condition).abs()[0].cpu().numpy()
             moved = valid & (way > MOVED)
             for name, values in (("warp", miss[valid]), ("moved", miss[moved]), ("way", way[moved])):

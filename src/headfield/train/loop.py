@@ -17,11 +17,14 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from headfield.errors import present
 from headfield.nn.machine import denormals_flushed
 from headfield.train import checkpoint
 from headfield.train.held_out import held_out_errors
 from headfield.train.log import tensorboard, write_line
 from headfield.train.trainer import CHECKPOINT, Trainer
+
+_GRADIENT = "a gradient"
 
 
 @dataclass
@@ -51,32 +54,23 @@ def run(
     for kind in (signal.SIGINT, signal.SIGTERM):
         previous[kind] = signal.signal(kind, lambda number, _: asked_to_stop.append(number))
     config.out.mkdir(parents=True, exist_ok=True)
-    last_save, writer = time.monotonic(), tensorboard(config)
-    rate_of_points, done_at_start, started = 0.0, trainer.step, time.monotonic()
+    last_save, writer, speed = time.monotonic(), tensorboard(config), _Speed(trainer)
     try:
         while trainer.step < config.steps and not _any(asked_to_stop, trainer):
-            begun = time.monotonic()
-            named = one_step(trainer)
-            took = time.monotonic() - begun
-            trainer.seconds += took
-            points = config.heads * (trainer.batches.points + trainer.batches.samples)
-            rate_of_points = points / took if not rate_of_points else 0.98 * rate_of_points + 0.02 * points / took
-            per_step = (time.monotonic() - started) / (trainer.step - done_at_start)
-            if trainer.rank == 0:
-                if trainer.step % 20 == 0 or trainer.step == config.steps:
-                    write_line(trainer, named, _rate(trainer, config.rate), writer)
-                if on_step:
-                    left = (config.steps - trainer.step) * per_step
-                    on_step(
-                        Progress(trainer.step, config.steps, named, _rate(trainer, config.rate), left, rate_of_points)
-                    )
-                if on_preview and trainer.step % config.preview_every == 0:
-                    on_preview(trainer)
-                if time.monotonic() - last_save > 60.0 * config.save_minutes:
-                    save(trainer)
-                    if trainer.world == 1:  # several processes would not see the same people at the same step
-                        trainer.batches.grow()
-                    last_save = time.monotonic()
+            named = speed.timed_step()
+            if trainer.rank:
+                continue
+            if trainer.step % 20 == 0 or trainer.step == config.steps:
+                write_line(trainer, named, _rate(trainer, config.rate), writer)
+            if on_step:
+                on_step(speed.progress(named))
+            if on_preview and trainer.step % config.preview_every == 0:
+                on_preview(trainer)
+            if time.monotonic() - last_save > 60.0 * config.save_minutes:
+                save(trainer)
+                if trainer.world == 1:  # several processes would not see the same people at the same step
+                    trainer.batches.grow()
+                last_save = time.monotonic()
         if trainer.rank == 0:
             save(trainer)
         if trainer.world > 1:  # leave together: a process that goes first takes the others' connection with it
@@ -88,6 +82,31 @@ def run(
         if writer is not None:
             writer.close()
     return asked_to_stop[0] if asked_to_stop else None
+
+
+class _Speed:
+    """Steps by the clock: how fast they are, and how long it will still take."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.points_per_second, self.done_at_start, self.started = 0.0, trainer.step, time.monotonic()
+
+    def timed_step(self) -> dict[str, float]:
+        """One step; returns its losses."""
+        trainer, begun = self.trainer, time.monotonic()
+        named = one_step(trainer)
+        took = time.monotonic() - begun
+        trainer.seconds += took
+        now = trainer.config.heads * (trainer.batches.points + trainer.batches.samples) / took
+        self.points_per_second = 0.98 * self.points_per_second + 0.02 * now if self.points_per_second else now
+        return named
+
+    def progress(self, named: dict[str, float]) -> Progress:
+        """What a callback sees after a step with these losses."""
+        trainer, config = self.trainer, self.trainer.config
+        per_step = (time.monotonic() - self.started) / (trainer.step - self.done_at_start)
+        left, rate = (config.steps - trainer.step) * per_step, _rate(trainer, config.rate)
+        return Progress(trainer.step, config.steps, named, rate, left, self.points_per_second)
 
 
 def one_step(trainer: Trainer) -> dict[str, float]:
@@ -165,11 +184,11 @@ def _rate(trainer: Trainer, peak: float) -> float:
 def _average(trainer: Trainer) -> None:
     """Average network gradients over processes."""
     parameters = [p for p in trainer.model.parameters() if p.requires_grad]
-    flat = torch.cat([p.grad.flatten() for p in parameters])
+    flat = torch.cat([present(p.grad, _GRADIENT).flatten() for p in parameters])
     dist.all_reduce(flat)
     flat /= trainer.world
     for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters])):
-        parameter.grad.copy_(part.view_as(parameter))
+        present(parameter.grad, _GRADIENT).copy_(part.view_as(parameter))
 
 
 def _any(asked_to_stop: list, trainer: Trainer) -> bool:

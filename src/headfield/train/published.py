@@ -12,7 +12,7 @@ from headfield.errors import ConfigError, WeightsError
 from headfield.frames import N_ANCHORS
 from headfield.models import release
 from headfield.models.architectures import ARCHITECTURES, architecture
-from headfield.models.protocol import HeadModel
+from headfield.models.protocol import TrainableModel
 from headfield.models.published import codes_of, read_archive, read_vector, state_dict_of
 from headfield.train.whiten import whiten, whiten_expressions
 
@@ -39,7 +39,7 @@ def convert_published(
     anchors: Path,
     out: Path,
     statistics: tuple[Path, Path] | None = None,
-) -> HeadModel:
+) -> TrainableModel:
     """Write a release folder of published checkpoints.
 
     Args:
@@ -113,7 +113,7 @@ def _length(path: Path) -> int:
         return int(npy(path, WeightsError).size)
 
 
-def _whiten(model: HeadModel, codes: torch.Tensor, are_statistics: bool) -> str:
+def _whiten(model: TrainableModel, codes: torch.Tensor, are_statistics: bool) -> str:
     """Fold the codes' distribution into the model, in place; says in words what it was."""
     if are_statistics:
         model.recode(codes[0].double(), torch.diag(codes[1].double()))

@@ -23,18 +23,23 @@ class Recipe(Protocol):
 
     def loss_weights(self, name: str) -> Any:
         """The weights of the losses that a configuration's `losses` names; ConfigError for an unknown name."""
+        ...
 
     def total_loss(self, model: Any, batch: Batch, identity: torch.Tensor, weights: Any) -> tuple[torch.Tensor, dict]:
         """The loss of one micro-batch of heads of one kind, all at rest or all posed."""
+        ...
 
     def warp_loss(self, model: Any, batch: Batch, identity: torch.Tensor, weights: Any) -> tuple[torch.Tensor, dict]:
         """The part of it that speaks of correspondences, for posed heads; asked for only of a deformer alone."""
+        ...
 
     def rate_share(self, parameter: str) -> float:
         """Share of the learning rate that a parameter of this name takes."""
+        ...
 
     def watch(self, model: Any, codes: torch.Tensor) -> dict[str, float]:
         """Numbers that a run's metrics hold beside the losses, from some of the codes (N, D)."""
+        ...
 
 
 RECIPES: dict[str, Recipe] = {

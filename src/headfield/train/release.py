@@ -15,7 +15,7 @@ from headfield.io.store import Record, Store
 from headfield.models import release
 from headfield.models.architectures import architecture
 from headfield.models.prior import BARE, BEARD
-from headfield.models.protocol import V1_TILT, HeadModel
+from headfield.models.protocol import V1_TILT, TrainableModel
 from headfield.train import checkpoint
 from headfield.train.card import model_card
 from headfield.train.trainer import CHECKPOINT, FIRST
@@ -68,7 +68,7 @@ def hair_class(hair: str, beard: str) -> str | None:
     return BEARD if beard == "full" else COMPONENTS[hair]
 
 
-def load_run(run: Path) -> tuple[HeadModel, dict[str, torch.Tensor], dict]:
+def load_run(run: Path) -> tuple[TrainableModel, dict[str, torch.Tensor], dict]:
     """Model, learned codes and meta data of a run's last checkpoint, code space as trained.
 
     The codes are ``codes`` (n, D) of the identities and, where they are learned, ``expressions`` (m, E) of the scans.
@@ -117,7 +117,7 @@ def _trained(store: Store, identities: list[str], codes: int, expressions: int =
     return _Trained(chosen, torch.tensor(rows), torch.as_tensor(played), torch.tensor(posed, dtype=torch.long))
 
 
-def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool = False) -> HeadModel:
+def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool = False) -> TrainableModel:
     """Write the release folder of a run; the training codes stay behind.
 
     Args:
@@ -152,7 +152,7 @@ def release_run(run: Path, store: Path, out: Path, *, card: str = "", half: bool
     return model
 
 
-def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, card: str = "") -> HeadModel:
+def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, card: str = "") -> TrainableModel:
     """Write released weights anew with the deformer of a run of the deformer alone; heads at rest stay bit for bit.
 
     Args:
@@ -182,7 +182,7 @@ def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, car
 
 
 @torch.no_grad()
-def _replace_deformer(released: HeadModel, model: HeadModel, which: str) -> None:
+def _replace_deformer(released: TrainableModel, model: TrainableModel, which: str) -> None:
     """Take what only expressions depend on from a model whose code space is the released one's, in place.
 
     Raises:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from typing import Any
 
 import torch
@@ -66,7 +68,7 @@ def expression_terms(batch: Batch) -> Terms:
 
 def weighted(terms: Terms, weights: Any) -> tuple[torch.Tensor, dict[str, float]]:
     """The sum of terms, each times the attribute of its name, and each as a number."""
-    total = sum(getattr(weights, name) * term for name, term in terms.items())
+    total = reduce(add, (getattr(weights, name) * term for name, term in terms.items()))
     return total, {name: float(term.detach()) for name, term in terms.items()}
 
 

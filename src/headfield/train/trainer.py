@@ -10,11 +10,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from headfield.errors import ConfigError
+from headfield.errors import ConfigError, present
 from headfield.io.store import Record, Store
 from headfield.io.store_plan import planned
 from headfield.models.architectures import Architecture, architecture
-from headfield.models.protocol import HeadModel, Releasable, Warped, require
+from headfield.models.protocol import Releasable, TrainableModel, Warped, require
 from headfield.train import checkpoint
 from headfield.train.batches import Batches
 from headfield.train.begin import begin_from
@@ -35,7 +35,7 @@ class Trainer:
     """State of a run between steps."""
 
     config: TrainConfig
-    model: HeadModel
+    model: TrainableModel
     recipe: Recipe
     identities: CodeTable
     batches: Batches
@@ -73,49 +73,17 @@ def start(config: TrainConfig) -> Trainer:
     alone = config.only == "deformer"
     if alone and config.start is None:
         raise ConfigError("--only deformer needs --start CHECKPOINT, the complete run that it continues from.")
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = _device(config.device)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    store = Store(config.store)
-    records = store.select(split="train")
-    if not records:
-        raise ConfigError(
-            f"{config.store} holds no training identities (its splits: "
-            f"{sorted({record.split for record in store.records})})."
-        )
-    batches = Batches(
-        store,
-        records,
-        seed=config.seed,
-        heads=config.heads,
-        points=config.points,
-        samples=config.samples,
-        mirror=config.mirror,
-        warp_points=config.warp_points,
-        held_rows=config.held_rows,
-        waiting=_waiting(config, records),
-    )
-    torch.manual_seed(config.seed)
-    mean_anchors = sum(head["anchors"].astype("float64") for head in batches.arrays if head) / len(records)
-    model = kind.build(model_config, box=store.box, mean_anchors=mean_anchors).to(device)
+    device, rank, world = _processes(config)
+    batches = _batches(config)
+    model = _new_model(kind, model_config, batches, config.seed).to(device)
     if config.held_rows or alone:
         require(model, Warped, "Training the deformer alone" if alone else "Measuring held-out expressions")
     file = config.out / CHECKPOINT
-    table = (
-        torch.zeros(batches.codes, model.prior.means.shape[1])
-        if file.exists() and not alone
-        else _first_codes(config, model, batches)
-    )
+    resumed = file.exists() and not alone
+    none = torch.zeros(batches.codes, model.prior.means.shape[1])
+    table = none if resumed else _first_codes(config, model, batches)
     if alone:
-        require(model, Releasable, "Training the deformer alone")
-        if not model.weights_by_use()[1]:
-            raise ConfigError(
-                f"of preset {config.preset!r} the head at rest depends on the deformer: it cannot be trained alone."
-            )
-        hold_all_but_deformer(model)
+        _hold_head(model, config.preset)
     identities = CodeTable("codes", table.float().to(device), config.code_rate, learned=not alone, prefix="code_adam")
     named, groups = _parameter_groups(model, recipe, alone)
     optimiser = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay, fused=True)
@@ -136,6 +104,63 @@ def start(config: TrainConfig) -> Trainer:
     if file.exists():
         _restore(trainer, file)
     return trainer
+
+
+def _processes(config: TrainConfig) -> tuple[torch.device, int, int]:
+    """This process's device and number, and how many there are; they know each other afterwards."""
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = _device(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device, rank, world
+
+
+def _batches(config: TrainConfig) -> Batches:
+    """What is trained on.
+
+    Raises:
+        ConfigError: The store has no training identities, or not all that it is going to have.
+    """
+    store = Store(config.store)
+    records = store.select(split="train")
+    if not records:
+        raise ConfigError(
+            f"{config.store} holds no training identities (its splits: "
+            f"{sorted({record.split for record in store.records})})."
+        )
+    return Batches(
+        store,
+        records,
+        seed=config.seed,
+        heads=config.heads,
+        points=config.points,
+        samples=config.samples,
+        mirror=config.mirror,
+        warp_points=config.warp_points,
+        held_rows=config.held_rows,
+        waiting=_waiting(config, records),
+    )
+
+
+def _new_model(kind: Architecture, sizes: Any, batches: Batches, seed: int) -> TrainableModel:
+    """A model with random weights, about the mean anchors of the identities that are there."""
+    torch.manual_seed(seed)
+    anchors = [head["anchors"].astype("float64") for head in batches.arrays if head]
+    return kind.build(sizes, box=batches.store.box, mean_anchors=sum(anchors) / len(anchors))
+
+
+def _hold_head(model: TrainableModel, preset: str) -> None:
+    """Let the deformer alone be trained.
+
+    Raises:
+        ConfigError: The head at rest depends on it.
+    """
+    require(model, Releasable, "Training the deformer alone")
+    if not model.weights_by_use()[1]:
+        raise ConfigError(f"of preset {preset!r} the head at rest depends on the deformer: it cannot be trained alone.")
+    hold_all_but_deformer(model)
 
 
 def _model_config(config: TrainConfig, kind: Architecture) -> Any:
@@ -164,14 +189,15 @@ def _expression_table(config: TrainConfig, batches: Batches, device: torch.devic
     return CodeTable("expressions", values.to(device), config.code_rate, prefix="expression_adam")
 
 
-def _first_codes(config: TrainConfig, model: HeadModel, batches: Batches) -> torch.Tensor:
+def _first_codes(config: TrainConfig, model: TrainableModel, batches: Batches) -> torch.Tensor:
     """Codes (C, D) that a run begins with; the model takes over the weights of the run that this one begins from."""
-    if config.only == "deformer" or (config.start is not None and batches.missing):
+    if config.start is not None and (config.only == "deformer" or batches.missing):
         return begin_from(config.start, model, batches.ids, config.mirror)
     size = model.prior.means.shape[1]
     if config.code_start == "random" and config.start is None:
         return random_codes(batches.codes, size, config.seed)
-    table = starting_codes(batches.arrays, batches.store.box, size, config.mirror, config.seed)
+    heads = [present(arrays, "a training identity that the store does not hold yet") for arrays in batches.arrays]
+    table = starting_codes(heads, batches.store.box, size, config.mirror, config.seed)
     if config.start is None:
         return torch.as_tensor(table)
     return begin_from(config.start, model, batches.ids, config.mirror, table)
@@ -194,7 +220,7 @@ def _waiting(config: TrainConfig, records: list[Record]) -> list[str]:
 
 
 def _parameter_groups(
-    model: HeadModel, recipe: Recipe, alone: bool
+    model: TrainableModel, recipe: Recipe, alone: bool
 ) -> tuple[list[tuple[str, torch.nn.Parameter]], list[dict]]:
     """Named parameters in the optimiser's order, and its groups: what has a share or a weight decay of its own is last.
 

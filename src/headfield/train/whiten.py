@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from headfield.models.prior import Prior
-from headfield.models.protocol import HeadModel, LearnsExpressions, Releasable, require
+from headfield.models.protocol import LearnsExpressions, Releasable, TrainableModel, require
 
 LEAST = 8
 """Heads that make a class of their own."""
@@ -33,13 +33,16 @@ def class_covariances(codes: np.ndarray, labels: np.ndarray, names: list[str]) -
         names: The classes wanted.
     """
     own = {name: codes[labels == name] - codes[labels == name].mean(0) for name in names}
-    small = [rows for rows in own.values() if len(rows) < 2 * codes.shape[1]]
-    pooled = shrunk_covariance(np.concatenate(small)) if small else None
-    return [pooled if len(rows) < 2 * codes.shape[1] else shrunk_covariance(rows) for rows in own.values()]
+    least = 2 * codes.shape[1]
+    covariances = {name: shrunk_covariance(rows) for name, rows in own.items() if len(rows) >= least}
+    small = [name for name in names if name not in covariances]
+    if small:
+        covariances |= dict.fromkeys(small, shrunk_covariance(np.concatenate([own[name] for name in small])))
+    return [covariances[name] for name in names]
 
 
 @torch.no_grad()
-def whiten_expressions(model: LearnsExpressions, codes: torch.Tensor) -> torch.Tensor:
+def whiten_expressions(model: TrainableModel, codes: torch.Tensor) -> torch.Tensor:
     """Change a learned expression code in place so that its numbers are N(0, 1) over the scans that it was learned of,
     the strongest first; zero stays the face at rest.
 
@@ -51,18 +54,20 @@ def whiten_expressions(model: LearnsExpressions, codes: torch.Tensor) -> torch.T
     Raises:
         ConfigError: The model learns no expression code.
     """
-    require(model, LearnsExpressions, "Whitening expression codes")
+    learner = require(model, LearnsExpressions, "Whitening expression codes")
     table = codes.detach().double().cpu().numpy()
     # about zero, not about the mean; what hardly any scan plays must not be blown up, for a fit would then play it
     variance, direction = np.linalg.eigh(table.T @ table / len(table))
     order = np.argsort(variance)[::-1]
     spread = np.sqrt(np.maximum(variance[order], 1e-6 * variance.max()))
-    model.recode_expression(torch.as_tensor(direction[:, order] * spread))
+    learner.recode_expression(torch.as_tensor(direction[:, order] * spread))
     return torch.as_tensor(table @ (direction[:, order] / spread)).float()
 
 
 @torch.no_grad()
-def whiten(model: HeadModel, codes: torch.Tensor, classes: list[str | None], log_sizes: np.ndarray) -> torch.Tensor:
+def whiten(
+    model: TrainableModel, codes: torch.Tensor, classes: list[str | None], log_sizes: np.ndarray
+) -> torch.Tensor:
     """Change the model's code space in place: z_old = mean + L z_new, with L L^T the shrunk covariance.
 
     The columns of L are principal directions by falling variance, so the first numbers of a new code matter most.
@@ -88,8 +93,8 @@ def whiten(model: HeadModel, codes: torch.Tensor, classes: list[str | None], log
     whitening = direction[:, order] / np.sqrt(variance[order])
     new = (table - mean) @ whitening
     labels = np.array(classes, dtype=object)
-    names = [name for name in sorted({*classes} - {None}) if (labels == name).sum() >= LEAST]
-    spreads = [np.eye(len(mean))]
+    names = [name for name in sorted({name for name in classes if name is not None}) if (labels == name).sum() >= LEAST]
+    spreads: list[np.ndarray] = [np.eye(len(mean))]
     for covariance in class_covariances(table, labels, names):  # shrunk where the spectrum is the codes' own
         spreads.append(np.linalg.cholesky(whitening.T @ covariance @ whitening))
     means = [np.zeros(len(mean)), *(new[labels == name].mean(0) for name in names)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from headfield.types import Codes
 
 if TYPE_CHECKING:
     from headfield.models.protocol import HeadModel
+
+_KNOWN: WeakKeyDictionary[HeadModel, Directions] = WeakKeyDictionary()
+"""Of models that were asked before."""
 
 LIKE = 0.5
 """A direction carries the name of its measurement when the two correlate at least this much over the prior."""
@@ -70,11 +74,9 @@ class Directions:
 
 def directions_of(model: HeadModel) -> Directions:
     """The directions of a model, computed once per model object (a tenth of a second)."""
-    known = getattr(model, "_view_directions", None)
-    if known is None:
-        known = _directions(anchor_jacobian(model), measurements())
-        model._view_directions = known
-    return known
+    if model not in _KNOWN:
+        _KNOWN[model] = _directions(anchor_jacobian(model), measurements())
+    return _KNOWN[model]
 
 
 def anchor_jacobian(model: HeadModel) -> np.ndarray:

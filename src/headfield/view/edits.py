@@ -39,13 +39,15 @@ class Edits:
         """Take a named expression."""
         self._do(lambda: self.session.express(preset(name), name))
 
-    def sample(self, region: str, spread: float) -> None:
+    def sample(self, region: str | None, spread: float) -> None:
         """Draw a new shape for a region."""
-        self._do(lambda: self.session.sample(region, spread, random.randrange(10_000)))
+        if region is not None:
+            self._do(lambda: self.session.sample(region, spread, random.randrange(10_000)))
 
-    def swap(self, region: str) -> None:
+    def swap(self, region: str | None) -> None:
         """Take a region from the second head."""
-        self._do(lambda: self.session.swap(region))
+        if region is not None:
+            self._do(lambda: self.session.swap(region))
 
     def symmetrise(self, region: str | None) -> None:
         """Make a region, or (None) the whole head, alike on both sides."""

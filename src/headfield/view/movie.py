@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headfield.errors import MissingExtra, OutputError
+from headfield.errors import MissingExtra, OutputError, present
 from headfield.surface.sheet import write_png
 
 
@@ -90,11 +90,11 @@ def write_mp4(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> int
     words += ["-r", f"{fps:.6g}", "-i", "-", "-an", "-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p"]
     words += ["-threads", "1", "-movflags", "+faststart", str(path)]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    count = 0
+    pipe, count = present(process.stdin, "ffmpeg's input"), 0
     try:
-        frame = first
+        frame: np.ndarray | None = first
         while frame is not None:
-            process.stdin.write(np.ascontiguousarray(frame[:height, :width]).tobytes())
+            pipe.write(np.ascontiguousarray(frame[:height, :width]).tobytes())
             count += 1
             frame = next(stream, None)
         said = process.communicate()[1]

@@ -203,8 +203,9 @@ class Panels:
             button.disabled = label is None
             button.label = verb if label is None else f"{verb}: {label}"
         self._set(self.before, self.viewer.screen.before)
-        whole = self.picked is None
-        strength = None if whole else session.strength_of(self.picked)
+        picked = self.picked
+        whole = picked is None
+        strength = None if picked is None else session.strength_of(picked)
         self.strength.disabled = strength is None
         if strength is not None:
             self._set(self.strength, round(strength, 2))

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from headfield.neighbours import PointTree
 from headfield.types import Mesh
 
 PLACES = 6_000
@@ -62,7 +62,7 @@ def carried(mesh: Mesh, places: int = PLACES) -> Carried:
     vertices, normals = np.asarray(mesh.vertices, dtype=float), np.asarray(mesh.normals, dtype=float)
     # vertices of a grid are evenly spread, and so is every n-th of them
     chosen = np.unique(np.linspace(0, len(vertices) - 1, min(places, len(vertices))).astype(int))
-    tree = cKDTree(_told_apart(vertices[chosen], normals[chosen]))
+    tree = PointTree(_told_apart(vertices[chosen], normals[chosen]))
     distance, near = tree.query(_told_apart(vertices, normals), k=min(4, len(chosen)))
     near = near.reshape(len(vertices), -1)
     share = 1.0 / (distance.reshape(len(vertices), -1) + 0.002) ** 2

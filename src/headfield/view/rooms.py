@@ -34,18 +34,24 @@ class Rooms(Protocol):
 
     def open(self, opened: SavedHead, fit=None) -> None:
         """Open another head in place of this one."""
+        ...
 
     def take_second(self, other: SavedHead) -> None:
         """Take the head to swap regions with."""
+        ...
 
     def show_before(self, before: bool) -> None:
         """Show the head as it was opened, or as it is."""
+        ...
 
     def set_resolution(self, resolution: int) -> None:
         """Another finest resolution."""
+        ...
 
     def front(self, client) -> None:
         """Turn the camera of a tab back to the front."""
+        ...
 
     def facts(self) -> str:
         """What is open, as Markdown."""
+        ...

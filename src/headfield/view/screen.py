@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from headfield.errors import ConfigError
+from headfield.errors import ConfigError, present
 from headfield.surface.head import Head
 from headfield.surface.topology import vertex_normals
 from headfield.types import Mesh
@@ -114,11 +114,12 @@ class Screen:
         if mode == "Normals":
             return shading.of_normals(vertex_normals(vertices, mesh.triangles))
         if mode == "Scan colours":
-            return shading.of_scan(vertices, vertex_normals(vertices, mesh.triangles), self.session.fit)
+            normals, fit = vertex_normals(vertices, mesh.triangles), present(self.session.fit, "a fit")
+            return shading.of_scan(vertices, normals, fit)
         if mode == "Regions":
             return shading.of_regions(vertices, head.anchors())
         if mode == "Fit error":
-            return shading.of_fit(vertices, self.session.fit)
+            return shading.of_fit(vertices, present(self.session.fit, "a fit"))
         if mode == "Change":
             return shading.of_change(vertices, self.session.head(self.session.before), self.session.opened.mm_per_unit)
         return None if self.tinted is None else shading.picked(vertices, head.anchors(), self.tinted)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from headfield.edit.regions import parts_of
+from headfield.errors import present
+from headfield.neighbours import PointTree
 from headfield.surface.sheet import error_colours
 from headfield.view.region_colours import REGION_COLOURS, part_weights, region_index
 
@@ -68,7 +69,8 @@ def of_fit(vertices: np.ndarray, fit: Fit, scan: int = 0) -> np.ndarray:
     errors = np.abs(which.residual_mm[which.on_head])
     if not len(points):
         return error_colours(np.full(len(vertices), np.nan), ERROR_MM)
-    distance, near = cKDTree(points).query(vertices, k=min(3, len(points)), distance_upper_bound=12 / which.mm_per_unit)
+    count, reach = min(3, len(points)), 12 / which.mm_per_unit
+    distance, near = PointTree(points).query(vertices, k=count, distance_upper_bound=reach)
     near = near.reshape(len(vertices), -1)
     known = np.isfinite(distance.reshape(len(vertices), -1))
     value = np.where(known, np.append(errors, 0.0)[near], 0).sum(1) / np.maximum(known.sum(1), 1)
@@ -84,7 +86,7 @@ def has(mode: str, fit: Fit | None) -> bool:
 
 def of_scan(vertices: np.ndarray, normals: np.ndarray, fit: Fit) -> np.ndarray:
     """The fitted scan's own colours (V, 4), fading to its typical one where it saw nothing."""
-    return fit.paint().on(vertices, normals)
+    return present(fit.paint(), "the scan's colours").on(vertices, normals)
 
 
 def of_change(vertices: np.ndarray, before: Head, mm: float) -> np.ndarray:

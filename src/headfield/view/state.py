@@ -265,7 +265,7 @@ class Session:
         head = self.opened.head.neutral()
         if not any(moment.sliders):
             return head
-        shift = torch.as_tensor(self.directions.code(moment.sliders), dtype=torch.float32)[None]
+        shift = torch.as_tensor(self.directions.code(np.array(moment.sliders)), dtype=torch.float32)[None]
         codes = replace(head.codes, identity=head.codes.identity + shift, parts=None, anchors=None, around=None)
         if codes.warp_identity is not None:
             codes = replace(codes, warp_identity=codes.warp_identity + shift)

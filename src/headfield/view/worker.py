@@ -6,6 +6,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from headfield.errors import present
+
 
 class Stale(Exception):
     """Raised inside a job whose result nobody waits for any more."""
@@ -53,7 +55,8 @@ class Newest:
                 self._wake.wait_for(lambda: self._closed or self._job is not None)
                 if self._closed:
                     return
-                job, number, self._job, self._running = self._job, self._number, None, True
+                job, number = present(self._job, "a job"), self._number
+                self._job, self._running = None, True
 
             def stop_if_stale(mine: int = number) -> None:
                 if self._number != mine:

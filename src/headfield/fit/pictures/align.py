@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -22,11 +23,15 @@ from headfield.fit.placing import surface_points
 from headfield.fit.run import find_head
 from headfield.fit.trial import placement_of_face, tried
 from headfield.models import DEFAULT
+from headfield.models.protocol import HeadModel
 from headfield.types import Scan, Similarity
 
 
 def align(
-    scan: Scan, landmarks: FaceLandmarks | None = None, model=DEFAULT, options: FitOptions | None = None
+    scan: Scan,
+    landmarks: FaceLandmarks | None = None,
+    model: str | Path | HeadModel = DEFAULT,
+    options: FitOptions | None = None,
 ) -> Placement:
     """Where the head is: scan frame and unit -> model frame; unit, size and up are found.
 

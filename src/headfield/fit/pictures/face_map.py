@@ -46,7 +46,7 @@ class FaceMap:
         Returns:
             Points (T, 3) in the mesh's frame, and their confidence (T,); NaN and 0 where no mesh point around is known.
         """
-        known = np.isfinite(mesh).all(1)
+        known = np.all(np.isfinite(mesh), axis=1)
         moved = np.where(known[:, None], model_from_mesh.apply(np.nan_to_num(mesh)) - self.mesh, 0.0)
         points = self.places + np.einsum("tk,tkc->tc", self.weights, moved[self.indices])
         size = np.abs(self.weights) * known[self.indices]

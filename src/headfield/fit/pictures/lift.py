@@ -101,7 +101,7 @@ def fuse(seen: Sightings, tolerance: float, along: float = ALONG) -> Lifted:
         tolerance: Disagreement, scan units, at which a view's say is a quarter.
         along: Say of the hits along the lines of sight; 0 is triangulation alone.
     """
-    ways, known = seen.ways, np.isfinite(seen.hits).all(2)
+    ways, known = seen.ways, np.all(np.isfinite(seen.hits), axis=2)
     outer = ways[..., :, None] * ways[..., None, :]
     across = np.eye(3) - outer
     place = np.where(known[..., None], seen.hits, seen.origins[:, None])

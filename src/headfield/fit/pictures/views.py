@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
 
 from headfield.fit.clean import clean, thin
+from headfield.neighbours import PointTree
 from headfield.surface.cloud_normals import thinnest
 from headfield.surface.rays import RayScene
 from headfield.surface.snapshot import Camera
@@ -180,7 +180,7 @@ def _surface(points: np.ndarray, normals: np.ndarray | None, neighbours: int = 1
     Returns:
         Mask (N,), unit normals (M, 3) of the kept points, of any sign, and spacing (M,) around each.
     """
-    distance, index = cKDTree(points).query(points, k=min(neighbours, len(points)))
+    distance, index = PointTree(points).query(points, k=min(neighbours, len(points)))
     distance, index = distance.reshape(len(points), -1), index.reshape(len(points), -1)
     typical = float(np.median(distance[:, -1]))
     kept = distance[:, -1] < STRAY * typical

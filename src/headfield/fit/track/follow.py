@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from headfield.errors import ScanError
+from headfield.errors import ScanError, present
 from headfield.fit.normal_equations import ViewState
 from headfield.fit.options import FitOptions
 from headfield.fit.run import find_head
@@ -79,7 +79,8 @@ class Tracker:
         if best is not None and best.sure:
             return best, ""
         if near:
-            again = solve_frame(person, scan, self.fits[-1].state, options, far=True, lead=_BARELY)
+            last = present(self.fits[-1], "the last frame").state
+            again = solve_frame(person, scan, last, options, far=True, lead=_BARELY)
             best = max((one for one in (best, again) if one is not None), key=lambda one: one.explained, default=None)
             if best is not None and best.good:
                 return best, ""
@@ -104,9 +105,10 @@ class Tracker:
         if not seen:
             key = min(self.who.keys, key=lambda other: abs(other - number))
             return self.who.keys[key]
-        if self.unseen or len(self.fits) < 2 or self.fits[-2] is None:
+        before = self.fits[-2] if len(self.fits) > 1 else None
+        if self.unseen or before is None:
             return seen[0]
-        last, before = self.fits[-1].state, self.fits[-2].state
+        last, before = seen[0], before.state
         change = last.similarity.after(before.similarity.inverse())
         return replace(last, similarity=self.who.person.sized(change.after(last.similarity)))
 

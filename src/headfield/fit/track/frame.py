@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from headfield.errors import present
 from headfield.fit.box_qp import box_minimum
 from headfield.fit.cholesky import Cholesky
 from headfield.fit.clean import thin
@@ -23,6 +23,8 @@ from headfield.fit.problem import Problem, View
 from headfield.fit.track.options import TrackOptions
 from headfield.frames import anchor_indices
 from headfield.models.prior import Gaussian
+from headfield.models.protocol import HeadModel
+from headfield.neighbours import PointTree
 from headfield.types import Scan, Similarity
 
 RIGID = POSE - 1
@@ -66,7 +68,7 @@ class Person:
         eyes: (2, 3) middles of its eyes.
     """
 
-    model: object
+    model: HeadModel
     identity: np.ndarray
     prior: Gaussian
     scale: float
@@ -139,7 +141,7 @@ def chosen_points(scan: Scan, person: Person, similarity: Similarity, count: int
     low, high = np.asarray(person.model.box, dtype=float)
     near = ((placed > low - 0.05) & (placed < high + 0.05)).all(1) & (placed @ person.cut[:3] + person.cut[3] > 0)
     near = np.flatnonzero(near)
-    face = FACE_PARTS[cKDTree(person.anchors).query(placed[near])[1]]
+    face = FACE_PARTS[PointTree(person.anchors).query(placed[near])[1]]
     eyes = person.near_eyes(placed[near])
     some, few = int(FACE_SHARE * count), int(EYE_SHARE * count)
     groups = ((near[eyes], few), (near[face & ~eyes], some), (near[~face & ~eyes], count - some - few))
@@ -163,7 +165,7 @@ def solve_frame(
     points = chosen_points(scan, person, start.similarity, options.points, options.seed)
     if len(points) < FEWEST:
         return None
-    view = View(Cloud(points, cKDTree(points), 0.0), start.similarity, float(np.log(person.scale)), free=person.free)
+    view = View(Cloud(points, PointTree(points), 0.0), start.similarity, float(np.log(person.scale)), free=person.free)
     problem = Problem(person.model, [view], person.prior, options.solver)
     lids = person.near_eyes(start.similarity.apply(points))
     cells = np.unique(np.floor(start.similarity.apply(points[lids]) / options.lid_patch).astype(np.int64), axis=0)
@@ -182,6 +184,7 @@ def solve_frame(
             state = _lids_probed(person, scan, state, options.seed)
         if step >= steps - 1 and held is now:
             break
+    held = present(held, "a step")
     if held.at is not now.at or count is not None:
         held = _quadratic(problem, person, held.at, gate, steps, None)
     explained, seen = _told(person, points, state)
@@ -200,7 +203,7 @@ def _lids_probed(person: Person, scan: Scan, state: ViewState, seed: int) -> Vie
     if len(near) < FEWEST:
         return state
     near = near[thin(placed[near], _PROBED, seed)]
-    tried = [state, *(replace(state, expression=np.where(lids, weight, state.expression)) for weight in _LIDS)]
+    tried = [state, *(replace(state, expression=np.where(lids, weight, state.weights)) for weight in _LIDS)]
     away = [field_values(person.model, person.identity, one, scan.points[near]) for one in tried]
     misfit = np.array([geman_mcclure(values, _ASTRAY)[0].mean() for values in away])
     best = int(np.argmin(misfit))
@@ -233,7 +236,7 @@ def stepped(
     person: Person, data: _Quadratic, led: ViewState, options: TrackOptions, lead: float, damping: float = 0.0
 ) -> ViewState:
     """Where a quadratic, the expression's prior and what leads the frame put it together; shorter with damping."""
-    at, slope, space, e = data.at, data.slope, person.model.expression_space, data.at.expression
+    at, slope, space, e = data.at, data.slope, person.model.expression_space, data.at.weights
     hessian = data.hessian + damping * np.diag(np.diag(data.hessian))
     away = difference(at.similarity, led.similarity)
     rigid = lead * np.repeat([_LED_TURN**-2.0, _LED_SHIFT**-2.0], 3)
@@ -245,7 +248,7 @@ def stepped(
     reduced = hessian[face, face] - cross.T @ factor.solve(cross)
     curved, straight = space.prior.relaxed(options.relaxed).quadratic(e)
     strength = options.solver.expression_prior
-    linear = slope[face] - cross.T @ factor.solve(pull) - reduced @ e + strength * straight - wide * led.expression
+    linear = slope[face] - cross.T @ factor.solve(pull) - reduced @ e + strength * straight - wide * led.weights
     reduced = reduced + strength * curved + np.diag(wide)
     lower, upper = np.where(person.free, space.lower, e), np.where(person.free, space.upper, e)
     target = box_minimum(reduced, linear, e, lower, upper)
@@ -268,8 +271,8 @@ def difference(similarity: Similarity, start: Similarity) -> np.ndarray:
 def _told(person: Person, points: np.ndarray, state: ViewState) -> tuple[float, float]:
     """Shares of the face explained and seen."""
     placed = state.similarity.apply(points)
-    face = FACE_PARTS[cKDTree(person.anchors).query(placed)[1]]
-    seen = float((cKDTree(placed).query(person.anchors[FACE_PARTS])[0] * person.mm < SEEN_MM).mean())
+    face = FACE_PARTS[PointTree(person.anchors).query(placed)[1]]
+    seen = float((PointTree(placed).query(person.anchors[FACE_PARTS])[0] * person.mm < SEEN_MM).mean())
     if face.sum() < FEWEST // 2:
         return 0.0, min(seen, 0.0)
     some = points[face][:200]

@@ -7,13 +7,12 @@ fitted like any scan; the others are led by it, and then all are solved together
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from headfield.errors import NotAHeadError, ScanError
+from headfield.errors import NotAHeadError, ScanError, present
 from headfield.fit.eyes_seen import eyes_seen
 from headfield.fit.gate import Gate
 from headfield.fit.mean_field import mean_field_of
@@ -29,7 +28,8 @@ from headfield.fit.track.frame import Person, chosen_points, solve_frame
 from headfield.fit.track.options import TrackOptions
 from headfield.fit.trial import tried, view_of
 from headfield.frames import reference_anchors
-from headfield.io.depth_video import VideoFrame
+from headfield.io.depth_video import Frames
+from headfield.neighbours import PointTree
 from headfield.types import Scan
 
 _TRIES = 6
@@ -65,7 +65,7 @@ class Known:
 
 
 def identity_of(
-    frames: Sequence[VideoFrame],
+    frames: Frames,
     model,
     options: TrackOptions,
     tell: Callable[[float], None],
@@ -105,7 +105,7 @@ def identity_of(
     return Known(person, fit, states, fit.units, fit.notes)
 
 
-def _spread(frames: Sequence[VideoFrame], count: int) -> dict[int, Scan]:
+def _spread(frames: Frames, count: int) -> dict[int, Scan]:
     """Frames that show something, about evenly spread: number -> scan.
 
     Raises:
@@ -139,7 +139,7 @@ def _first(shown: dict[int, Scan], model, wanted: FitOptions) -> tuple[int, Fit,
             if "cannot be right" in str(error):  # a hint contradicts the video: no other frame will mend that
                 raise
             refused = refused or error
-    raise refused
+    raise present(refused, "a reason")
 
 
 def _placed(model, scan: Scan, near: Placement, wanted: FitOptions) -> Placement:
@@ -196,13 +196,7 @@ def _together(
         early_iterations=0,
         gate=Gate(0.012, options.gate.end, 3),
     )
-    views = []
-    for number in numbers:
-        points = chosen_points(scans[number], known, states[number].similarity, options.key_points, options.seed)
-        view = view_of(
-            model, Cloud(points, cKDTree(points), 0.0), replace(placement, similarity=states[number].similarity)
-        )
-        views.append(replace(view, free=known.free))
+    views = [_key_view(known, scans[number], states[number], placement, options) for number in numbers]
     expressions = [states[number].expression for number in numbers]
     found = solve(model, views, known.prior, solver, identity=known.identity, expressions=expressions)
     tell(0.9)
@@ -230,6 +224,13 @@ def _together(
         for number, state in zip(numbers, found.views)
     }
     return person, kept
+
+
+def _key_view(known: Person, scan: Scan, state: ViewState, placement: Placement, options: TrackOptions) -> View:
+    """One of the frames that tell who it is, where it stands."""
+    points = chosen_points(scan, known, state.similarity, options.key_points, options.seed)
+    placed = replace(placement, similarity=state.similarity)
+    return replace(view_of(known.model, Cloud(points, PointTree(points), 0.0), placed), free=known.free)
 
 
 def _as_fit(fit: Fit, person: Person, state: ViewState) -> Fit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +15,16 @@ from headfield.fit.track.identity import Known, identity_of
 from headfield.fit.track.options import TrackOptions, checked
 from headfield.fit.track.settle import errors_of, settled
 from headfield.fit.track.take import Take
-from headfield.io.depth_video import DepthVideo, VideoFrame
+from headfield.io.depth_video import Frames
 from headfield.models import DEFAULT
+from headfield.models.protocol import HeadModel
 
 Progress = Callable[[str, float], None]
 
 
 def track(
-    frames: DepthVideo | Sequence[VideoFrame],
-    model=DEFAULT,
+    frames: Frames,
+    model: str | Path | HeadModel = DEFAULT,
     options: TrackOptions | None = None,
     *,
     known: FitOptions | None = None,
@@ -52,12 +53,7 @@ def track(
     tell = progress or (lambda stage, share: None)
     if not len(frames):
         raise ScanError("no frames: a depth video has at least one.")
-    if isinstance(model, (str, Path)):
-        from headfield.models.release import load
-
-        name, model = str(model), load(model)
-    else:
-        name = str(getattr(model, "name", "model"))
+    model, name = _model(model)
     clock = [time.perf_counter()]
     tell("identity", 0.0)
     if who is None:
@@ -94,3 +90,12 @@ def track(
     if who.fit is not None:
         who.fit.model_name = name
     return take, who
+
+
+def _model(model: str | Path | HeadModel) -> tuple[HeadModel, str]:
+    """The model, and what it is called."""
+    if not isinstance(model, (str, Path)):
+        return model, str(getattr(model, "name", "model"))
+    from headfield.models.release import load
+
+    return load(model), str(model)

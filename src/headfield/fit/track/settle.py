@@ -53,11 +53,12 @@ def bridged(states: Sequence[ViewState | None]) -> list[ViewState]:
     seen = np.flatnonzero([state is not None for state in states])
     if not len(seen):
         raise ScanError("The face was found in the frames that told who it is, but could be followed in none.")
-    if len(seen) == 1:
-        return [states[seen[0]]] * len(states)
+    known = [state for state in states if state is not None]
+    if len(known) == 1:
+        return known * len(states)
     every = np.arange(len(states)).clip(seen[0], seen[-1])
-    known = [states[index] for index in seen]
-    turns = Slerp(seen, Rotation.from_matrix([state.similarity.rotation for state in known]))(every).as_matrix()
+    rotations = Rotation.from_matrix(np.array([state.similarity.rotation for state in known]))
+    turns = Slerp(seen, rotations)(every).as_matrix()
     middles = np.array([state.similarity.inverse().apply(CENTRE) for state in known])
     middles = np.stack([np.interp(every, seen, column) for column in middles.T], axis=1)
     faces = np.stack([np.interp(every, seen, column) for column in np.array([s.expression for s in known]).T], axis=1)

@@ -93,7 +93,7 @@ def _window(states, fits, space, motion: Motion, free, strength: float) -> list[
 
 def _line(states: list[ViewState], fits: list[FrameFit | None]) -> _Line:
     """Quadratics about the states, in the camera's axes, and what movements are counted from."""
-    count, size = len(states), RIGID + len(states[0].expression)
+    count, size = len(states), RIGID + len(states[0].weights)
     hessians, slopes = np.zeros((count, size, size)), np.zeros((count, size))
     for index, (state, fit) in enumerate(zip(states, fits)):
         if fit is None:

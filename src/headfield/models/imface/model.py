@@ -10,6 +10,7 @@ T is a rigid motion of its own at every point, and every network a Neural Blend-
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from headfield.models.imface.config import ImFaceConfig
 from headfield.models.imface.networks import KEYS, BlendField, BlendSize
 from headfield.models.latent_space import LatentSpace
 from headfield.models.prior import Prior
-from headfield.nn.anchor_net import AnchorNet
+from headfield.nn.anchor_net import AnchorNet, linear_layers
 from headfield.nn.screw import move
 from headfield.nn.sine_net import Layers
 from headfield.types import Codes
@@ -67,6 +68,20 @@ class Condition:
     expressed: ExpressedFace | None
 
 
+class KeyNet(nn.Sequential):
+    """Codes (B, I) -> offsets of the five places (B, 5 x 3); two hidden layers, zero at first."""
+
+    def __init__(self, inputs: int, hidden: int):
+        first, second, last = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 3 * len(KEYS))
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        super().__init__(first, nn.LeakyReLU(), second, nn.LeakyReLU(), last)
+
+    def first_weight(self) -> torch.Tensor:
+        """The weight (H, I) that codes meet first."""
+        return linear_layers(self)[0].weight
+
+
 class ExpNet(nn.Module):
     """The deformation of expressions, with the part of Landmark-Net that belongs to it."""
 
@@ -84,15 +99,7 @@ class ExpNet(nn.Module):
             )
         )
         self.gate = nn.Linear(config.expression, config.expression_hidden, bias=False) if config.gated else None
-        self.places = nn.Sequential(
-            nn.Linear(config.expression + config.identity, config.key_hidden),
-            nn.LeakyReLU(),
-            nn.Linear(config.key_hidden, config.key_hidden),
-            nn.LeakyReLU(),
-            nn.Linear(config.key_hidden, 3 * len(KEYS)),
-        )
-        nn.init.zeros_(self.places[-1].weight)
-        nn.init.zeros_(self.places[-1].bias)
+        self.places = KeyNet(config.expression + config.identity, config.key_hidden)
 
     def fold(self, latent: torch.Tensor, expression: torch.Tensor, at_rest: torch.Tensor) -> ExpressedFace:
         """Of latents (B, D), expressions (B, E) and the places at rest (B, 5, 3)."""
@@ -106,7 +113,7 @@ class ExpNet(nn.Module):
 
     def _of_expression(self, numbers: int) -> list[torch.Tensor]:
         """The weights (..., E) that an expression meets first, views."""
-        found = [*self.field.hyper.first_weights(), self.places[0].weight[:, :numbers]]
+        found = [*self.field.hyper.first_weights(), self.places.first_weight()[:, :numbers]]
         return found if self.gate is None else [*found, self.gate.weight]
 
     @torch.no_grad()
@@ -133,7 +140,8 @@ class ImFace(LatentSpace, FieldModel):
     """
 
     architecture = "imface"
-    closed_form = "backward"
+    closed_form: Literal["backward", "forward"] = "backward"
+    deformer: ExpNet
 
     def __init__(
         self,
@@ -212,7 +220,7 @@ class ImFace(LatentSpace, FieldModel):
         """Signed distance (B, N) and its gradient (B, N, 3) by the posed points, both differentiable once more."""
         found = self.trace(points, self.condition_of(codes))
         pair = found["value"], found["gradient"]
-        return pair if torch.is_grad_enabled() else tuple(one.detach() for one in pair)
+        return pair if torch.is_grad_enabled() else (pair[0].detach(), pair[1].detach())
 
     def to_canonical(self, points: torch.Tensor, codes: Codes | Condition) -> tuple[torch.Tensor, torch.Tensor]:
         """Posed points (B, N, 3) on the head at rest (B, N, 3) (ExpNet); there are no ambient coordinates (B, N, 0)."""

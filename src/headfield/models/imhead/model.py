@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from headfield import frames
+from headfield.errors import present
 from headfield.expressions import space_named
 from headfield.models.backward_warped import BackwardWarpedModel
 from headfield.models.fingerprint import Fingerprint, fingerprint_of
@@ -26,7 +27,7 @@ from headfield.nn.anchor_net import AnchorNet
 from headfield.nn.deformer import Expressed, ExpressionDeformer
 from headfield.nn.ensemble import EnsembleState, PartEnsemble
 from headfield.nn.machine import denormals_flushed
-from headfield.nn.mlp import MlpState
+from headfield.nn.mlp import KEPT, MlpState
 from headfield.types import Codes
 
 
@@ -136,7 +137,7 @@ class ImHead(PartModel, BackwardWarpedModel):
             codes: One head (B = 1); an expression of zeros is allowed and has non-zero derivatives. The derivative by
                 z_id holds still what does not follow it: given parts, anchors and `warp_identity`.
         """
-        condition, with_expression = self.with_expression(codes, self.condition(codes))
+        condition, _ = self.with_expression(codes, self.condition(codes))
         x = points[None]
         canonical, ambient, warp = self.warp(x, condition)
         value, state = self.at_rest(canonical, ambient, condition)
@@ -144,7 +145,7 @@ class ImHead(PartModel, BackwardWarpedModel):
         identity = self.parts_by_identity(back, state[0], canonical[0], codes, condition)
         gradient = back.points
         on_expression = x.new_zeros(len(points), self.config.expression)
-        if with_expression:
+        if warp is not None:
             through, cotangent, first, skip = self.deformer.reverse(back.points, back.ambient, warp)
             on_identity, on_expression = self.deformer.reverse_codes(cotangent, first, skip, warp)
             gradient = gradient + through
@@ -179,9 +180,9 @@ class ImHead(PartModel, BackwardWarpedModel):
         ensemble_state, fusion_state = state
         heads, count, _ = points.shape
         ones = points.new_ones(heads * count, 1)
-        if fusion_state is None:
+        if self.fusion is None:
             return self.ensemble.reverse(ones, ensemble_state, points, condition.blend_anchors)
-        on_inputs, _, _ = self.fusion.reverse(ones, fusion_state, (0, heads * count))
+        on_inputs, _, _ = self.fusion.reverse(ones, present(fusion_state, KEPT), (0, heads * count))
         back = self.ensemble.reverse(on_inputs[:, 3:], ensemble_state, points, condition.blend_anchors)
         direct = on_inputs[:, :3].reshape(heads, count, 3)
         return replace(back, points=back.points + direct)

@@ -57,6 +57,8 @@ class MonoNphm(LatentSpace, BackwardWarpedModel):
 
     architecture = "mononphm"
 
+    mean_anchors65: torch.Tensor
+
     def __init__(
         self,
         config: MonoNphmConfig,

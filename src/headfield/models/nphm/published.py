@@ -19,11 +19,12 @@ import numpy as np
 import torch
 
 from headfield import frames
-from headfield.errors import WeightsError
+from headfield.errors import WeightsError, present
 from headfield.models.nphm.config import NphmConfig
 from headfield.models.nphm.model import Nphm
 from headfield.models.published import StateDict, taken
-from headfield.nn.mlp import GroupedMLP
+from headfield.nn.anchor_net import linear_layers
+from headfield.nn.mlp import BLIND, SKIP, GroupedMLP
 
 _PAIRS = (frames.N_ANCHORS - 7) // 2
 _PARTS = frames.N_ANCHORS + 1
@@ -130,8 +131,8 @@ def _order(anchors: np.ndarray) -> tuple[list[int], list[bool]]:
 
 def _fill_anchor_net(model: Nphm, state: StateDict, order: list[int]) -> None:
     rows = torch.tensor([3 * anchor + axis for anchor in order for axis in range(3)])
-    for layer in (0, 2, 4):
-        ours, name = model.landmarks[layer], f"mlp_pos.{layer}"
+    for layer, ours in zip((0, 2, 4), linear_layers(model.landmarks)):
+        name = f"mlp_pos.{layer}"
         weight = taken(state, f"{name}.weight", tuple(ours.weight.shape))
         bias = taken(state, f"{name}.bias", tuple(ours.bias.shape))
         ours.weight.copy_(weight if layer < 4 else weight[rows])
@@ -144,7 +145,7 @@ def _fill_parts(model: Nphm, state: StateDict, turned: list[bool]) -> None:
     for pair, is_turned in enumerate(turned):
         if is_turned:  # ours mirrors the other side
             ensemble.mlp.first[pair, :, 0] *= -1.0
-            ensemble.mlp.skip[pair, :, 0] *= -1.0
+            present(ensemble.mlp.skip, SKIP)[pair, :, 0] *= -1.0
     ensemble.mlp.last[-1] = 0.0
     ensemble.mlp.last_bias[-1] = 1.0
 
@@ -156,7 +157,7 @@ def _fill_deformer(model: Nphm, state: StateDict, order: list[int]) -> None:
         start = config.global_code + part * config.part_code
         columns += range(start, start + config.part_code)
     columns += [config.identity + 3 * anchor + axis for anchor in order for axis in range(3)]
-    ours = deformer.project_identity
+    ours = present(deformer.project_identity, "the compressor of what the deformation sees")
     weight = taken(state, "compressor.0.weight", tuple(ours.weight.shape))
     ours.weight.copy_(weight[:, columns])
     ours.bias.copy_(taken(state, "compressor.0.bias", tuple(ours.bias.shape)))
@@ -179,13 +180,13 @@ def _fill_mlp(mlp: GroupedMLP, state: StateDict, prefix: str, networks: int) -> 
         mlp.biases[layer].copy_(tensor(layer, "bias", width))
         if layer == 0:
             mlp.first.copy_(weight[..., :inputs])
-            mlp.first_condition.copy_(weight[..., inputs:])
+            present(mlp.first_condition, BLIND).copy_(weight[..., inputs:])
             continue
         if layer == at:
             weight = weight * math.sqrt(0.5)
             own, weight = weight[..., -seen:], weight[..., :-seen]
-            mlp.skip.copy_(own[..., :inputs])
-            mlp.skip_condition.copy_(own[..., inputs:])
+            present(mlp.skip, SKIP).copy_(own[..., :inputs])
+            present(mlp.skip_condition, BLIND).copy_(own[..., inputs:])
         mlp.deeper[layer - 1].copy_(weight)
     mlp.last.copy_(tensor(len(widths), "weight", len(mlp.last[0]), mlp.hidden))
     mlp.last_bias.copy_(tensor(len(widths), "bias", len(mlp.last[0])))

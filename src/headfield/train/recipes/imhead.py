@@ -11,7 +11,7 @@ from headfield.io.quantise import SDF_LIMIT
 from headfield.losses import field as losses
 from headfield.models.imhead.model import ImHead
 from headfield.train.batches import Batch
-from headfield.train.terms import named_weights
+from headfield.train.terms import expression_terms, named_weights, weighted
 from headfield.types import Codes
 
 LITERAL = {"losses": "paper", "code_start": "random"}
@@ -104,11 +104,8 @@ def warp_loss(
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """The part of :func:`total_loss` that speaks of correspondences, for posed heads; nothing else is evaluated."""
     warped, _ = model.to_canonical(batch.posed, model.condition(Codes(identity, batch.expression)))
-    terms = _correspondences(warped, batch)
-    if batch.expression.requires_grad:
-        terms["expression_code"] = losses.code_size(batch.expression)
-    total = sum(getattr(weights, name) * term for name, term in terms.items())
-    return total, {name: float(term.detach()) for name, term in terms.items()}
+    terms = _correspondences(warped, batch) | expression_terms(batch)
+    return weighted(terms, weights)
 
 
 def _correspondences(warped: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
@@ -153,7 +150,5 @@ def total_loss(
             terms |= _correspondences(warped, batch)
         terms["ambient"] = losses.ambient_size(ambient)
         terms["displacement"] = losses.displacement_size(canonical[:, count:], batch.samples)
-        if batch.expression is not None and batch.expression.requires_grad:
-            terms["expression_code"] = losses.code_size(batch.expression)
-    total = sum(getattr(weights, name) * term for name, term in terms.items())
-    return total, {name: float(term.detach()) for name, term in terms.items()}
+        terms |= expression_terms(batch)
+    return weighted(terms, weights)
