@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
+import inspect
+import os
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -11,10 +15,31 @@ from types import SimpleNamespace
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+LONGEST = (
+    "cli/test_curate_verb.py", "cli/test_processes.py", "cli/test_journeys.py", "view/test_viewer_browser.py",
+    "fuzz/test_fuzz.py", "cli/test_examples.py", "cli/test_bad_input.py", "fit/test_fit_reading.py",
+    "curate/test_complete.py", "curate/test_parametric_fit.py", "fit/test_empty_space.py", "surface/test_bake.py",
+)  # fmt: skip
+"""Files that take the most time: they begin first, for one that begins last is waited for by an idle worker."""
+
 FLAGS = (
     "--no-sandbox --disable-gpu --use-gl=swiftshader --enable-unsafe-swiftshader --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
+
+
+def pytest_collection_modifyitems(items):
+    order = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads():
+    """As many threads as the run was told to take: `make test THREADS=2`."""
+    if count := os.environ.get("OMP_NUM_THREADS"):
+        import torch
+
+        torch.set_num_threads(int(count))
 
 
 @pytest.fixture(scope="session")
@@ -55,12 +80,59 @@ def bald():
 
 
 @pytest.fixture(scope="session")
-def baked(bald):
+def made_once(tmp_path_factory):
+    """What takes long to make, made by the first worker that asks: ``made_once(name, make)``; the others read it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+    def made(name: str, make):
+        path = folder / f"{name}.pickle"
+        with open(folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                path.write_bytes(pickle.dumps(make()))
+        return pickle.loads(path.read_bytes())
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def baked(bald, made_once):
     """That head with its 52 shapes at about 2,500 vertices."""
     pytest.importorskip("igl", reason="decimation needs the extra export: pip install 'headfield[export]'")
     from headfield.surface.bake import bake
 
-    return bake(bald.model, bald.codes, 2500, resolution=112)
+    return made_once("baked", lambda: bake(bald.model, bald.codes, 2500, resolution=112))
+
+
+@pytest.fixture
+def defaults(monkeypatch):
+    """Other default values of a dataclass of options, for one test: ``defaults(FitOptions, points=800)``."""
+
+    def change(options: type, **values) -> None:
+        known = {
+            name: parameter.default
+            for name, parameter in inspect.signature(options).parameters.items()
+            if parameter.default is not parameter.empty
+        }
+        assert set(values) <= set(known)
+        monkeypatch.setattr(options.__init__, "__defaults__", tuple((known | values).values()))
+
+    return change
+
+
+@pytest.fixture
+def light_fits(defaults, monkeypatch):
+    """Fits look at few points in few steps, and previews are small: how good they are is tested in their own rooms."""
+    from headfield.cli.preview import fit_preview
+    from headfield.fit import choose
+    from headfield.fit.options import FitOptions
+    from headfield.fit.problem import SolverOptions
+
+    defaults(FitOptions, points=800, candidates=3)
+    defaults(SolverOptions, iterations=9, early_points=300, early_iterations=4, proposals=1)
+    monkeypatch.setattr(choose, "_STEPS", 4)
+    monkeypatch.setitem(fit_preview.__kwdefaults__, "size", 100)
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ from headfield.types import ARKIT
 
 @pytest.fixture(scope="module")
 def ict():
-    from headfield.parametric import load_family
+    from headfield.synth.person import family
 
     try:
-        return load_family("ict")
+        return family("ict")[0]
     except DataError as error:
         pytest.skip(str(error))
 

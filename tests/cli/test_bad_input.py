@@ -14,7 +14,8 @@ from scipy.spatial.transform import Rotation
 from headfield.errors import NotAHeadError
 from headfield.io.crop import as_box
 
-QUICK = ("--resolution", "48", "--expression", "neutral")
+pytestmark = pytest.mark.usefixtures("light_fits")
+QUICK = ("--resolution", "64", "--expression", "neutral")  # the least at which extraction goes from coarse to fine
 
 
 def _ply(path, points, triangles=None):
@@ -281,17 +282,17 @@ def test_wrong_up(refused, head, tmp_path):
     assert "--up -y" in message and "stands along y" in message and "give --up y" in message, message
 
 
-@pytest.mark.slow
-def test_ten_million_points(headfield, head, tmp_path):
+@pytest.mark.parametrize("count", [500_000, pytest.param(10_000_000, marks=pytest.mark.extended)])
+def test_more_points_than_are_used(headfield, head, tmp_path, count):
     rng = np.random.default_rng(0)
-    chosen = rng.integers(0, len(head.vertices), 10_000_000)
+    chosen = rng.integers(0, len(head.vertices), count)
     record = np.empty(len(chosen), dtype=[("p", "<f4", 3)])
     record["p"] = head.vertices[chosen] + rng.normal(size=(len(chosen), 3), scale=0.3)
     header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(chosen)}\n"
     header += "".join(f"property float {name}\n" for name in "xyz") + "end_header\n"
     (tmp_path / "big.ply").write_bytes(header.encode() + record.tobytes())
     fit, text = _fit(headfield, tmp_path, "big.ply")
-    assert _median(fit) < 1.0 and "10,000,000 points: a random 200,000" in text
+    assert _median(fit) < 1.0 and f"{count:,} points: a random 200,000" in text
 
 
 def test_scans_in_archives_and_with_pictures(headfield, tmp_path):

@@ -107,10 +107,10 @@ def test_interpolation_expression_and_warp(edit, saved, donor):
 
 
 def test_mesh_and_picture_in_the_users_frame_and_unit(edit, saved, donor):
-    words = ("--swap", f"nose={donor}", "--resolution", 48, "--force")
+    words = ("--swap", f"nose={donor}", "--resolution", 64, "--force")
     head, _ = edit(*words, "--mesh", "c.ply", "--preview", "c.png")
     mesh = trimesh.load("c.ply", process=False)
-    wanted = head.mesh(48)
+    wanted = head.mesh(64)
     np.testing.assert_allclose(mesh.vertices, wanted.vertices, atol=1e-4)
     assert mesh.is_watertight and 20 < np.ptp(mesh.vertices, axis=0).max() < 45, "centimetres"
     edit(*words, "--mesh", "c.obj", "--unit", "mm")

@@ -16,7 +16,8 @@ from headfield.cli.scans import neutral_numbers
 from headfield.errors import ConfigError
 from headfield.types import Similarity
 
-QUICK = ("--resolution", "48", "--expression", "neutral")
+pytestmark = pytest.mark.usefixtures("light_fits")
+QUICK = ("--resolution", "64", "--expression", "neutral")  # the least at which extraction goes from coarse to fine
 FILES = ["fit.json", "fit.npz", "head.glb", "head.ply", "preview.png"]
 
 
@@ -61,7 +62,7 @@ def test_fit_and_export(headfield, head, tmp_path, fit_json):
     vertices = trimesh.load(tmp_path / "again" / "head.ply", force="mesh").vertices
     assert np.median(surface.query(vertices)[0]) < 3, "the same head, on a coarser grid"
 
-    status, text, err = headfield("export", "out", "-o", "head.stl", "--resolution", 48, "--unit", "cm", "--neutral")
+    status, text, err = headfield("export", "out", "-o", "head.stl", "--resolution", 64, "--unit", "cm", "--neutral")
     assert status == 0, err
     exported = trimesh.load(tmp_path / "head.stl")
     np.testing.assert_allclose(exported.bounds * 10, mesh.bounds, atol=12)
@@ -164,7 +165,7 @@ def test_neutral_scans_by_name_and_number():
 
 
 def test_sample(headfield, model, tmp_path):
-    words = ("sample", "-n", 2, "--resolution", 48, "--out", "heads", "--format", "both")
+    words = ("sample", "-n", 2, "--resolution", 64, "--out", "heads", "--format", "both")
     status, text, err = headfield(*words, "--expression", "jawOpen=0.5")
     assert status == 0, err
     assert _names(tmp_path / "heads") == [
@@ -242,7 +243,6 @@ def test_interrupted_fit_leaves_nothing(headfield, head, tmp_path, monkeypatch):
     assert _names(tmp_path) == ["scan.ply"]
 
 
-@pytest.mark.slow
 def test_synth_then_train_then_resume(headfield, tmp_path):
     """A store of two small heads -> three steps -> two more, through the command line."""
     if "HEADFIELD_DATA" not in os.environ:

@@ -100,7 +100,7 @@ def test_a_second_command_is_told_and_a_killed_one_is_tidied_up_after(fit_at_wor
     assert _names(tmp_path) == sorted([part.name, ".other.0123abcd.part", "scan.ply"])
     read, write = os.pipe()
     os.close(read)
-    words = [*HEADFIELD, "fit", "scan.ply", "--out", "out", "--resolution", "32"]
+    words = [*HEADFIELD, "fit", "scan.ply", "--out", "out", "--resolution", "64", "--expression", "neutral"]
     last = subprocess.Popen(words, cwd=tmp_path, stdout=write, stderr=write)
     os.close(write)
     assert last.wait(timeout=600) == 0 and (tmp_path / "out" / "fit.npz").exists()

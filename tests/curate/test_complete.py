@@ -8,6 +8,7 @@ import torch
 import trimesh
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
+from seeded import seeded
 
 from headfield.curate.complete import complete, seam
 from headfield.fit import detail
@@ -26,9 +27,9 @@ def head():
     mean = model.prior.means[list(model.prior.names).index("bald")]
     codes = Codes(mean[None].clone())
     mesh = mesh_of(model, codes, 128)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seeded(0))
     surface = trimesh.Trimesh(mesh.vertices, mesh.triangles, process=False)
-    points, face = trimesh.sample.sample_surface(surface, 40_000, seed=1)
+    points, face = trimesh.sample.sample_surface(surface, 40_000, seed=seeded(1))
     normals = surface.face_normals[face]
     wave = 0.004 * np.sin(30 * points[:, 1]) * np.cos(25 * points[:, 0])
     return model, codes, mesh, points + (wave + 0.0004 * rng.standard_normal(len(points)))[:, None] * normals
@@ -38,7 +39,7 @@ def head():
 def frontal(head):
     """Completion of its front, with a hole in the cheek, strays, a table and a torso in the scan."""
     model, codes, _, points = head
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seeded(5))
     front = points[(points[:, 2] > -0.15) & (np.linalg.norm(points - [0.18, -0.1, 0.12], axis=1) > 0.05)]
     strays = rng.uniform(model.box[0], model.box[1], (300, 3))
     table = rng.uniform([-0.6, 0, 0], [0.6, 0, 0.45], (8000, 3)) + [0, -0.55, 0]
@@ -141,7 +142,7 @@ def test_hair_that_the_model_lacks_is_kept(head):
     away = np.clip((points[:, 1] - 0.25) / 0.05, 0, 1)
     normals = mesh.normals[cKDTree(mesh.vertices).query(points)[1]]
     hairy = points + (0.06 * away)[:, None] * normals  # a cap of 15 mm over the forehead's top
-    done = complete(model, codes, np.random.default_rng(0).permutation(hairy), mm_per_unit=MM, resolution=128)
+    done = complete(model, codes, np.random.default_rng(seeded(0)).permutation(hairy), mm_per_unit=MM, resolution=128)
     cap = hairy[points[:, 1] > 0.35]
     assert _closest(done.mesh, cap).mean() < 0.3
     assert trimesh.Trimesh(done.mesh.vertices, done.mesh.triangles, process=False).is_watertight
@@ -156,7 +157,7 @@ def test_hardly_any_points_leave_the_model_alone(head):
 
 def test_the_field_and_its_gradient_agree(frontal, head):
     codes, field = head[1], frontal[1].field
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seeded(0))
     vertices = frontal[1].mesh.vertices
     at = vertices[rng.choice(len(vertices), 200)] + 0.01 * rng.standard_normal((200, 3))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from seeded import seeded
 
 from headfield.curate.parametric_fit import fit_parametric
 from headfield.curate.parametric_options import ParametricOptions
@@ -24,10 +25,10 @@ from headfield.types import ARKIT, Mesh, Scan, Similarity
 def ict():
     """ICT-FaceKit, or a skip."""
     pytest.importorskip("igl", reason="needs libigl")
-    from headfield.parametric import load_family
+    from headfield.synth.person import family
 
     try:
-        return load_family("ict")
+        return family("ict")[0]
     except DataError as error:
         pytest.skip(str(error))
 
@@ -42,14 +43,14 @@ def jittered(similarity: Similarity, rng, turn=0.06, shift=0.03, size=0.03) -> S
 
 def scanned(head, identity, expression=None, seed=0, count=5000, pose=None):
     """A scan in millimetres, turned anyhow, of what can be seen of a head; its true placement; its landmarks."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seeded(seed))
     raw = head.raw_vertices(identity, expression, pose)
     outer = ~head.interior & ~head.cap
     lips = head.landmark_vertices[48:60]
     outer |= np.isin(head.triangles, lips).any(1)
     places = sample_surface(Mesh(raw, head.triangles), count, rng, outer)
     points = places.points + 1e-4 * rng.standard_normal((count, 1)) * places.normals
-    turn = Rotation.random(random_state=seed).as_matrix()
+    turn = Rotation.random(random_state=seeded(seed)).as_matrix()
     to_scan = Similarity(turn, 300 * rng.standard_normal(3), 1000.0)
     truth = normalising_similarity(head.anchors(head.raw_vertices(identity))).after(to_scan.inverse())
     scan = Scan(to_scan.apply(points), to_scan.rotate(places.normals), name=f"scan{seed}", units="mm")
@@ -70,7 +71,7 @@ def smile(**others):
 @pytest.fixture(scope="module")
 def person(ict):
     """An identity, its smiling scan, the scan's true placement and landmarks."""
-    identity = 0.8 * ict.draw_identity(np.random.default_rng(42))
+    identity = 0.8 * ict.draw_identity(np.random.default_rng(seeded(42)))
     return identity, *scanned(ict, identity, smile())
 
 
@@ -85,14 +86,14 @@ def problem_of(head, targets, options):
 
 def test_slope_of_the_equations_is_that_of_the_cost(ict, person):
     _, scan, truth, landmarks = person
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seeded(0))
     options = ParametricOptions(points=600, landmark_gate=1.0, normal_gate=180.0)
     targets = [target_of(scan, jittered(truth, rng), landmarks=landmarks) for _ in range(2)]
     problem = problem_of(ict, targets, options)
     identity = 0.5 * rng.standard_normal(ict.n_identity)
     states = [ScanState(start, 0.3 * ict.expression_mask, 0.05 * rng.standard_normal(3)) for start in problem.start]
     problem.look(identity, states)
-    some = [0, 1, 5, 30, *range(100, 107), 108, *range(110, 117), 120 + ARKIT.index("jawOpen"), 172 + 1]
+    some = [0, 30, *range(100, 107), 108, 110, 114, 116, 120 + ARKIT.index("jawOpen"), 172 + 1]
 
     def changed(which: int, change: float):
         moved, new = identity.copy(), list(states)
@@ -140,7 +141,7 @@ def test_slope_of_the_equations_is_that_of_the_cost(ict, person):
 
 def test_a_head_that_the_family_can_say_is_found(ict, person):
     identity, scan, truth, _ = person
-    fit = fit_parametric(ict, [target_of(scan, jittered(truth, np.random.default_rng(1)))])
+    fit = fit_parametric(ict, [target_of(scan, jittered(truth, np.random.default_rng(seeded(1))))])
     found = fit.scans[0]
     assert np.median(np.abs(found.distances)) < 0.15 and found.explained.mean() > 0.9
     raw = ict.raw_vertices(identity, smile())
@@ -160,7 +161,7 @@ def test_a_head_that_the_family_can_say_is_found(ict, person):
 def test_the_answer_hangs_on_neither_the_sign_of_normals_nor_the_frame(ict, person):
     _, scan, truth, _ = person
     options = ParametricOptions(points=1200, iterations=13)
-    start = jittered(truth, np.random.default_rng(1))
+    start = jittered(truth, np.random.default_rng(seeded(1)))
     plain = fit_parametric(ict, [target_of(scan, start)], options)
     inward = fit_parametric(ict, [target_of(replace(scan, normals=-scan.normals), start)], options)
     np.testing.assert_allclose(inward.identity, plain.identity, atol=1e-9)
@@ -176,7 +177,7 @@ def test_the_answer_hangs_on_neither_the_sign_of_normals_nor_the_frame(ict, pers
 def test_scans_of_one_person_share_the_identity_and_the_size(ict, person):
     identity, scan, truth, _ = person
     calm, calm_truth, _ = scanned(ict, identity, None, seed=5)
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(seeded(2))
     options = ParametricOptions(points=1500, iterations=16)
     targets = [target_of(scan, jittered(truth, rng)), target_of(calm, jittered(calm_truth, rng))]
     fit = fit_parametric(ict, targets, options)
@@ -188,7 +189,7 @@ def test_scans_of_one_person_share_the_identity_and_the_size(ict, person):
 
 
 def test_a_turn_of_the_head_is_placement_and_only_the_neck_bends(ict):
-    identity = 0.7 * ict.draw_identity(np.random.default_rng(4))
+    identity = 0.7 * ict.draw_identity(np.random.default_rng(seeded(4)))
     turn = np.array([0.0, 0.25, 0.0])
     scan, truth, _ = scanned(ict, identity, seed=4, count=6000, pose=turn)
     fit = fit_parametric(ict, [target_of(scan, truth)], ParametricOptions(points=3000))
@@ -206,7 +207,7 @@ def test_a_turn_of_the_head_is_placement_and_only_the_neck_bends(ict):
 def test_landmarks_lead_where_the_start_is_far_off_and_missing_ones_are_left_out(ict, person):
     _, scan, truth, landmarks = person
     far = Similarity(Rotation.from_rotvec([0.0, 0.45, 0.0]).as_matrix(), np.array([0.1, 0.05, 0.05]), 1.0).after(truth)
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seeded(3))
     seen = landmarks + 2.0 * rng.standard_normal((68, 3))
     seen[:20], confidence = np.nan, np.ones(68)
     seen[30] += 80.0  # an outlier that nobody believes
@@ -234,9 +235,9 @@ def test_a_scan_that_is_known_to_be_neutral_keeps_no_expression(ict, person):
 
 
 def test_body_and_strays_do_not_pull(ict):
-    identity = 0.7 * ict.draw_identity(np.random.default_rng(8))
+    identity = 0.7 * ict.draw_identity(np.random.default_rng(seeded(8)))
     scan, truth, _ = scanned(ict, identity, seed=8, count=4000)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seeded(0))
     back = truth.inverse()
     chest = back.apply(
         np.stack([rng.uniform(-0.8, 0.8, 2500), rng.uniform(-1.2, -0.7, 2500), 0.05 * rng.standard_normal(2500)], 1)

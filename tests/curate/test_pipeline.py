@@ -239,7 +239,8 @@ def test_interrupt_stops_workers_and_a_rerun_goes_on(place, tmp_path):
     assert "align slow neutral.npz" not in place.done and "complete slow neutral.npz" in place.done
 
 
-def test_two_ray_nodes_make_the_same_store(place, monkeypatch):
+@pytest.mark.parametrize("nodes", [1, pytest.param(2, marks=pytest.mark.extended)])
+def test_a_ray_cluster_makes_the_same_store(place, monkeypatch, nodes):
     ray = pytest.importorskip("ray", reason="pip install 'headfield[cluster]'")
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     place.run()
@@ -250,9 +251,10 @@ def test_two_ray_nodes_make_the_same_store(place, monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
-        cluster.add_node(num_cpus=1)
+        for _ in range(nodes - 1):
+            cluster.add_node(num_cpus=1)
         ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
-        assert sum(node["Alive"] for node in ray.nodes()) == 2
+        assert sum(node["Alive"] for node in ray.nodes()) == nodes
         place.run(engine="ray")
     finally:
         ray.shutdown()

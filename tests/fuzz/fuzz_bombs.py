@@ -12,9 +12,14 @@ import zipfile
 import numpy as np
 from fuzz_seeds import glb, npy, npz, png16
 
+PCD = b"VERSION .7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 99999999999\nHEIGHT 1\nDATA %s\n"
 
-def bombs() -> dict[str, tuple[str, dict[str, bytes]]]:
-    """Files made to hurt, by name: the kind of seed that they stand in for, and the files that they replace."""
+Bombs = dict[str, tuple[str, dict[str, bytes]]]
+"""Files made to hurt, by name: the kind of seed that they stand in for, and the files that they replace."""
+
+
+def bombs() -> Bombs:
+    """Those that are quickly made and quickly read."""
     zeros = io.BytesIO()
     with (
         zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
@@ -45,11 +50,6 @@ def bombs() -> dict[str, tuple[str, dict[str, bytes]]]:
     chain = [{"children": [i + 1]} for i in range(30_000)] + [{"mesh": 0}]
     loop = [{"children": [1]}, {"children": [0, 2]}, {"mesh": 0}]
     graphs = {"doubled": doubled, "shared": [*shared, *[{"mesh": 0}] * 3], "chain": chain, "loop": loop}
-    corners = 30_000
-    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    radius = np.where(np.arange(corners) % 2, 40.0, 100.0)
-    star = "".join(f"v {r * np.cos(a):.4f} {r * np.sin(a):.4f} 0\n" for r, a in zip(radius, angle))
-    star += "f " + " ".join(map(str, range(1, corners + 1))) + "\n"
     deep = b"[" * 200_000 + b"]" * 200_000
     keys = b"\x80\x02}(N" + b"".join(b"2\x86" for _ in range(60)) + b"Ns."
     tuples = b"\x80\x02}N" + b"".join(b"2\x86" for _ in range(60)) + b"K\x01s."
@@ -68,7 +68,6 @@ def bombs() -> dict[str, tuple[str, dict[str, bytes]]]:
     return {
         "npz that unpacks to 300 MB": ("npz", {"ball.npz": zeros.getvalue()}),
         "png of 30,000 x 30,000": ("depth png", {"depth.png": png16(30_000, 30_000, bytes(60_001), 100)}),
-        "png of 5,000 x 5,000, whole": ("depth png", {"depth.png": png16(5_000, 5_000, bytes(10_001), 5_000)}),
         "png of 1 x 80,000,000": ("depth png", {"depth.png": png16(80_000_000, 1, bytes(1000), 1)}),
         "npy header, nested": ("depth npy", {"depth.npy": nested}),
         "glb without a buffer": ("glb", {"ball.glb": glb(document, b"")}),
@@ -77,10 +76,9 @@ def bombs() -> dict[str, tuple[str, dict[str, bytes]]]:
         "glb of a wrong length": ("glb", {"ball.glb": length[:12] + b"\xf0\xff\xff\xff" + length[16:]}),
         "gltf names a device": ("gltf", {"ball.gltf": json.dumps(real | device).encode()}),
         "gltf names what lies above": ("gltf", {"ball.gltf": json.dumps(real | above).encode()}),
-        "obj of one polygon of 30,000 corners": ("obj", {"ball.obj": star.encode()}),
+        "obj of one polygon of 3,000 corners": ("obj", {"ball.obj": _star_obj(3_000)}),
         "json, nested 200,000 deep": ("intrinsics", {"camera.json": deep}),
         "json of a huge number": ("intrinsics", {"camera.json": number}),
-        "json of many lists": ("landmarks", {"landmarks.json": b"[" + b"[]," * 12_000_000 + b"[]]"}),
         "gltf, nested": ("gltf", {"ball.gltf": deep}),
         "track, nested": ("track scores.json", {"scores.json": deep}),
         "pickle, tuples as keys": ("pickle", {"flame.pkl": keys}),
@@ -88,23 +86,21 @@ def bombs() -> dict[str, tuple[str, dict[str, bytes]]]:
         "pickle, nested tuples to be shown": ("pickle", {"flame.pkl": shown}),
         "pickle, one array under 1,000 keys": ("pickle", {"flame.pkl": several}),
         "pickle, a shape of 60,000 numbers": ("pickle", {"flame.pkl": sizes}),
-        "pickle of 30 million operations": ("pickle", {"flame.pkl": b"\x80\x02" + b"N0" * 15_000_000 + b"}."}),
         **_archives_and_xml(),
         "ply of rows without properties": ("ply ascii", {"a.ply": none}),
-        "ply of one list of 65,000 corners": ("ply ascii", {"a.ply": _star_ply(65_000)}),
+        "ply of one list of 6,500 corners": ("ply ascii", {"a.ply": _star_ply(6_500)}),
         "table of one cell": ("table", {"people.csv": b"id,age\n" + b"x" * 3_000_000 + b",1\n"}),
         "npz of many names": ("npz", {"ball.npz": npz(**{f"a{i}": np.zeros(1) for i in range(3000)})}),
     }  # fmt: skip
 
 
-def _archives_and_xml() -> dict[str, tuple[str, dict[str, bytes]]]:
+def _archives_and_xml() -> Bombs:
     """Bombs in archives, XML, VRML, PCD, pictures and USD."""
     zeros = bytes(3 * 10**8)
     laughs = b"<!DOCTYPE a [<!ENTITY a0 'ha'>" + b"".join(
         b"<!ENTITY a%d '%s'>" % (i, b"&a%d;" % (i - 1) * 10) for i in range(1, 12)
     )
     laughs += b"]><COLLADA>&a11;</COLLADA>"
-    wide = b"<COLLADA>" + b"<a/>" * 4_000_000 + b"</COLLADA>"
     high = b"<COLLADA>" + b"<a>" * 200_000 + b"</a>" * 200_000 + b"</COLLADA>"
     doubled_3mf = "".join(
         f'<object id="{i}"><components>' + f'<component objectid="{i + 1}"/>' * 2 + "</components></object>"
@@ -114,39 +110,49 @@ def _archives_and_xml() -> dict[str, tuple[str, dict[str, bytes]]]:
     doubled_3mf = f'<model><resources>{doubled_3mf}</resources><build><item objectid="0"/></build></model>'
     uses = "".join(f"DEF N{i + 1} Group {{ children [ USE N{i} USE N{i} ] }}\n" for i in range(60))
     uses = "#VRML V2.0 utf8\nDEF N0 Group { }\n" + uses
-    pcd = b"VERSION .7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 99999999999\nHEIGHT 1\nDATA %s\n"
-    lzf = pcd.replace(b"99999999999", b"9000000") % b"binary_compressed" + struct.pack("<II", 8, 108_000_000) + bytes(8)
-    rows = b"v 1 1 1\n" * 15_000_000
     outside = "#usda 1.0\n(\n subLayers = [@../../../../etc/passwd@, @/dev/zero@]\n)\n"
-    array = '#usda 1.0\ndef Mesh "M" {\n point3f[] points = [' + "(0,0,0)," * 1_500_000 + "(0,0,0)]\n}\n"
     return {
         "dae, billion laughs": ("dae", {"a.dae": laughs}),
-        "dae of 4 million elements": ("dae", {"a.dae": wide}),
         "dae, nested": ("dae", {"a.dae": high}),
         "3mf, components doubled": ("3mf", {"a.3mf": zipped({"3D/3dmodel.model": doubled_3mf.encode()})}),
         "3mf, billion laughs": ("3mf", {"a.3mf": zipped({"3D/3dmodel.model": laughs})}),
         "wrl, nodes doubled": ("wrl", {"a.wrl": uses.encode()}),
         "wrl, nested": ("wrl", {"a.wrl": b"#VRML V2.0 utf8\n" + b"Group { children [ " * 100_000}),
-        "pcd of 100 billion points": ("pcd", {"a.pcd": pcd % b"binary" + bytes(1000)}),
-        "pcd text of 100 billion points": ("pcd", {"a.pcd": pcd % b"ascii" + b"1 2 3\n" * 100}),
-        "pcd lzf of 9 million points": ("pcd lzf", {"a.pcd": lzf}),
+        "pcd of 100 billion points": ("pcd", {"a.pcd": PCD % b"binary" + bytes(1000)}),
+        "pcd text of 100 billion points": ("pcd", {"a.pcd": PCD % b"ascii" + b"1 2 3\n" * 100}),
         "off of many vertices": ("off", {"a.off": b"OFF\n99999999999 99999999999 0\n" + b"1 2 3\n" * 100}),
         "zip of 300 MB": ("zip", {"a.zip": zipped({"a.obj": zeros})}),
-        "zip of an OBJ of 120 MB": ("zip", {"a.zip": zipped({"a.obj": rows})}),
-        "zip of points of 120 MB": ("zip", {"a.zip": zipped({"a.xyz": b"1 1 1\n" * 20_000_000})}),
-        "zip of XML of 28 MB": (
-            "zip",
-            {"a.zip": zipped({"a.dae": b"<COLLADA>" + b"<a/>" * 7_000_000 + b"</COLLADA>"})},
-        ),
         "zip in a zip": ("zip", {"a.zip": zipped({"b.zip": zipped({"a.off": b"OFF"})})}),
-        "zip of a picture of 300 MB": ("zip", {"a.zip": zipped({"a.off": b"OFF 0 0 0", "skin.png": zeros})}),
         "gz of 300 MB": ("gz", {"a.wrl.gz": gzip.compress(zeros, 1)}),
         "mtl picture of 30,000 x 30,000": ("mtl picture", {"skin.png": png16(30_000, 30_000, bytes(60_001), 100)}),
-        "mtl picture of 9,000 x 9,000, whole": ("mtl picture", {"skin.png": png16(9_000, 9_000, bytes(18_001), 9_000)}),
         "usda names what lies above": ("usda", {"a.usda": outside.encode()}),
+    }
+
+
+def heavy_bombs() -> Bombs:
+    """Those that take the most time to be made or read (`make fuzz`)."""
+    wide = b"<COLLADA>" + b"<a/>" * 4_000_000 + b"</COLLADA>"
+    lzf = PCD.replace(b"99999999999", b"9000000") % b"binary_compressed" + struct.pack("<II", 8, 108_000_000) + bytes(8)
+    rows = b"v 1 1 1\n" * 15_000_000
+    array = '#usda 1.0\ndef Mesh "M" {\n point3f[] points = [' + "(0,0,0)," * 1_500_000 + "(0,0,0)]\n}\n"
+    lists, operations = b"[" + b"[]," * 12_000_000 + b"[]]", b"N0" * 15_000_000
+    zeros, elements = bytes(3 * 10**8), b"<COLLADA>" + b"<a/>" * 7_000_000 + b"</COLLADA>"
+    return {
+        "obj of one polygon of 30,000 corners": ("obj", {"ball.obj": _star_obj(30_000)}),
+        "ply of one list of 65,000 corners": ("ply ascii", {"a.ply": _star_ply(65_000)}),
+        "png of 5,000 x 5,000, whole": ("depth png", {"depth.png": png16(5_000, 5_000, bytes(10_001), 5_000)}),
+        "json of many lists": ("landmarks", {"landmarks.json": lists}),
+        "pickle of 30 million operations": ("pickle", {"flame.pkl": b"\x80\x02" + operations + b"}."}),
+        "dae of 4 million elements": ("dae", {"a.dae": wide}),
+        "pcd lzf of 9 million points": ("pcd lzf", {"a.pcd": lzf}),
+        "zip of an OBJ of 120 MB": ("zip", {"a.zip": zipped({"a.obj": rows})}),
+        "zip of points of 120 MB": ("zip", {"a.zip": zipped({"a.xyz": b"1 1 1\n" * 20_000_000})}),
+        "zip of a picture of 300 MB": ("zip", {"a.zip": zipped({"a.off": b"OFF 0 0 0", "skin.png": zeros})}),
+        "mtl picture of 9,000 x 9,000, whole": ("mtl picture", {"skin.png": png16(9_000, 9_000, bytes(18_001), 9_000)}),
         "usda of many points": ("usda", {"a.usda": array.encode()}),
         "usdz of 300 MB": ("usdz", {"a.usdz": zipped({"a.usda": zeros})}),
-    }
+        "zip of XML of 28 MB": ("zip", {"a.zip": zipped({"a.dae": elements})}),
+    }  # fmt: skip
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -156,6 +162,14 @@ def zipped(files: dict[str, bytes]) -> bytes:
         for name, content in files.items():
             archive.writestr(name, content)
     return buffer.getvalue()
+
+
+def _star_obj(corners: int) -> bytes:
+    """An OBJ whose one face is a star."""
+    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    radius = np.where(np.arange(corners) % 2, 40.0, 100.0)
+    star = "".join(f"v {r * np.cos(a):.4f} {r * np.sin(a):.4f} 0\n" for r, a in zip(radius, angle))
+    return (star + "f " + " ".join(map(str, range(1, corners + 1))) + "\n").encode()
 
 
 def _star_ply(corners: int) -> bytes:

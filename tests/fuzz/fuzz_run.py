@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
-from fuzz_bombs import bombs
+from fuzz_bombs import bombs, heavy_bombs
 from fuzz_mutations import mutate
 from fuzz_seeds import MAY_FAIL, Seed, all_seeds
 
@@ -156,13 +156,14 @@ def cases(count: int, seed: int, seeds: list[Seed]):
         yield f"{seed}/{number}", chosen, chosen.files | {chosen.target: content}
 
 
-def run(files: int, seed: int, only: str | None = None) -> list[Outcome]:
+def run(files: int, seed: int, only: str | None = None, heavy: bool = True) -> list[Outcome]:
     """Read the seeds, the bombs and the damaged files.
 
     Args:
         files: How many damaged ones, besides the seeds and the bombs.
         seed: Of the damage.
         only: Name of the one case to run.
+        heavy: Also the bombs that take long.
     """
     seeds = all_seeds()
     by_kind, outcomes = {one.kind: one for one in seeds}, []
@@ -176,7 +177,7 @@ def run(files: int, seed: int, only: str | None = None) -> list[Outcome]:
         if only is None or only == name:
             outcomes.append(_told(read_apart(name, one, held), len(outcomes)))
     # last: a process that held such files forks slowly
-    for name, (kind, changed) in bombs().items():
+    for name, (kind, changed) in (bombs() | (heavy_bombs() if heavy else {})).items():
         if kind in by_kind and (only is None or only == name):
             outcomes.append(_told(read_apart(name, by_kind[kind], by_kind[kind].files | changed), len(outcomes)))
     return outcomes
@@ -196,12 +197,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--light", action="store_true", help="leave out the bombs that take long")
     parser.add_argument("--only", help="name of one case, as printed")
     parser.add_argument("--all", action="store_true", help="print every refusal")
     parser.add_argument("--json", type=Path, help="also write the outcomes there")
     given = parser.parse_args()
     begin = time.perf_counter()
-    outcomes = run(given.files, given.seed, given.only)
+    outcomes = run(given.files, given.seed, given.only, heavy=not given.light)
     width = max(len(outcome.kind) for outcome in outcomes)
     print(f"{'format':{width}}   read refused hurt  most s  most MB")
     for kind in dict.fromkeys(outcome.kind for outcome in outcomes):

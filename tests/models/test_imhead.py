@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from seeded import seeded
 
 from headfield import frames
 from headfield.models.imhead.config import imhead, imhead_small, imhead_tiny
@@ -13,7 +14,7 @@ from headfield.types import Codes
 
 def random_model(seed: int = 0, **changes) -> ImHead:
     """A tiny model in float64 whose every mechanism is awake (anchors, fusion on features, deformer)."""
-    torch.manual_seed(seed)
+    torch.manual_seed(seeded(seed))
     model = ImHead(replace(imhead_tiny(), **changes)).double()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -23,14 +24,14 @@ def random_model(seed: int = 0, **changes) -> ImHead:
 
 
 def random_codes(model: ImHead, batch: int = 2, seed: int = 1, neutral: bool = False) -> Codes:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seeded(seed))
     identity = torch.randn(batch, model.config.identity, generator=generator, dtype=torch.float64)
     expression = torch.rand(batch, model.config.expression, generator=generator, dtype=torch.float64)
     return Codes(identity, None if neutral else expression)
 
 
 def random_points(batch: int = 2, count: int = 60, seed: int = 2) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seeded(seed))
     return torch.rand(batch, count, 3, generator=generator, dtype=torch.float64) * 0.8 - 0.4
 
 
@@ -47,7 +48,7 @@ def test_gradient_matches_autograd(kernel, neutral):
 
 def windowed(model: ImHead, codes: Codes, seed: int = 4) -> Codes:
     """Nose of the first head and chin of all replaced, inside their windows."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seeded(seed))
     parts, anchors = model.part_codes(codes.identity).detach(), model.anchors(codes).detach()
     around = torch.zeros(len(parts), frames.N_ANCHORS, dtype=torch.int64)
     for head, region in ((slice(0, 1), "nose"), (slice(None), "chin")):
@@ -92,7 +93,9 @@ def test_gradient_is_differentiable_once_more():
         if not parameter.requires_grad:
             continue
         (ours,) = torch.autograd.grad(loss(), parameter)
-        direction = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+        direction = torch.randn(
+            parameter.shape, generator=torch.Generator().manual_seed(seeded(3)), dtype=torch.float64
+        )
         step, sides = 1e-6, []
         with torch.no_grad():
             for sign in (1.0, -1.0):
@@ -159,7 +162,9 @@ def test_pair_law():
     for pair in (0, 7, 15):
         outputs = []
         for part, x in ((2 * pair, points * mirror), (2 * pair + 1, points)):
-            parts = torch.randn(1, 39, model.config.part_code, generator=torch.Generator().manual_seed(5)).double()
+            parts = torch.randn(
+                1, 39, model.config.part_code, generator=torch.Generator().manual_seed(seeded(5))
+            ).double()
             parts[:, 2 * pair + 1] = parts[:, 2 * pair]
             far = torch.full((1, 39, 3), 100.0, dtype=torch.float64)
             far[:, part] = 0.0
@@ -205,7 +210,7 @@ def test_paper_numbers():
 
 
 def test_starts_as_a_sphere():
-    torch.manual_seed(0)
+    torch.manual_seed(seeded(0))
     model = ImHead(imhead_small())
     directions = torch.nn.functional.normalize(torch.randn(1, 500, 3), dim=-1)
     codes = Codes(torch.zeros(1, 256))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from seeded import seeded
 
 from headfield import frames
 from headfield.edit.operations import swap
@@ -21,7 +22,7 @@ from headfield.types import Codes
 
 def made(config=None, seed: int = 0, strong: float = 0.0) -> Nphm:
     """A model with random weights in double precision; `strong` makes its deformation move points by about so much."""
-    torch.manual_seed(seed)
+    torch.manual_seed(seeded(seed))
     model = Nphm(config or nphm_tiny()).double()
     with torch.no_grad():
         model.landmarks[-1].weight.normal_(std=0.02)
@@ -34,11 +35,11 @@ def made(config=None, seed: int = 0, strong: float = 0.0) -> Nphm:
 
 
 def expression(model: Nphm) -> torch.Tensor:
-    return torch.rand(2, model.config.expression, generator=torch.Generator().manual_seed(3)).double()
+    return torch.rand(2, model.config.expression, generator=torch.Generator().manual_seed(seeded(3))).double()
 
 
 def identities(model: Nphm, scale: float = 0.5) -> torch.Tensor:
-    return scale * torch.randn(2, model.config.identity, generator=torch.Generator().manual_seed(4)).double()
+    return scale * torch.randn(2, model.config.identity, generator=torch.Generator().manual_seed(seeded(4))).double()
 
 
 def test_codes_and_parameters_of_the_published_sizes():
@@ -61,7 +62,7 @@ def test_codes_and_parameters_of_the_published_sizes():
 
 
 def test_the_narrow_skip_is_that_of_deepsdf():
-    torch.manual_seed(1)
+    torch.manual_seed(seeded(1))
     net = GroupedMLP(1, 3, 4, 16, 4, 2, skip=True, narrow=True).double()
     x, condition = torch.randn(20, 3).double(), torch.randn(1, 1, 4).double()
     zero = torch.zeros(1, dtype=torch.long)
@@ -224,7 +225,7 @@ def test_a_swapped_nose_changes_the_head_where_it_has_weight_and_nowhere_else():
     model = made().float()
     one, two = (Head(model, Codes(z[None].float())) for z in identities(model))
     swapped = swap(one, two, "nose")
-    points = np.random.default_rng(0).uniform(-0.6, 0.6, (4000, 3)).astype(np.float32)
+    points = np.random.default_rng(seeded(0)).uniform(-0.6, 0.6, (4000, 3)).astype(np.float32)
     before, after = one.signed_distance(points), swapped.signed_distance(points)
     weight = model.blend_weights(torch.from_numpy(points)[None], model.condition(one.codes))[0]
     parts = [k for k, name in enumerate(frames.ANCHOR_NAMES) if "nose" in name]

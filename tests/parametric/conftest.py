@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headfield.errors import DataError
-from headfield.parametric import load_family
+from headfield.synth.person import family as family_of
 
 _LOADED: dict = {}
 
@@ -20,7 +20,7 @@ def family_or_skip(name: str):
             _LOADED[name] = "anny is not installed (pip install 'headfield[synth]')"
         else:
             try:
-                _LOADED[name] = load_family(name)
+                _LOADED[name] = family_of(name)[0]
             except DataError as error:
                 _LOADED[name] = str(error)
     if isinstance(_LOADED[name], str):

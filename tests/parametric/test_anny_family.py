@@ -10,7 +10,6 @@ from headfield.parametric.anny_phenotypes import PHENOTYPES, age_in_years, age_o
 from headfield.parametric.normalise import log_size, normalising_similarity
 
 
-@pytest.mark.slow
 def test_vertices_equal_the_library(anny):
     torch = pytest.importorskip("torch")
     library = pytest.importorskip("anny", reason="anny is not installed")

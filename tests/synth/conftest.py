@@ -23,26 +23,22 @@ def toy():
 def ict():
     if not os.environ.get("HEADFIELD_DATA"):
         pytest.skip("HEADFIELD_DATA is not set: ICT-FaceKit's data are needed")
-    from headfield.parametric import load_family
+    from headfield.synth.person import family
 
-    return load_family("ict")
+    return family("ict")[0]
 
 
 @pytest.fixture(scope="session", params=["ict", "anny"])
 def by_both_truths(request):
     """From a seed to the same bald person of a family by the first truth and by the second."""
     if request.param == "ict":
-        head = request.getfixturevalue("ict")
+        request.getfixturevalue("ict")
     else:
         pytest.importorskip("anny", reason="anny's heads need the extra synth")
-        from headfield.parametric import load_family
-
-        head = load_family("anny")
     from headfield.synth.identities import IdentityKey
-    from headfield.synth.person import make_person
-    from headfield.synth.sheet import make_sheet
+    from headfield.synth.person import family, make_person
 
-    sheet = make_sheet(head)
+    head, sheet = family(request.param)
     make = cache(lambda seed: [make_person(IdentityKey(request.param, "train", seed, 0), head, sheet, 0.0, truth)
                                for truth in ("v1", "v2")])  # fmt: skip
     return make

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headfield.parametric import load_family
 from headfield.synth.contact import FOLDING, STEPS, ContactTest
 from headfield.synth.identities import IdentityKey
 from headfield.synth.lips import lids_of, lips_of
-from headfield.synth.person import make_person
-from headfield.synth.sheet import make_sheet
+from headfield.synth.person import family, make_person
 from headfield.synth.whole_faces import draw_whole_faces
 from headfield.types import ARKIT
 
@@ -20,11 +18,11 @@ JAW = ARKIT.index("jawOpen")
 @pytest.fixture(scope="module", params=["ict", "anny"])
 def person(request):
     if request.param == "ict":
-        head = request.getfixturevalue("ict")
+        request.getfixturevalue("ict")
     else:
         pytest.importorskip("anny", reason="anny's heads need the extra synth")
-        head = load_family("anny")
-    return make_person(IdentityKey(request.param, "train", 1, 0), head, make_sheet(head), 0.0, "v2")
+    head, sheet = family(request.param)
+    return make_person(IdentityKey(request.param, "train", 1, 0), head, sheet, 0.0, "v2")
 
 
 def row(**channels):

@@ -19,7 +19,7 @@ from headfield.synth.generate import generate
 from headfield.synth.hair import reference_warp
 from headfield.synth.hairstyle import OVERLAID
 from headfield.synth.identities import IdentityKey
-from headfield.synth.person import make_person
+from headfield.synth.person import family, make_person
 from headfield.synth.sheet import make_sheet
 from headfield.synth.variation import LARGEST, draw_variation, drawn_age
 from headfield.synth.variation_zones import EYE_SHIFT
@@ -33,12 +33,9 @@ def plain(request):
     """A head, its sheet, and one person as the family makes them."""
     if request.param == "anny":
         pytest.importorskip("anny", reason="anny's heads need the extra synth")
-        from headfield.parametric import load_family
-
-        head = load_family("anny")
     else:
-        head = request.getfixturevalue("ict")
-    sheet = make_sheet(head)
+        request.getfixturevalue("ict")
+    head, sheet = family(request.param)
     return make_person(IdentityKey(request.param, "train", 0, 1), head, sheet, 0.0)
 
 

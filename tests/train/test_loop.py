@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from seeded import seeded
 
 import headfield
 from headfield import frames
@@ -57,7 +58,7 @@ def toy_head(size: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
 def toy_store(tmp_path_factory):
     path = tmp_path_factory.mktemp("store") / "toy"
     writer = StoreWriter(path, {"toy": 1}, points=POINTS, samples=SAMPLES, families=["toy"])
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seeded(0))
     for index in range(6):
         record = Record(id=f"toy-{index:03d}", family="toy", split="train", expressions=ROWS, folder=f"toy/{index:03d}")
         writer.add(record, toy_head(0.8 + 0.08 * index, rng))
@@ -79,6 +80,7 @@ def config(store, out, **changes) -> TrainConfig:
         decay_from=0.5,
         device="cpu",
         threads=1,
+        seed=seeded(0),
     )
     return replace(base, **changes)
 

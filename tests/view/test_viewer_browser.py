@@ -379,7 +379,7 @@ def test_exports_are_opened_by_the_command_line(tab, viewer, tmp_path, monkeypat
     assert min(picture.shape[:2]) > 100 and picture[..., :3].std() > 10
 
 
-def test_a_scan_is_fitted_with_a_progress_bar_and_goes_on_when_its_tab_is_closed(browser, viewer, tab):
+def test_a_scan_is_fitted_with_a_progress_bar_and_goes_on_when_its_tab_is_closed(browser, viewer, tab, light_fits):
     second = Tab(browser, viewer)
     first_head = second.settled()
     assert np.array_equal(first_head, tab.vertices())

@@ -9,6 +9,7 @@ each meridian ends where it meets the head's own plane; rows of vertices are lai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
@@ -91,6 +92,11 @@ class Frame:
         middle = 0.5 * (section.max(0) + section.min(0)) * np.array([0.0, 1.0, 1.0])
         return Frame(middle - (middle @ up - offset) * up, up, front, offset)
 
+    @cached_property
+    def side(self) -> np.ndarray:
+        """(3,) to the subject's left."""
+        return np.cross(self.up, self.front)
+
     def height(self, points: np.ndarray) -> np.ndarray:
         """Height above the template's cut."""
         return points @ self.up - self.offset
@@ -98,7 +104,7 @@ class Frame:
     def azimuth(self, points: np.ndarray) -> np.ndarray:
         """Angle around the axis, 0 to the front, positive to the subject's left."""
         relative = points - self.origin
-        return np.arctan2(relative @ np.cross(self.up, self.front), relative @ self.front)
+        return np.arctan2(relative @ self.side, relative @ self.front)
 
     def above_top(self, points: np.ndarray) -> np.ndarray:
         """Height above the upper ring's level at the same azimuth."""
@@ -107,8 +113,7 @@ class Frame:
 
     def ray(self, azimuth: float, height: float) -> tuple[np.ndarray, np.ndarray]:
         """Point on the axis and outward direction."""
-        side = np.cross(self.up, self.front)
-        return self.origin + height * self.up, np.cos(azimuth) * self.front + np.sin(azimuth) * side
+        return self.origin + height * self.up, np.cos(azimuth) * self.front + np.sin(azimuth) * self.side
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,17 @@ MARGIN = 15.0 / MM_PER_UNIT
 """The box must enclose every head with this much to spare (15 mm), model units."""
 
 
-@cache
 def family(name: str, path: Path | None = None):
     """A head family (of the user's own file) and its sheet, loaded once.
 
     Raises:
         HeadfieldError: As :func:`headfield.parametric.load_family`.
     """
+    return _loaded(name, path)  # a cache takes a default and the same value given for two calls
+
+
+@cache
+def _loaded(name: str, path: Path | None):
     from headfield.parametric import load_family
 
     head = load_family(name, path)
