@@ -59,6 +59,8 @@ class Geometry(nn.Module):
         super().__init__()
         self.frequencies, self.latent = config.frequencies, config.latent
         inputs = encoded_size(config.frequencies)
+        octaves = config.wave_gain ** torch.arange(config.frequencies, dtype=torch.float32)
+        self.register_buffer("gains", torch.cat([torch.ones(3), octaves.repeat(6)]), persistent=False)
         self.mlp = GroupedMLP(
             1,
             inputs,
@@ -90,7 +92,10 @@ class Geometry(nn.Module):
             g (P,), features (P, C), and dg/dx (P, 3) or None.
         """
         encoded, waves = encode(points, self.frequencies)
-        bounds = (0, len(points))
+        encoded, bounds = encoded * self.gains, (0, len(points))
+        if codes is None and not slope:
+            out = single(self.mlp, encoded)
+            return out[:, 0], out[:, 1:], None
         group = torch.zeros_like(rows.frame) if codes is None else rows.frame
         out, state = self.mlp(encoded, self.fold(codes), group, bounds, keep=slope)
         if not slope:
@@ -98,7 +103,7 @@ class Geometry(nn.Module):
         start = torch.zeros_like(out)
         start[:, 0] = 1.0
         back, _, _ = self.mlp.reverse(start, state, bounds)
-        return out[:, 0], out[:, 1:], encode_reverse(back, waves, self.frequencies)
+        return out[:, 0], out[:, 1:], encode_reverse(back * self.gains, waves, self.frequencies)
 
 
 @dataclass(frozen=True)
@@ -210,11 +215,19 @@ class Texture(nn.Module):
 
 
 def last_hidden(mlp: GroupedMLP, x: torch.Tensor) -> torch.Tensor:
-    """The last hidden layer (P, H) of a single network without codes and skip, without its slopes."""
+    """The last hidden layer (P, H) of a single network without codes and of a skip that divides nothing; no slopes."""
     hidden = softplus(linear(x, mlp.first[0], mlp.biases[0][0]))
-    for weight, bias in zip(mlp.deeper, list(mlp.biases)[1:]):
-        hidden = softplus(linear(hidden, weight[0], bias[0]))
+    for layer, weight in enumerate(mlp.deeper, start=1):
+        before = linear(hidden, weight[0], mlp.biases[layer][0])
+        if mlp.skip is not None and layer == mlp.skip_layer:
+            before = torch.addmm(before, x, mlp.skip[0].t())
+        hidden = softplus(before)
     return hidden
+
+
+def single(mlp: GroupedMLP, x: torch.Tensor) -> torch.Tensor:
+    """The outputs (P, O) of a single network without codes: what its ``forward`` says, without rows and slopes."""
+    return linear(last_hidden(mlp, x), mlp.last[0], mlp.last_bias[0])
 
 
 def tangents(mlp: GroupedMLP, state: MlpState) -> torch.Tensor:

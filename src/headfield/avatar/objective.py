@@ -16,6 +16,9 @@ from headfield.avatar.networks import Rows
 from headfield.avatar.search import SearchOptions, search
 from headfield.avatar.template import Template, TemplateStarts
 
+BESIDE = 0.0115
+"""Standard deviation along each axis of places beside surface points, about 5 mm away in all, model units."""
+
 
 def objective(
     avatar: Avatar,
@@ -59,13 +62,18 @@ def objective(
     shaded = bound.shade(points, seen.rows)
     terms["colour"] = losses.colour(shaded.colour, batch.colour[met], count)
     terms["mask"] = weights.mask * _mask_term(bound, batch, found)
+    slopes = [shaded.slope]
+    rng = np.random.default_rng(batch.frames.tolist())
+    if weights.smooth:
+        beside = points.detach() + BESIDE * torch.from_numpy(rng.standard_normal(points.shape)).to(points)
+        slopes.append(avatar.geometry(beside, seen.rows, bound.codes, slope=True)[2])
+        terms["smooth"] = weights.smooth * losses.smooth(*slopes)
     if weights.eikonal:
-        terms["eikonal"] = weights.eikonal * losses.eikonal(shaded.slope)
+        terms["eikonal"] = weights.eikonal * losses.eikonal(torch.cat(slopes))
     if weights.template and bool(met.any()):
         free = batch.mouth[met]  # blendshapes behind the lips are free (supp. §1.4)
         terms["template"] = weights.template * _template_term(avatar, template, shaded, points, ~free, weights)
     if anchors is not None and weights.anchor:
-        rng = np.random.default_rng(batch.frames.tolist())
         terms["anchor"] = weights.anchor * anchors.term(avatar, bound, rng)
     return sum(terms.values()), _report(terms, found, batch)
 

@@ -35,6 +35,9 @@ class SearchOptions:
     """Samples of a round."""
     tolerance: float = 1e-4
     """|F| at a root, 0.025 mm."""
+    sample_tolerance: float = 1e-3
+    """How far from its place a sample may be morphed, 0.25 mm: crossings are polished, and the gradient of mask rays
+    takes a step of its own."""
     steps: int = 8
     """Updates of Newton's method at most."""
     secant_steps: int = 8
@@ -101,7 +104,7 @@ def _by_samples(
     going, count = rays.pick(index), options.samples
     share = torch.linspace(0.0, 1.0, count, dtype=rays.near.dtype)
     depth = going.near[:, None] + (going.far - going.near)[:, None] * share
-    canonical, g = sampled(bound, going, depth, starts)
+    canonical, g = sampled(bound, going, depth, starts, options.sample_tolerance)
     result.keep(index, depth, canonical, g, first=True)
     asked = wanted[index] & ~result.inside[index]  # whoever begins inside has entered before
     _enter(bound, rays, options, result, index, asked, depth, canonical, g, Round.SAMPLED)
@@ -114,7 +117,7 @@ def _by_samples(
         ends = depth_left[ray, (near_least - 1).clamp_min(0)], depth_left[ray, (near_least + 1).clamp_max(count - 1)]
         fine = torch.linspace(0.0, 1.0, count + 2, dtype=rays.near.dtype)[1:-1]
         finer = ends[0][:, None] + (ends[1] - ends[0])[:, None] * fine
-        canonical_fine, g_fine = sampled(bound, rays.pick(at), finer, starts)
+        canonical_fine, g_fine = sampled(bound, rays.pick(at), finer, starts, options.sample_tolerance)
         result.keep(at, finer, canonical_fine, g_fine, first=False)
         joined = torch.cat([depth_left, finer], 1).sort(1)
         order = joined.indices
@@ -132,7 +135,7 @@ def _by_samples(
         before = (rays.near[at][:, None] - step).clamp_min(1e-3)
         behind = rays.far[at][:, None] + step.flip(0)
         wide = torch.cat([before, behind], 1)
-        canonical_wide, g_wide = sampled(bound, rays.pick(at), wide, starts)
+        canonical_wide, g_wide = sampled(bound, rays.pick(at), wide, starts, options.sample_tolerance)
         result.keep(at, wide, canonical_wide, g_wide, first=False)
         every = torch.cat([g_wide[:, :count], g[left], g_wide[:, count:]], 1)
         every[:, count + 1 :][result.inside[at]] = float("inf")  # what they enter later is not what is seen

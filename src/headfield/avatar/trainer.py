@@ -20,6 +20,7 @@ from headfield.avatar.morph import Poses
 from headfield.avatar.objective import Anchors, objective
 from headfield.avatar.options import AvatarTrainConfig
 from headfield.avatar.pretrain import PretrainOptions, pretrain
+from headfield.avatar.search import SearchOptions
 from headfield.avatar.template import Template
 from headfield.avatar.video import HeadVideo, read_video
 from headfield.errors import ConfigError, VideoError, WeightsError
@@ -28,6 +29,9 @@ from headfield.parametric.rig import HeadRig
 from headfield.train import checkpoint
 
 CHECKPOINT = "avatar.safetensors"
+
+ROOT_TOLERANCE = 4e-4
+"""|F| at a root in training, 0.1 mm: the gradient's own Newton step (Eq. 10) takes it on to where it is shaded."""
 
 
 @dataclass
@@ -108,6 +112,7 @@ def start(
             mask=config.mask_weight,
             template=1.0 if config.supervised else 0.0,
             eikonal=config.eikonal,
+            smooth=config.smooth,
             anchor=config.anchor,
         ),
         optimiser=torch.optim.Adam(groups),
@@ -157,7 +162,7 @@ def one_step(trainer: AvatarTrainer) -> dict[str, float]:
     frames = batch.frames.numpy()
     expressions, turns = trainer.batches.expressions[frames], trainer.batches.poses[frames]
     poses = Poses.of(trainer.template.rig, expressions, turns)
-    starts = trainer.template.starts(expressions, turns)
+    starts = trainer.batches.starts(frames)
     with denormals_flushed():
         loss, terms = objective(
             trainer.avatar,
@@ -166,6 +171,7 @@ def one_step(trainer: AvatarTrainer) -> dict[str, float]:
             poses,
             starts,
             trainer.weights,
+            SearchOptions(tolerance=ROOT_TOLERANCE),
             texture_only=warming,
             anchors=trainer.anchors,
         )
@@ -219,6 +225,12 @@ def load(path: Path) -> tuple[Avatar, Template]:
     avatar = Avatar(AvatarConfig(**meta["config"]), len(meta["channels"]), len(meta["joints"]), meta["frames"])
     avatar.load_state_dict({n.removeprefix("avatar/"): t for n, t in tensors.items() if n.startswith("avatar/")})
     return avatar, Template(rig)
+
+
+def trained_on(path: Path) -> Path:
+    """The folder of the video that a run was trained on, as it was called then."""
+    _, meta = checkpoint.read(path / CHECKPOINT if path.is_dir() else path)
+    return Path(meta["train"]["video"])
 
 
 def _groups(config: AvatarTrainConfig, avatar: Avatar):
