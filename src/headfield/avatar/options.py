@@ -46,7 +46,7 @@ class AvatarTrainConfig:
     searched: float = 0.05
     """Share of the foreground's rays that are searched in full whatever the template says; five times the share of the
     background's."""
-    pretrain_steps: int = 2500
+    pretrain_steps: int = 2000
     """Steps in which the fields become the template, before the first of the run."""
     seed: int = 0
     """Of everything random."""

@@ -129,6 +129,7 @@ def start(
         config.out.mkdir(parents=True, exist_ok=True)
         with open(config.out / "metrics.jsonl", "a") as log:
             log.write(json.dumps({"step": 0, **{name: round(value, 4) for name, value in errors.items()}}) + "\n")
+        save(trainer)  # a run that is stopped soon does not begin anew
     return trainer
 
 

@@ -1,4 +1,4 @@
-"""Training, rendering and measuring an avatar."""
+"""Training, rendering, measuring and exporting an avatar."""
 
 from __future__ import annotations
 
@@ -120,4 +120,24 @@ def evaluate(command, folder: Path) -> int:
     table = measure.table(ours, theirs)
     (folder / "table.md").write_text(table, encoding="utf-8")
     print(table)
+    return 0
+
+
+def export(command, path: Path) -> int:
+    """Write the GLB of an :class:`headfield.cli.avatar.AvatarExportCommand`."""
+    from headfield.avatar.export import bake_avatar, glb_of
+    from headfield.cli.report import working
+
+    avatar, template = load(command.run_folder)
+    with working("baking"):
+        baked = bake_avatar(avatar, template, command.resolution)
+        content = glb_of(baked)
+    path.write_bytes(content)
+    rows = {
+        "mesh": f"{len(baked.rig.vertices):,} vertices, {len(baked.rig.triangles):,} triangles",
+        "morph targets": f"{len(baked.rig.channels)} channels and jawCorrective",
+        "joints": ", ".join(baked.rig.joints),
+        "size": f"{len(content) / 1e6:.1f} MB",
+    }
+    summary(f"avatar {command.out}", rows)
     return 0
