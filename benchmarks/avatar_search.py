@@ -39,6 +39,9 @@ def step_cost(run: Path, folder: Path, steps: int) -> np.ndarray:
         config = AvatarTrainConfig(folder, Path(out) / "run", warm_up=0, threads=1, pretrain_steps=0)
         trainer = start(config)
         trainer.avatar.load_state_dict(avatar.state_dict())
+        for frame in range(len(trainer.video)):  # what is remembered of frames is made in their first steps
+            trainer.batches.hits(frame)
+            trainer.batches.starts(np.array([frame]))
         one_step(trainer)
         seconds = []
         for _ in range(steps):

@@ -60,6 +60,8 @@ def test_losses_are_their_equations():
     moved = losses.template(basis + 0.1, skin, basis, torch.tensor([[0.0, 1.0]]), losses.LossWeights())
     assert float(moved) == pytest.approx(1000 * 0.03 + 0.1 * 2.0)
     assert float(losses.eikonal(torch.tensor([[0.0, 3.0, 4.0]]))) == pytest.approx(16.0)
+    slope, beside = torch.tensor([[0.0, 3.0, 4.0], [2.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.6, 0.8], [0.0, 0.5, 0.0]])
+    assert float(losses.smooth(slope, beside)) == pytest.approx((0.0 + 2.0) / 2)
 
 
 def test_the_mask_term_asks_for_nothing_more_where_something_is():

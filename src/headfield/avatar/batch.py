@@ -66,7 +66,7 @@ class Batches:
         template: The tracked head.
         seed: Of the draws.
         frames, rays: Of a step.
-        searched: Share of checked rays in the foreground; in the background five times as many.
+        searched: Share of checked rays in the foreground; in the background twice as many.
     """
 
     def __init__(self, video: HeadVideo, template: Template, seed: int, frames: int, rays: int, searched: float):
@@ -110,7 +110,7 @@ class Batches:
         pixels = [self._pixels(frame, rng) for frame in frames]
         batch = self.of(frames, pixels)
         # of the background more: nothing else tells what floats there outside the template's interval
-        share = torch.where(batch.foreground, self.searched, 5.0 * self.searched)
+        share = torch.where(batch.foreground, self.searched, 2.0 * self.searched)
         batch = replace(batch, checked=torch.from_numpy(rng.random(len(batch.rays))) < share)
         looked = (batch.away < ASIDE) | (batch.checked & (batch.away < FAR))
         return batch.pick(batch.foreground | looked)

@@ -39,12 +39,13 @@ class AvatarTrainConfig:
     """lambda_M of Eq. 14."""
     eikonal: float = 0.1
     """Weight of |dg/dx| = 1."""
-    smooth: float = 0.0
+    smooth: float = 0.05
     """Weight with which normals 5 mm apart are alike."""
-    anchor: float = 0.0
-    """Weight with which g, blendshapes and skinning are held to the template in mouth and lids; 0 for not."""
+    anchor: float = 0.1
+    """Weight with which g, blendshapes and skinning are held to the template in mouth and lids, of which a mild video
+    shows little; 0 for not."""
     searched: float = 0.05
-    """Share of the foreground's rays that are searched in full whatever the template says; five times the share of the
+    """Share of the foreground's rays that are searched in full whatever the template says; twice the share of the
     background's."""
     pretrain_steps: int = 2000
     """Steps in which the fields become the template, before the first of the run."""

@@ -111,8 +111,8 @@ def pretrain(
     """Fit geometry to the template's signed distance, and E, P, W to its nearest vertices.
 
     Returns:
-        Errors of the last step by name: ``surface_mm`` mean |g| error near the surface, ``blendshapes_mm`` root mean
-        square, ``skinning`` and ``slope`` root mean square.
+        Errors by name: ``surface_mm`` mean |g| error near the surface, ``blendshapes_mm`` and ``skinning`` root mean
+        square, of the last step; and those of :func:`normal_error`.
     """
     options = PretrainOptions() if options is None else options
     rng = np.random.default_rng([seed, 71])
@@ -152,6 +152,17 @@ def pretrain(
                 "surface_mm": 250.0 * float(away.detach().abs()[close].mean()),
                 "blendshapes_mm": 250.0 * float(shapes.detach()[close[:third]].mean().sqrt()),
                 "skinning": float(skin.detach()[close[:third]].mean().sqrt()),
-                "slope": float(tilt.detach()[close].mean().sqrt()),
             }
-    return errors
+    return errors | normal_error(avatar, pool)
+
+
+@torch.no_grad()
+def normal_error(avatar: Avatar, pool: Pool, count: int = 4000) -> dict[str, float]:
+    """Mean and median angle in degrees between the slope of g and the template's, at points within 1 mm of it."""
+    near = (pool.distance.abs() < 0.004).nonzero()[:count, 0]
+    codes = None if avatar.codes is None else torch.zeros(1, avatar.config.latent)
+    rows = Rows(torch.zeros(len(near), dtype=torch.long), (0, len(near)))
+    slope = avatar.geometry(pool.points[near], rows, codes, slope=True)[2]
+    cosine = torch.cosine_similarity(slope, pool.slope[near], dim=1).clamp(-1, 1)
+    angle = torch.rad2deg(torch.acos(cosine))
+    return {"normals_degrees": float(angle.mean()), "normals_median_degrees": float(angle.median())}

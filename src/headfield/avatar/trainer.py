@@ -30,8 +30,9 @@ from headfield.train import checkpoint
 
 CHECKPOINT = "avatar.safetensors"
 
-ROOT_TOLERANCE = 4e-4
-"""|F| at a root in training, 0.1 mm: the gradient's own Newton step (Eq. 10) takes it on to where it is shaded."""
+TRAINING_SEARCH = SearchOptions(tolerance=1e-3, steps=3, secant_steps=0)
+"""Roots to 0.25 mm, as the gradient's own Newton step (Eq. 10) takes them on to where they are shaded; the few rays
+that Newton's method does not bring home in three updates say nothing in their step."""
 
 
 @dataclass
@@ -172,7 +173,7 @@ def one_step(trainer: AvatarTrainer) -> dict[str, float]:
             poses,
             starts,
             trainer.weights,
-            SearchOptions(tolerance=ROOT_TOLERANCE),
+            TRAINING_SEARCH,
             texture_only=warming,
             anchors=trainer.anchors,
         )
