@@ -173,6 +173,9 @@ def test_a_killed_run_goes_on_bit_for_bit(video, tmp_path):
     halves = start(config_of(video, tmp_path / "halves"), rig, pretraining=quick)
     for _ in range(3):
         one_step(halves)
+    optimiser = halves.optimiser
+    counted = {one["part"]: int(optimiser.state[one["params"][0]]["step"]) for one in optimiser.param_groups}
+    assert counted == {"geometry": 1, "deformation": 1, "texture": 3}, "held groups must not age while they are held"
     save(halves)
     again = start(config_of(video, tmp_path / "halves"), rig, pretraining=quick)
     assert again.step == 3

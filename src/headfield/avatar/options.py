@@ -29,8 +29,9 @@ class AvatarTrainConfig:
     """Learning rate of blendshapes and skinning."""
     texture_rate: float = 1e-3
     """Learning rate of texture."""
-    warm_up: int = 500
-    """First steps, in which only texture learns: no shape is bent to explain colours that are not there yet."""
+    warm_up: int = 1000
+    """First steps, in which only texture learns, at the template's hits: no shape is bent to explain colours that are
+    not there yet."""
     decay_from: float = 0.5
     """Share of the run after which all rates fall along a half cosine to 2 percent."""
     supervised: bool = True

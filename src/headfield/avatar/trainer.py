@@ -17,7 +17,7 @@ from headfield.avatar.check import check_cameras
 from headfield.avatar.config import PRESETS, AvatarConfig
 from headfield.avatar.losses import LossWeights
 from headfield.avatar.morph import Poses
-from headfield.avatar.objective import Anchors, objective
+from headfield.avatar.objective import Anchors, objective, texture_objective
 from headfield.avatar.options import AvatarTrainConfig
 from headfield.avatar.pretrain import PretrainOptions, pretrain
 from headfield.avatar.search import SearchOptions
@@ -158,27 +158,24 @@ def one_step(trainer: AvatarTrainer) -> dict[str, float]:
     warming = trainer.step < config.warm_up
     scale = _scale(config, trainer.step)
     for group in trainer.optimiser.param_groups:
-        held = warming and group["part"] != "texture"
-        group["lr"] = 0.0 if held else scale * group["peak"]
+        group["lr"] = scale * group["peak"]
+        for parameter in group["params"]:
+            # what is held has no gradient, not one of zero: Adam would count its steps, and once it is let go take
+            # steps up to six times too long until its mean square has caught up
+            held = warming and group["part"] != "texture"
+            parameter.grad = None if held else torch.zeros_like(parameter)
     batch = trainer.batches.draw(trainer.step)
     frames = batch.frames.numpy()
     expressions, turns = trainer.batches.expressions[frames], trainer.batches.poses[frames]
     poses = Poses.of(trainer.template.rig, expressions, turns)
-    starts = trainer.batches.starts(frames)
     with denormals_flushed():
-        loss, terms = objective(
-            trainer.avatar,
-            trainer.template,
-            batch,
-            poses,
-            starts,
-            trainer.weights,
-            TRAINING_SEARCH,
-            texture_only=warming,
-            anchors=trainer.anchors,
-        )
-        for parameter in trainer.avatar.parameters():  # never None: a resumed run must find the same moments
-            parameter.grad = torch.zeros_like(parameter)
+        if warming:
+            loss, terms = texture_objective(trainer.avatar, batch, poses)
+        else:
+            starts, weights = trainer.batches.starts(frames), trainer.weights
+            loss, terms = objective(
+                trainer.avatar, trainer.template, batch, poses, starts, weights, TRAINING_SEARCH, trainer.anchors
+            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainer.avatar.parameters(), 1.0)
         trainer.optimiser.step()
