@@ -17,6 +17,7 @@ from headfield.avatar.avatar import Avatar
 from headfield.avatar.morph import Poses
 from headfield.avatar.networks import Rows
 from headfield.avatar.template import Template
+from headfield.errors import WeightsError
 from headfield.frames import MM_PER_UNIT
 from headfield.io.gltf import glb_of_morphs
 from headfield.io.gltf_skin import with_skin
@@ -68,6 +69,8 @@ def bake_avatar(avatar: Avatar, template: Template, resolution: int = 192) -> Ba
         avatar: The avatar.
         template: The tracked head that it was trained with: its joints and channels are kept.
         resolution: Samples along the longest side of the box in which the surface is looked for.
+    Raises:
+        WeightsError: There is no surface.
     """
     rig = template.rig
     rest = Poses.of(rig, np.zeros((1, len(rig.channels))), rig.canonical[None])
@@ -80,7 +83,10 @@ def bake_avatar(avatar: Avatar, template: Template, resolution: int = 192) -> Ba
         return bound.g(torch.from_numpy(points), rows(len(points)))
 
     box = np.stack([rig.vertices.min(0) - ROOM, rig.vertices.max(0) + ROOM])
-    mesh = _without_crumbs(extract(field, box, resolution, chunk=CHUNK))
+    found = extract(field, box, resolution, chunk=CHUNK)
+    if not len(found.triangles):
+        raise WeightsError("This avatar has no surface around its template: it cannot be exported.")
+    mesh = _without_crumbs(found)
     parts = [_at(bound, part, rows(len(part))) for part in torch.from_numpy(mesh.vertices).float().split(CHUNK)]
     vertices, basis, weights, colour, residual = (np.concatenate(one) for one in zip(*parts))
     features = rig.correctives.shape[1]

@@ -91,7 +91,8 @@ def evaluate(command, folder: Path) -> int:
     """Measure an avatar as an :class:`headfield.cli.avatar.AvatarEvaluateCommand` says, and print the table.
 
     Raises:
-        VideoError: The video lacks the truth, or the one that the run was trained on is gone.
+        VideoError: The video lacks the truth.
+        ConfigError: The video that the run was trained on is gone.
     """
     from headfield.avatar import measure
     from headfield.avatar.rival import bake
@@ -101,7 +102,10 @@ def evaluate(command, folder: Path) -> int:
 
     video = read_video(command.video)
     avatar, template = load(command.run_folder)
-    rival = bake(template, read_video(command.trained_on or trained_on(command.run_folder)))
+    seen = command.trained_on or trained_on(command.run_folder)
+    if not seen.is_dir():
+        raise ConfigError(f"{seen}, the video that the run was trained on, is not there: say where with --trained-on.")
+    rival = bake(template, read_video(seen))
     shown, images, labels = set(range(0, len(video), max(1, len(video) // 3))), [], []
 
     def picture(frame: int, *views) -> None:
