@@ -55,6 +55,9 @@ class Rows:
 class Geometry(nn.Module):
     """Canonical point -> occupancy logit g (negative inside) and a feature for texture (Eq. 3)."""
 
+    gains: torch.Tensor
+    """(I,) factors of the encoded numbers."""
+
     def __init__(self, config: AvatarConfig):
         super().__init__()
         self.frequencies, self.latent = config.frequencies, config.latent

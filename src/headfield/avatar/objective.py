@@ -65,7 +65,7 @@ def objective(
         terms["template"] = weights.template * _template_term(avatar, template, shaded, points, ~free, weights)
     if anchors is not None and weights.anchor:
         terms["anchor"] = weights.anchor * anchors.term(avatar, bound, rng)
-    return sum(terms.values()), _report(terms, found, batch)
+    return torch.stack(list(terms.values())).sum(), _report(terms, found, batch)
 
 
 def texture_objective(avatar: Avatar, batch: Batch, poses: Poses) -> tuple[torch.Tensor, dict[str, float]]:
