@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -44,8 +43,5 @@ def test_film_train_render_measure_export(tmp_path, capsys):
     assert main(["avatar", "evaluate", str(run), str(film / "test"), "-o", str(measured)]) == 0
     assert "| skin | template | 2 |" in capsys.readouterr().out and (measured / "pictures.png").exists()
     assert len(json.loads((measured / "results.json").read_text())["avatar"]) == 2
-    assert main(["avatar", "export", str(run), "-o", str(tmp_path / "avatar.glb"), "--resolution", "48"]) == 0
+    assert main(["avatar", "export", str(run), "-o", str(tmp_path / "avatar.glb"), "--resolution", "32"]) == 0
     assert "root, neck, jaw" in capsys.readouterr().out and (tmp_path / "avatar.glb").read_bytes()[:4] == b"glTF"
-    shutil.rmtree(film / "test" / "normal")
-    assert main(["avatar", "evaluate", str(run), str(film / "test"), "-o", str(tmp_path / "again")]) == 2
-    assert "no normal/" in capsys.readouterr().err

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from toy_rig import toy_rig
 from toy_video import toy_subject, write_toy_video
 
-from headfield.avatar.measure import FrameScores, Score, compare, gain, means
+from headfield.avatar.avatar import Avatar
+from headfield.avatar.config import tiny
+from headfield.avatar.measure import FrameScores, Score, compare, gain, means, measure
 from headfield.avatar.rival import View, bake
 from headfield.avatar.template import Template
 from headfield.avatar.video import read_video
+from headfield.errors import VideoError
 from headfield.io.normal_picture import coloured_normals, normal_colours
 
 
@@ -73,3 +78,6 @@ def test_the_rival_is_the_template_with_the_colours_of_the_video(tmp_path):
         print(f"{name}: normals {off[name]:.2f} degrees, colours {gap:.1f} of 255")
         assert both.sum() > 0.9 * video.mask(1).sum() and gap < 12
     assert off["truth"] < 0.5 and off["template"] > 4 * off["truth"], "the bump that the template lacks is told"
+    shutil.rmtree(tmp_path / "train" / "normal")
+    with pytest.raises(VideoError, match="no normal/"):
+        measure(Avatar(tiny(), 2, 3), bake(Template(subject.template), video), video)

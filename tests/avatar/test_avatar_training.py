@@ -29,7 +29,7 @@ from headfield.avatar.trainer import CHECKPOINT, one_step, save, start
 from headfield.synth.video import video_camera
 from headfield.train import checkpoint
 
-QUICK = PretrainOptions(steps=250, points=800, pool=6000, rate=5e-3)
+QUICK = PretrainOptions(steps=250, points=600, pool=6000, rate=5e-3, moving=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,8 @@ def learned():
 def test_pretraining_becomes_the_template(learned):
     _, _, errors = learned
     print("after 250 steps:", {name: round(value, 3) for name, value in errors.items()})
-    assert errors["surface_mm"] < 2.5 and errors["blendshapes_mm"] < 3.0 and errors["skinning"] < 0.1
+    assert errors["surface_mm"] < 0.6 and errors["blendshapes_mm"] < 2.0 and errors["skinning"] < 0.15
+    assert errors["normals_degrees"] < 6.0
 
 
 def test_losses_are_their_equations():
@@ -204,4 +205,4 @@ def test_training_improves_the_pictures(video, tmp_path, learned):
     shown = render(trainer.avatar, trainer.template, batches.video.cameras[0], batches.expressions[0], batches.poses[0])
     both = (shown.mask & batches.masks[0]).sum() / (shown.mask | batches.masks[0]).sum()
     print(f"silhouette IoU {both:.3f}; rounds {shown.shares}; evaluations {shown.evaluations}")
-    assert both > 0.8 and shown.image.shape == (32, 32, 3)
+    assert both > 0.7 and shown.image.shape == (32, 32, 3)
