@@ -1,4 +1,4 @@
-"""The way of a user: film a subject, train an avatar, stop and go on, render it along another take."""
+"""The way of a user: film a subject, train an avatar, stop and go on, render it along another take, measure, export."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headfield.errors import DataError
 from headfield.parametric.ict_files import find_source
 
 
-def test_film_train_render(tmp_path, capsys):
+def test_film_train_render_measure_export(tmp_path, capsys):
     pytest.importorskip("igl", reason="signed distances need the extra synth")
     try:
         find_source()
@@ -39,3 +39,9 @@ def test_film_train_render(tmp_path, capsys):
     assert "rays served: start" in capsys.readouterr().out
     assert main([*words, "--frames", "7", "--force"]) == 2
     assert "frames 1 to 2" in capsys.readouterr().err
+    measured = tmp_path / "measured"
+    assert main(["avatar", "evaluate", str(run), str(film / "test"), "-o", str(measured)]) == 0
+    assert "| skin | template | 2 |" in capsys.readouterr().out and (measured / "pictures.png").exists()
+    assert len(json.loads((measured / "results.json").read_text())["avatar"]) == 2
+    assert main(["avatar", "export", str(run), "-o", str(tmp_path / "avatar.glb"), "--resolution", "32"]) == 0
+    assert "root, neck, jaw" in capsys.readouterr().out and (tmp_path / "avatar.glb").read_bytes()[:4] == b"glTF"

@@ -29,7 +29,7 @@ from headfield.avatar.trainer import CHECKPOINT, one_step, save, start
 from headfield.synth.video import video_camera
 from headfield.train import checkpoint
 
-QUICK = PretrainOptions(steps=250, points=800, pool=6000, rate=5e-3)
+QUICK = PretrainOptions(steps=250, points=600, pool=6000, rate=5e-3, moving=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,8 @@ def learned():
 def test_pretraining_becomes_the_template(learned):
     _, _, errors = learned
     print("after 250 steps:", {name: round(value, 3) for name, value in errors.items()})
-    assert errors["surface_mm"] < 2.5 and errors["blendshapes_mm"] < 3.0 and errors["skinning"] < 0.1
+    assert errors["surface_mm"] < 0.6 and errors["blendshapes_mm"] < 2.0 and errors["skinning"] < 0.15
+    assert errors["normals_degrees"] < 6.0
 
 
 def test_losses_are_their_equations():
@@ -60,6 +61,8 @@ def test_losses_are_their_equations():
     moved = losses.template(basis + 0.1, skin, basis, torch.tensor([[0.0, 1.0]]), losses.LossWeights())
     assert float(moved) == pytest.approx(1000 * 0.03 + 0.1 * 2.0)
     assert float(losses.eikonal(torch.tensor([[0.0, 3.0, 4.0]]))) == pytest.approx(16.0)
+    slope, beside = torch.tensor([[0.0, 3.0, 4.0], [2.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.6, 0.8], [0.0, 0.5, 0.0]])
+    assert float(losses.smooth(slope, beside)) == pytest.approx((0.0 + 2.0) / 2)
 
 
 def test_the_mask_term_asks_for_nothing_more_where_something_is():
@@ -171,6 +174,9 @@ def test_a_killed_run_goes_on_bit_for_bit(video, tmp_path):
     halves = start(config_of(video, tmp_path / "halves"), rig, pretraining=quick)
     for _ in range(3):
         one_step(halves)
+    optimiser = halves.optimiser
+    counted = {one["part"]: int(optimiser.state[one["params"][0]]["step"]) for one in optimiser.param_groups}
+    assert counted == {"geometry": 1, "deformation": 1, "texture": 3}, "held groups must not age while they are held"
     save(halves)
     again = start(config_of(video, tmp_path / "halves"), rig, pretraining=quick)
     assert again.step == 3
@@ -199,4 +205,4 @@ def test_training_improves_the_pictures(video, tmp_path, learned):
     shown = render(trainer.avatar, trainer.template, batches.video.cameras[0], batches.expressions[0], batches.poses[0])
     both = (shown.mask & batches.masks[0]).sum() / (shown.mask | batches.masks[0]).sum()
     print(f"silhouette IoU {both:.3f}; rounds {shown.shares}; evaluations {shown.evaluations}")
-    assert both > 0.8 and shown.image.shape == (32, 32, 3)
+    assert both > 0.7 and shown.image.shape == (32, 32, 3)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from headfield.avatar.networks import Rows
 from headfield.avatar.rays import Rays
-from headfield.avatar.template import FrameHits, Template
+from headfield.avatar.template import FrameHits, FrameStarts, Template, TemplateStarts
 from headfield.avatar.video import HeadVideo
+
+Kept = TypeVar("Kept")
 
 FAR = 0.3
 """Background rays that pass the template at more than this (75 mm) are not looked at: nothing ever comes there."""
+
+ASIDE = 0.1
+"""Of those that pass at more than this (25 mm) only the checked ones are: their g is seldom near the surface's."""
 
 HITS_BYTES = 1 << 30
 """What the posed template says of pixels is kept for so many bytes of frames."""
@@ -59,7 +66,7 @@ class Batches:
         template: The tracked head.
         seed: Of the draws.
         frames, rays: Of a step.
-        searched: Share of checked rays in the foreground; in the background five times as many.
+        searched: Share of checked rays in the foreground; in the background twice as many.
     """
 
     def __init__(self, video: HeadVideo, template: Template, seed: int, frames: int, rays: int, searched: float):
@@ -71,17 +78,30 @@ class Batches:
         semantics = [video.semantic(frame) for frame in range(len(video))]
         self.mouths = np.stack([np.zeros(video.size, bool) if one is None else one == 11 for one in semantics])
         self._hits: OrderedDict[int, FrameHits] = OrderedDict()
+        self._starts: OrderedDict[int, FrameStarts] = OrderedDict()
         self._most = max(8, HITS_BYTES // (24 * video.size[0] * video.size[1]))
 
     def hits(self, frame: int) -> FrameHits:
         """What the posed template says of a frame's pixels; remembered."""
-        if frame not in self._hits:
-            pose, camera = self.poses[frame], self.video.cameras[frame]
-            self._hits[frame] = self.template.hits(self.expressions[frame], pose, camera, self.masks[frame])
-            if len(self._hits) > self._most:
-                self._hits.popitem(last=False)
-        self._hits.move_to_end(frame)
-        return self._hits[frame]
+        numbers = self.expressions[frame], self.poses[frame], self.video.cameras[frame], self.masks[frame]
+        return self._remembered(self._hits, frame, lambda: self.template.hits(*numbers))
+
+    def starts(self, frames: np.ndarray) -> TemplateStarts:
+        """Where to look for canonical points in frames (F,); remembered frame by frame."""
+        return TemplateStarts(self.template, [self._frame_starts(int(frame)) for frame in frames])
+
+    def _frame_starts(self, frame: int) -> FrameStarts:
+        numbers = self.expressions[frame], self.poses[frame]
+        return self._remembered(self._starts, frame, lambda: FrameStarts(self.template, *numbers))
+
+    def _remembered(self, kept: OrderedDict[int, Kept], frame: int, make: Callable[[], Kept]) -> Kept:
+        """What is kept of a frame, made where it is not; the longest unused is forgotten."""
+        if frame not in kept:
+            kept[frame] = make()
+            if len(kept) > self._most:
+                kept.popitem(last=False)
+        kept.move_to_end(frame)
+        return kept[frame]
 
     def draw(self, step: int) -> Batch:
         """The batch of a step."""
@@ -90,9 +110,10 @@ class Batches:
         pixels = [self._pixels(frame, rng) for frame in frames]
         batch = self.of(frames, pixels)
         # of the background more: nothing else tells what floats there outside the template's interval
-        share = torch.where(batch.foreground, self.searched, 5.0 * self.searched)
+        share = torch.where(batch.foreground, self.searched, 2.0 * self.searched)
         batch = replace(batch, checked=torch.from_numpy(rng.random(len(batch.rays))) < share)
-        return batch.pick(batch.foreground | (batch.away < FAR))
+        looked = (batch.away < ASIDE) | (batch.checked & (batch.away < FAR))
+        return batch.pick(batch.foreground | looked)
 
     def of(self, frames: np.ndarray, pixels: list[np.ndarray]) -> Batch:
         """Given pixels (n_f,) of given frames (F,); no ray is checked."""

@@ -8,7 +8,7 @@ from enum import IntEnum
 import torch
 
 from headfield.avatar.avatar import Bound
-from headfield.avatar.correspond import Starts, correspond
+from headfield.avatar.correspond import STEPS, TOLERANCE, Starts, correspond
 from headfield.avatar.rays import Rays
 
 
@@ -120,13 +120,15 @@ def round_shares(served: torch.Tensor) -> dict[str, float]:
     return {kind.name.lower(): float((served == kind).sum()) / count for kind in Round}
 
 
-def sampled(bound: Bound, rays: Rays, depth: torch.Tensor, starts: Starts) -> tuple[torch.Tensor, torch.Tensor]:
+def sampled(
+    bound: Bound, rays: Rays, depth: torch.Tensor, starts: Starts, tolerance: float = TOLERANCE, steps: int = STEPS
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Canonical points (R, S, 3) and g (R, S) at depths (R, S) of rays; g is infinite where nothing is."""
     count, samples = depth.shape
     bounds = tuple(end * samples for end in rays.rows.bounds)
     rows = type(rays.rows)(rays.rows.frame.repeat_interleave(samples), bounds)
     posed = rays.at(depth).flatten(0, 1)
-    answer = correspond(bound, posed, rows, starts(posed, rows))
+    answer = correspond(bound, posed, rows, starts(posed, rows), steps, tolerance)
     return answer.points.view(count, samples, 3), answer.g.view(count, samples)
 
 

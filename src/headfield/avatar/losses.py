@@ -27,6 +27,9 @@ class LossWeights:
     """lambda_w of Eq. 13."""
     eikonal: float = 0.1
     """|dg/dx| = 1: not in the paper; keeps g a distance, on which Newton's method and tolerances rest."""
+    smooth: float = 0.0
+    """Nearness of the normal 5 mm beside a surface point to the point's own (UNISURF, Oechsle et al. 2021, Eq. 13): not
+    in the paper; colours that texture cannot explain yet are not to become relief."""
     anchor: float = 0.0
     """How much g, blendshapes and weights are held to the template in the mouth and at the lids, which a mild video
     hardly shows; 0 leaves them free."""
@@ -113,3 +116,9 @@ def template(
 def eikonal(slope: torch.Tensor) -> torch.Tensor:
     """Mean (|dg/dx| - 1)^2 of slopes (N, 3)."""
     return ((slope.square().sum(-1) + 1e-12).sqrt() - 1.0).square().mean()
+
+
+def smooth(slope: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
+    """Mean |n - n'|^2 of the unit normals along slopes (N, 3) of g and those beside them."""
+    here, there = (torch.nn.functional.normalize(one, dim=-1, eps=1e-6) for one in (slope, beside))
+    return (here - there).square().sum(-1).mean()

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.functional import linear
 
 from headfield.avatar.config import AvatarConfig
+from headfield.nn import single
 from headfield.nn.activation import softplus, softplus_and_slope
 from headfield.nn.encoding import encode, encode_reverse, encoded_size
 from headfield.nn.grouped import grouped_linear
-from headfield.nn.mlp import Folded, GroupedMLP, MlpState
+from headfield.nn.mlp import Folded, GroupedMLP
 
 START_RADIUS = 0.6
 """Radius of the sphere that geometry starts from where no template is at hand (published code), model units."""
@@ -55,10 +55,15 @@ class Rows:
 class Geometry(nn.Module):
     """Canonical point -> occupancy logit g (negative inside) and a feature for texture (Eq. 3)."""
 
+    gains: torch.Tensor
+    """(I,) factors of the encoded numbers."""
+
     def __init__(self, config: AvatarConfig):
         super().__init__()
         self.frequencies, self.latent = config.frequencies, config.latent
         inputs = encoded_size(config.frequencies)
+        octaves = config.wave_gain ** torch.arange(config.frequencies, dtype=torch.float32)
+        self.register_buffer("gains", torch.cat([torch.ones(3), octaves.repeat(6)]), persistent=False)
         self.mlp = GroupedMLP(
             1,
             inputs,
@@ -71,10 +76,9 @@ class Geometry(nn.Module):
         )
         sphere_start(self.mlp, START_RADIUS)
 
-    def fold(self, codes: torch.Tensor | None = None) -> Folded:
-        """Per-frame codes (F, L) as biases; None for none, then all rows are of frame 0."""
-        condition = None if codes is None else codes[:, None]
-        return self.mlp.fold(condition, torch.zeros(1, dtype=torch.long))
+    def fold(self, codes: torch.Tensor) -> Folded:
+        """Per-frame codes (F, L) as biases."""
+        return self.mlp.fold(codes[:, None], torch.zeros(1, dtype=torch.long))
 
     def forward(
         self, points: torch.Tensor, rows: Rows, codes: torch.Tensor | None = None, slope: bool = False
@@ -90,15 +94,22 @@ class Geometry(nn.Module):
             g (P,), features (P, C), and dg/dx (P, 3) or None.
         """
         encoded, waves = encode(points, self.frequencies)
+        encoded = encoded * self.gains
+        if codes is None and not slope:
+            out = single.outputs(self.mlp, single.last_hidden(self.mlp, encoded))
+            return out[:, 0], out[:, 1:], None
+        if codes is None:
+            passed = single.passed(self.mlp, encoded)
+            out, back = single.outputs(self.mlp, passed.hidden), single.slope_of_first(self.mlp, passed)
+            return out[:, 0], out[:, 1:], encode_reverse(back * self.gains, waves, self.frequencies)
         bounds = (0, len(points))
-        group = torch.zeros_like(rows.frame) if codes is None else rows.frame
-        out, state = self.mlp(encoded, self.fold(codes), group, bounds, keep=slope)
+        out, state = self.mlp(encoded, self.fold(codes), rows.frame, bounds, keep=slope)
         if not slope:
             return out[:, 0], out[:, 1:], None
         start = torch.zeros_like(out)
         start[:, 0] = 1.0
         back, _, _ = self.mlp.reverse(start, state, bounds)
-        return out[:, 0], out[:, 1:], encode_reverse(back, waves, self.frequencies)
+        return out[:, 0], out[:, 1:], encode_reverse(back * self.gains, waves, self.frequencies)
 
 
 @dataclass(frozen=True)
@@ -153,19 +164,17 @@ class Deformation(nn.Module):
     def forward(self, points: torch.Tensor, rows: Rows, heads: Heads, slope: bool = False) -> Deformed:
         """Evaluate at canonical points (P, 3)."""
         if not slope:
-            hidden = last_hidden(self.trunk, points)
+            hidden = single.last_hidden(self.trunk, points)
             offset = grouped_linear(hidden, heads.weight, rows.bounds, heads.bias)
-            activated = softplus(linear(hidden, self.trunk.last[0], self.trunk.last_bias[0]))
+            activated = softplus(single.outputs(self.trunk, hidden))
             weights = torch.softmax(self.temperature * self.skin(activated), dim=-1)
             return Deformed(offset, weights, None, None, hidden)
-        count, whole = len(points), (0, len(points))
-        folded = self.trunk.fold(None, torch.zeros(1, dtype=torch.long))
-        before, state = self.trunk(points, folded, torch.zeros_like(rows.frame), whole, keep=True)
-        hidden = state.ungated
+        count, passed = len(points), single.passed(self.trunk, points)
+        hidden = passed.hidden
         offset = grouped_linear(hidden, heads.weight, rows.bounds, heads.bias)
-        activated, activated_slope = softplus_and_slope(before)
+        activated, activated_slope = softplus_and_slope(single.outputs(self.trunk, hidden))
         weights = torch.softmax(self.temperature * self.skin(activated), dim=-1)
-        ways = tangents(self.trunk, state).flatten(0, 1)  # (3 P, H), the three of a point after each other
+        ways = single.tangents(self.trunk, passed).flatten(0, 1)  # (3 P, H), the three of a point after each other
         threefold = tuple(3 * end for end in rows.bounds)
         offset_slope = grouped_linear(ways, heads.weight, threefold).view(count, 3, 3).transpose(1, 2)
         onward = (ways @ self.trunk.last[0].t()).view(count, 3, -1) * activated_slope[:, None]
@@ -207,22 +216,6 @@ class Texture(nn.Module):
         encoded, _ = encode(points, self.frequencies)
         seen = torch.cat([encoded, normals, self.project(condition)[rows.frame], features], dim=1)
         return torch.tanh(self.mlp(seen))
-
-
-def last_hidden(mlp: GroupedMLP, x: torch.Tensor) -> torch.Tensor:
-    """The last hidden layer (P, H) of a single network without codes and skip, without its slopes."""
-    hidden = softplus(linear(x, mlp.first[0], mlp.biases[0][0]))
-    for weight, bias in zip(mlp.deeper, list(mlp.biases)[1:]):
-        hidden = softplus(linear(hidden, weight[0], bias[0]))
-    return hidden
-
-
-def tangents(mlp: GroupedMLP, state: MlpState) -> torch.Tensor:
-    """Derivatives of the last hidden layer by the inputs (P, I, H), of a single network without a skip."""
-    ways = state.slopes[0][:, None] * mlp.first[0].t()
-    for slopes, weight in zip(state.slopes[1:], mlp.deeper):
-        ways = (ways @ weight[0].t()) * slopes[:, None]
-    return ways
 
 
 @torch.no_grad()

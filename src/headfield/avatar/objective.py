@@ -11,10 +11,13 @@ from headfield.avatar.batch import Batch
 from headfield.avatar.found import Found
 from headfield.avatar.gradient import sampled_points, surface_points
 from headfield.avatar.losses import LossWeights
-from headfield.avatar.morph import Poses
+from headfield.avatar.morph import Poses, deformed_normals
 from headfield.avatar.networks import Rows
 from headfield.avatar.search import SearchOptions, search
 from headfield.avatar.template import Template, TemplateStarts
+
+BESIDE = 0.0115
+"""Standard deviation along each axis of places beside surface points, about 5 mm away in all, model units."""
 
 
 def objective(
@@ -25,7 +28,6 @@ def objective(
     starts: TemplateStarts,
     weights: LossWeights,
     options: SearchOptions | None = None,
-    texture_only: bool = False,
     anchors: Anchors | None = None,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """The loss of a batch, and its terms and what the search did by name.
@@ -38,7 +40,6 @@ def objective(
         starts: Of the same frames.
         weights: Of the terms.
         options: Of the search.
-        texture_only: Geometry and deformation are held.
         anchors: Places where the fields are held to the template, if they are.
     """
     bound = avatar.bound(poses, batch.frames)
@@ -47,27 +48,40 @@ def objective(
     met = batch.foreground & found.surface
     seen = batch.rays.pick(met)
     terms: dict[str, torch.Tensor] = {}
-    if texture_only:
-        with torch.no_grad():
-            shaded = bound.shade(found.canonical[met], seen.rows)
-            _, features, _ = avatar.geometry(found.canonical[met], seen.rows, bound.codes)
-        condition = poses.condition
-        colour = avatar.texture(found.canonical[met], shaded.normals, condition, features, seen.rows)
-        terms["colour"] = losses.colour(colour, batch.colour[met], count)
-        return terms["colour"], _report(terms, found, batch)
     points = surface_points(bound, seen, found.canonical[met], found.inverse[met])
     shaded = bound.shade(points, seen.rows)
     terms["colour"] = losses.colour(shaded.colour, batch.colour[met], count)
     terms["mask"] = weights.mask * _mask_term(bound, batch, found)
+    slopes = [shaded.slope]
+    rng = np.random.default_rng(batch.frames.tolist())
+    if weights.smooth:
+        beside = points.detach() + BESIDE * torch.from_numpy(rng.standard_normal(points.shape)).to(points)
+        slopes.append(avatar.geometry(beside, seen.rows, bound.codes, slope=True)[2])
+        terms["smooth"] = weights.smooth * losses.smooth(*slopes)
     if weights.eikonal:
-        terms["eikonal"] = weights.eikonal * losses.eikonal(shaded.slope)
+        terms["eikonal"] = weights.eikonal * losses.eikonal(torch.cat(slopes))
     if weights.template and bool(met.any()):
         free = batch.mouth[met]  # blendshapes behind the lips are free (supp. §1.4)
         terms["template"] = weights.template * _template_term(avatar, template, shaded, points, ~free, weights)
     if anchors is not None and weights.anchor:
-        rng = np.random.default_rng(batch.frames.tolist())
         terms["anchor"] = weights.anchor * anchors.term(avatar, bound, rng)
-    return sum(terms.values()), _report(terms, found, batch)
+    return torch.stack(list(terms.values())).sum(), _report(terms, found, batch)
+
+
+def texture_objective(avatar: Avatar, batch: Batch, poses: Poses) -> tuple[torch.Tensor, dict[str, float]]:
+    """The loss of a batch by texture alone, while geometry is the template: its hits are where rays meet the surface.
+
+    Nothing is searched, which makes these steps several times as cheap.
+    """
+    bound = avatar.bound(poses, batch.frames)
+    met = batch.foreground & batch.rays.start.isfinite().all(1)
+    points, rows = batch.rays.start[met], batch.rays.pick(met).rows
+    with torch.no_grad():
+        _, features, slope = avatar.geometry(points, rows, bound.codes, slope=True)
+        normals = deformed_normals(slope, bound.morph(points, rows, slope=True).jacobian)
+    colour = avatar.texture(points, normals, poses.condition, features, rows)
+    term = losses.colour(colour, batch.colour[met], batch.total)
+    return term, {"colour": float(term.detach())}
 
 
 def _mask_term(bound: Bound, batch: Batch, found: Found) -> torch.Tensor:

@@ -29,8 +29,9 @@ class AvatarTrainConfig:
     """Learning rate of blendshapes and skinning."""
     texture_rate: float = 1e-3
     """Learning rate of texture."""
-    warm_up: int = 500
-    """First steps, in which only texture learns: no shape is bent to explain colours that are not there yet."""
+    warm_up: int = 1000
+    """First steps, in which only texture learns, at the template's hits: no shape is bent to explain colours that are
+    not there yet."""
     decay_from: float = 0.5
     """Share of the run after which all rates fall along a half cosine to 2 percent."""
     supervised: bool = True
@@ -39,12 +40,15 @@ class AvatarTrainConfig:
     """lambda_M of Eq. 14."""
     eikonal: float = 0.1
     """Weight of |dg/dx| = 1."""
-    anchor: float = 0.0
-    """Weight with which g, blendshapes and skinning are held to the template in mouth and lids; 0 for not."""
+    smooth: float = 0.05
+    """Weight with which normals 5 mm apart are alike."""
+    anchor: float = 0.1
+    """Weight with which g, blendshapes and skinning are held to the template in mouth and lids, of which a mild video
+    shows little; 0 for not."""
     searched: float = 0.05
-    """Share of the foreground's rays that are searched in full whatever the template says; five times the share of the
+    """Share of the foreground's rays that are searched in full whatever the template says; twice the share of the
     background's."""
-    pretrain_steps: int = 1000
+    pretrain_steps: int = 2000
     """Steps in which the fields become the template, before the first of the run."""
     seed: int = 0
     """Of everything random."""

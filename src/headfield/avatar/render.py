@@ -15,6 +15,7 @@ from headfield.avatar.networks import Rows
 from headfield.avatar.rays import Rays
 from headfield.avatar.search import SearchOptions, search
 from headfield.avatar.template import Template
+from headfield.io.normal_picture import normal_colours
 from headfield.io.video_camera import VideoCamera
 from headfield.nn.machine import denormals_flushed
 
@@ -48,11 +49,6 @@ class Rendering:
     def normal_picture(self) -> np.ndarray:
         """(H, W, 3) uint8: +x red, +y green, +z blue, white where there is nothing."""
         return normal_colours(self.normals)
-
-
-def normal_colours(normals: np.ndarray) -> np.ndarray:
-    """Normals (H, W, 3), NaN where there is none, as colours (H, W, 3) uint8."""
-    return np.round(255 * np.where(np.isfinite(normals), 0.5 + 0.5 * normals, 1.0)).astype(np.uint8)
 
 
 @torch.no_grad()

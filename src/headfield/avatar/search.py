@@ -4,8 +4,8 @@ Rounds, each for the rays that are still without an answer:
 
 0. Newton's method on (g, two offsets from the ray) from the posed template's hit, whose last Jacobian Eq. 10 needs;
 1. 8 samples in the interval round the template; a step from outside to inside is polished in the same way;
-2. 8 more samples round the smallest g;
-3. 8 before and 8 behind the interval.
+2. 8 more samples round the smallest g, and
+3. at the same time 8 before and 8 behind the interval: few rays are left, and each call of a network has its price.
 
 Where a polish fails, a secant along the ray takes over.
 """
@@ -35,10 +35,15 @@ class SearchOptions:
     """Samples of a round."""
     tolerance: float = 1e-4
     """|F| at a root, 0.025 mm."""
+    sample_tolerance: float = 1e-3
+    """How far from its place a sample may be morphed, 0.25 mm: crossings are polished, and the gradient of mask rays
+    takes a step of its own."""
+    sample_steps: int = 6
+    """Updates of Broyden's method at most for a sample."""
     steps: int = 8
     """Updates of Newton's method at most."""
     secant_steps: int = 8
-    """Steps along the ray where Newton's method fails."""
+    """Steps along the ray where Newton's method fails; with 0 such rays stay without an answer."""
     wider: float = 0.3
     """How far the last round looks before and behind the interval."""
     slack: float = 0.05
@@ -98,47 +103,39 @@ def _by_samples(
     index: torch.Tensor,
 ) -> None:
     """Rounds 1 to 3 for the rays at `index`."""
-    going, count = rays.pick(index), options.samples
-    share = torch.linspace(0.0, 1.0, count, dtype=rays.near.dtype)
+    going = rays.pick(index)
+    share = torch.linspace(0.0, 1.0, options.samples, dtype=rays.near.dtype)
     depth = going.near[:, None] + (going.far - going.near)[:, None] * share
-    canonical, g = sampled(bound, going, depth, starts)
+    canonical, g = sampled(bound, going, depth, starts, options.sample_tolerance, options.sample_steps)
     result.keep(index, depth, canonical, g, first=True)
     asked = wanted[index] & ~result.inside[index]  # whoever begins inside has entered before
     _enter(bound, rays, options, result, index, asked, depth, canonical, g, Round.SAMPLED)
-
-    left = wanted[index] & ~result.surface[index] & ~result.inside[index]
-    if left.any():
-        at = index[left]
-        depth_left, g_left, near_least = depth[left], g[left], g[left].argmin(1)
-        ray = torch.arange(len(at))
-        ends = depth_left[ray, (near_least - 1).clamp_min(0)], depth_left[ray, (near_least + 1).clamp_max(count - 1)]
-        fine = torch.linspace(0.0, 1.0, count + 2, dtype=rays.near.dtype)[1:-1]
-        finer = ends[0][:, None] + (ends[1] - ends[0])[:, None] * fine
-        canonical_fine, g_fine = sampled(bound, rays.pick(at), finer, starts)
-        result.keep(at, finer, canonical_fine, g_fine, first=False)
-        joined = torch.cat([depth_left, finer], 1).sort(1)
-        order = joined.indices
-        g_all = torch.cat([g_left, g_fine], 1).gather(1, order)
-        both = torch.cat([canonical[left], canonical_fine], 1)
-        canonical_all = both.gather(1, order[..., None].expand(-1, -1, 3))
-        _enter(
-            bound, rays, options, result, at, ~result.surface[at], joined.values, canonical_all, g_all, Round.REFINED
-        )
-
     left = (wanted | checked)[index] & ~result.surface[index]
     if left.any():
-        at = index[left]
-        step = options.wider * torch.linspace(1.0, 1.0 / count, count, dtype=rays.near.dtype)
-        before = (rays.near[at][:, None] - step).clamp_min(1e-3)
-        behind = rays.far[at][:, None] + step.flip(0)
-        wide = torch.cat([before, behind], 1)
-        canonical_wide, g_wide = sampled(bound, rays.pick(at), wide, starts)
-        result.keep(at, wide, canonical_wide, g_wide, first=False)
-        every = torch.cat([g_wide[:, :count], g[left], g_wide[:, count:]], 1)
-        every[:, count + 1 :][result.inside[at]] = float("inf")  # what they enter later is not what is seen
-        depths = torch.cat([before, depth[left], behind], 1)
-        points = torch.cat([canonical_wide[:, :count], canonical[left], canonical_wide[:, count:]], 1)
-        _enter(bound, rays, options, result, at, wanted[at], depths, points, every, Round.WIDENED)
+        _further(bound, rays, starts, options, wanted, result, index[left], depth[left], canonical[left], g[left])
+
+
+def _further(
+    bound: Bound, rays: Rays, starts: Starts, options: SearchOptions, wanted, result: Found, at, depth, canonical, g
+) -> None:
+    """Rounds 2 and 3 at once for the rays `at` (Q,), whose samples (Q, S) of the round before have no answer."""
+    count, going, ray = options.samples, rays.pick(at), torch.arange(len(at))
+    least = g.argmin(1)
+    low, high = depth[ray, (least - 1).clamp_min(0)], depth[ray, (least + 1).clamp_max(count - 1)]
+    between = torch.linspace(0.0, 1.0, count + 2, dtype=rays.near.dtype)[1:-1]
+    step = options.wider * torch.linspace(1.0, 1.0 / count, count, dtype=rays.near.dtype)
+    before, behind = (going.near[:, None] - step).clamp_min(1e-3), going.far[:, None] + step.flip(0)
+    more = torch.cat([before, low[:, None] + (high - low)[:, None] * between, behind], 1)
+    points, value = sampled(bound, going, more, starts, options.sample_tolerance, options.sample_steps)
+    result.keep(at, more, points, value, first=False)
+    joined = torch.cat([depth, more], 1).sort(1)
+    every = torch.cat([g, value], 1).gather(1, joined.indices)
+    # what rays that begin inside enter later is not what is seen
+    every[result.inside[at][:, None] & (joined.values > going.near[:, None])] = float("inf")
+    both = torch.cat([canonical, points], 1).gather(1, joined.indices[..., None].expand(-1, -1, 3))
+    _enter(bound, rays, options, result, at, wanted[at], joined.values, both, every, Round.WIDENED)
+    within = result.surface[at] & (result.depth[at] >= going.near) & (result.depth[at] <= going.far)
+    result.round[at[within]] = int(Round.REFINED)
 
 
 def _take(result: Found, at: torch.Tensor, canonical, inverse, depth, served: Round) -> None:
@@ -176,7 +173,7 @@ def _enter(
     good = roots.found & (roots.depth >= low - edge) & (roots.depth <= high + edge)
     _take(result, index[good], roots.canonical[good], roots.inverse[good], roots.depth[good], served)
     failed = ~good
-    if failed.any():
+    if options.secant_steps and failed.any():
         slow = going.pick(failed)
         ends = [tensor[failed] for tensor in (low, high, g_low, g_high, within)]
         root, inverse, along = _secant(bound, slow, options, *ends)

@@ -5,6 +5,7 @@ A template is a :class:`headfield.parametric.rig.HeadRig` that a tracker knows o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -125,7 +126,23 @@ class Template:
 
     def starts(self, expressions: np.ndarray, poses: np.ndarray) -> TemplateStarts:
         """Where to look for canonical points in frames with expressions (F, E) and poses (F, J, 3)."""
-        return TemplateStarts(self, expressions, poses)
+        return TemplateStarts(self, [FrameStarts(self, *numbers) for numbers in zip(expressions, poses)])
+
+
+class FrameStarts:
+    """The few vertices of a posed template, and how to find the nearest of each side of the mouth.
+
+    Attributes:
+        posed: (V, 3) vertices.
+        inverse: (V, 3, 3) the way back of directions.
+        trees: One for each of the template's sides.
+    """
+
+    def __init__(self, template: Template, expression: np.ndarray, pose: np.ndarray):
+        few = template.few
+        self.posed = few.posed(expression, pose)
+        self.inverse = np.linalg.inv(np.tensordot(few.weights, few.bones(pose)[:, :, :3], axes=1))
+        self.trees = [cKDTree(self.posed[side]) for side in template.sides]
 
 
 class TemplateStarts:
@@ -135,16 +152,8 @@ class TemplateStarts:
     the lips may belong to either.
     """
 
-    def __init__(self, template: Template, expressions: np.ndarray, poses: np.ndarray):
-        few, self._sides = template.few, template.sides
-        self._canonical = few.vertices
-        self._posed, self._inverse, self._trees = [], [], []
-        for expression, pose in zip(expressions, poses):
-            posed = few.posed(expression, pose)
-            blended = np.tensordot(few.weights, few.bones(pose)[:, :, :3], axes=1)
-            self._posed.append(posed)
-            self._inverse.append(np.linalg.inv(blended))
-            self._trees.append([cKDTree(posed[side]) for side in self._sides])
+    def __init__(self, template: Template, frames: Sequence[FrameStarts]):
+        self._canonical, self._sides, self._frames = template.few.vertices, template.sides, frames
 
     def __call__(self, posed: torch.Tensor, rows: Rows) -> Guesses:
         """One guess or two for each of the points (P, 3)."""
@@ -154,15 +163,16 @@ class TemplateStarts:
             if end == begin:
                 continue
             mine = places[begin:end]
-            asked = [tree.query(mine) for tree in self._trees[frame]]
+            there = self._frames[frame]
+            asked = [tree.query(mine) for tree in there.trees]
             least = np.min([gap for gap, _ in asked], axis=0)
             for (gap, which), side in zip(asked, self._sides):
                 near = np.flatnonzero(gap <= least + (TWO_SIDED if len(asked) > 1 else 0.0))
                 if len(asked) > 1:  # the other side only where both are near
                     near = near[(gap[near] <= least[near]) | (gap[near] < TWO_SIDED)]
                 vertex = side[which[near]]
-                back = self._inverse[frame][vertex]
-                offset = mine[near] - self._posed[frame][vertex]
+                back = there.inverse[vertex]
+                offset = mine[near] - there.posed[vertex]
                 owners.append(begin + near)
                 points.append(self._canonical[vertex] + np.einsum("nab,nb->na", back, offset))
                 inverses.append(back)

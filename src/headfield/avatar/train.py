@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headfield.avatar.render import normal_colours, render
+from headfield.avatar.render import render
 from headfield.avatar.trainer import AvatarTrainer, one_step, save
+from headfield.io.normal_picture import normal_colours
 from headfield.io.video_camera import VideoCamera
 from headfield.surface.sheet import contact_sheet, write_png
 

@@ -17,9 +17,10 @@ from headfield.avatar.check import check_cameras
 from headfield.avatar.config import PRESETS, AvatarConfig
 from headfield.avatar.losses import LossWeights
 from headfield.avatar.morph import Poses
-from headfield.avatar.objective import Anchors, objective
+from headfield.avatar.objective import Anchors, objective, texture_objective
 from headfield.avatar.options import AvatarTrainConfig
 from headfield.avatar.pretrain import PretrainOptions, pretrain
+from headfield.avatar.search import SearchOptions
 from headfield.avatar.template import Template
 from headfield.avatar.video import HeadVideo, read_video
 from headfield.errors import ConfigError, VideoError, WeightsError
@@ -28,6 +29,10 @@ from headfield.parametric.rig import HeadRig
 from headfield.train import checkpoint
 
 CHECKPOINT = "avatar.safetensors"
+
+TRAINING_SEARCH = SearchOptions(tolerance=1e-3, steps=3, secant_steps=0)
+"""Roots to 0.25 mm, as the gradient's own Newton step (Eq. 10) takes them on to where they are shaded; the few rays
+that Newton's method does not bring home in three updates say nothing in their step."""
 
 
 @dataclass
@@ -108,6 +113,7 @@ def start(
             mask=config.mask_weight,
             template=1.0 if config.supervised else 0.0,
             eikonal=config.eikonal,
+            smooth=config.smooth,
             anchor=config.anchor,
         ),
         optimiser=torch.optim.Adam(groups),
@@ -124,6 +130,7 @@ def start(
         config.out.mkdir(parents=True, exist_ok=True)
         with open(config.out / "metrics.jsonl", "a") as log:
             log.write(json.dumps({"step": 0, **{name: round(value, 4) for name, value in errors.items()}}) + "\n")
+        save(trainer)  # a run that is stopped soon does not begin anew
     return trainer
 
 
@@ -151,26 +158,24 @@ def one_step(trainer: AvatarTrainer) -> dict[str, float]:
     warming = trainer.step < config.warm_up
     scale = _scale(config, trainer.step)
     for group in trainer.optimiser.param_groups:
-        held = warming and group["part"] != "texture"
-        group["lr"] = 0.0 if held else scale * group["peak"]
+        group["lr"] = scale * group["peak"]
+        for parameter in group["params"]:
+            # what is held has no gradient, not one of zero: Adam would count its steps, and once it is let go take
+            # steps up to six times too long until its mean square has caught up
+            held = warming and group["part"] != "texture"
+            parameter.grad = None if held else torch.zeros_like(parameter)
     batch = trainer.batches.draw(trainer.step)
     frames = batch.frames.numpy()
     expressions, turns = trainer.batches.expressions[frames], trainer.batches.poses[frames]
     poses = Poses.of(trainer.template.rig, expressions, turns)
-    starts = trainer.template.starts(expressions, turns)
     with denormals_flushed():
-        loss, terms = objective(
-            trainer.avatar,
-            trainer.template,
-            batch,
-            poses,
-            starts,
-            trainer.weights,
-            texture_only=warming,
-            anchors=trainer.anchors,
-        )
-        for parameter in trainer.avatar.parameters():  # never None: a resumed run must find the same moments
-            parameter.grad = torch.zeros_like(parameter)
+        if warming:
+            loss, terms = texture_objective(trainer.avatar, batch, poses)
+        else:
+            starts, weights = trainer.batches.starts(frames), trainer.weights
+            loss, terms = objective(
+                trainer.avatar, trainer.template, batch, poses, starts, weights, TRAINING_SEARCH, trainer.anchors
+            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainer.avatar.parameters(), 1.0)
         trainer.optimiser.step()
@@ -219,6 +224,12 @@ def load(path: Path) -> tuple[Avatar, Template]:
     avatar = Avatar(AvatarConfig(**meta["config"]), len(meta["channels"]), len(meta["joints"]), meta["frames"])
     avatar.load_state_dict({n.removeprefix("avatar/"): t for n, t in tensors.items() if n.startswith("avatar/")})
     return avatar, Template(rig)
+
+
+def trained_on(path: Path) -> Path:
+    """The folder of the video that a run was trained on, as it was called then."""
+    _, meta = checkpoint.read(path / CHECKPOINT if path.is_dir() else path)
+    return Path(meta["train"]["video"])
 
 
 def _groups(config: AvatarTrainConfig, avatar: Avatar):

@@ -10,6 +10,7 @@ import numpy as np
 
 from headfield.errors import VideoError
 from headfield.io import guard
+from headfield.io.normal_picture import coloured_normals
 from headfield.io.textures import decoded
 from headfield.io.video_camera import FILE, POSE_JOINTS, VideoCamera
 from headfield.parametric.rig import HeadRig
@@ -78,6 +79,11 @@ class HeadVideo:
         """(H, W) uint8 labels of the published face parser, None where there is no such picture."""
         file = self._beside(frame, "semantic")
         return _picture(file, self.size)[:, :, 0] if file.is_file() else None
+
+    def normals(self, frame: int) -> np.ndarray | None:
+        """(H, W, 3) true unit normals in the model frame, NaN on the background; None where there is no picture."""
+        file = self._beside(frame, "normal")
+        return coloured_normals(_picture(file, self.size)) if file.is_file() else None
 
     def _beside(self, frame: int, kind: str) -> Path:
         file = self.files[frame]

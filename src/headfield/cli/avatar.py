@@ -1,4 +1,4 @@
-"""``headfield avatar``: a personal avatar from a video: film a synthetic subject, train, render."""
+"""``headfield avatar``: a personal avatar from a video: film a synthetic subject, train, render, measure, export."""
 
 from __future__ import annotations
 
@@ -63,6 +63,60 @@ class AvatarRenderCommand:
 
 
 @dataclass(frozen=True)
+class AvatarEvaluateCommand:
+    """Measure an avatar on frames with known truth, beside its tracked template posed with baked vertex colours.
+
+    Prints and writes table.md, results.json (every frame) and pictures.png (truth, avatar, template).
+    """
+
+    run_folder: tyro.conf.Positional[Path]
+    """Folder of a run, or its avatar.safetensors."""
+    video: tyro.conf.Positional[Path]
+    """Folder of a take that it has not seen, as `film` writes it."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("avatar_evaluation")
+    """Folder for the results."""
+    trained_on: Path | None = None
+    """The video that the run was trained on, of which the template's colours are; the run knows where it was."""
+    force: bool = False
+    """Replace files of an existing folder."""
+
+    def run(self) -> int:
+        """Measure."""
+        from headfield.cli.output import output_folder
+
+        with output_folder(self.out, force=self.force) as folder:
+            from headfield.cli import avatar_run
+
+            return avatar_run.evaluate(self, folder)
+
+
+@dataclass(frozen=True)
+class AvatarExportCommand:
+    """Write a trained avatar as a GLB on joints: its expressions as morph targets, its colours at the vertices."""
+
+    run_folder: tyro.conf.Positional[Path]
+    """Folder of a run, or its avatar.safetensors."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("avatar.glb")
+    """The file."""
+    resolution: int = 192
+    """Samples along the longest side of the box in which the surface is looked for."""
+    force: bool = False
+    """Replace an existing file."""
+
+    def run(self) -> int:
+        """Export."""
+        from headfield.cli.output import check_resolution, output_file
+
+        check_resolution(self.resolution)
+        if self.out.suffix != ".glb":
+            raise ConfigError(f"{self.out}: avatars are written as .glb.")
+        with output_file(self.out, force=self.force) as temporary:
+            from headfield.cli import avatar_run
+
+            return avatar_run.export(self, temporary)
+
+
+@dataclass(frozen=True)
 class AvatarFilmCommand:
     """Film a synthetic subject of ICT-FaceKit in IMAvatar's layout, with known tracks: train/, dev/ and test/."""
 
@@ -103,11 +157,13 @@ class AvatarFilmCommand:
 
 @dataclass(frozen=True)
 class AvatarCommand:
-    """A personal avatar (IMAvatar) from a video: film a synthetic subject, train, render."""
+    """A personal avatar (IMAvatar) from a video: film a synthetic subject, train, render, measure, export."""
 
     do: tyro.conf.OmitArgPrefixes[
         Annotated[AvatarTrainCommand, tyro.conf.subcommand("train", prefix_name=False)]
         | Annotated[AvatarRenderCommand, tyro.conf.subcommand("render", prefix_name=False)]
+        | Annotated[AvatarEvaluateCommand, tyro.conf.subcommand("evaluate", prefix_name=False)]
+        | Annotated[AvatarExportCommand, tyro.conf.subcommand("export", prefix_name=False)]
         | Annotated[AvatarFilmCommand, tyro.conf.subcommand("film", prefix_name=False)]
     ]
     """What to do."""

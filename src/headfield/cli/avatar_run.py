@@ -1,15 +1,17 @@
-"""Training and rendering an avatar with a progress bar."""
+"""Training, rendering, measuring and exporting an avatar."""
 
 from __future__ import annotations
 
+import json
 import signal
+from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from headfield.avatar import train as loop
 from headfield.avatar.options import AvatarTrainConfig
-from headfield.avatar.trainer import CHECKPOINT, load, start
+from headfield.avatar.trainer import CHECKPOINT, load, start, trained_on
 from headfield.avatar.video import read_video
 from headfield.cli.report import duration, summary
 from headfield.errors import ConfigError, OutputError
@@ -82,4 +84,64 @@ def render(command, folder: Path) -> int:
     rows = {"frames": f"{len(numbers)}, {command.size} x {command.size}"}
     rows |= {f"rays served: {name}": f"{share:.1%}" for name, share in shares.items()}
     summary(f"rendered {command.out}", rows)
+    return 0
+
+
+def evaluate(command, folder: Path) -> int:
+    """Measure an avatar as an :class:`headfield.cli.avatar.AvatarEvaluateCommand` says, and print the table.
+
+    Raises:
+        VideoError: The video lacks the truth.
+        ConfigError: The video that the run was trained on is gone.
+    """
+    from headfield.avatar import measure
+    from headfield.avatar.rival import bake
+    from headfield.cli.report import working
+    from headfield.io.normal_picture import normal_colours
+    from headfield.surface.sheet import contact_sheet, write_png
+
+    video = read_video(command.video)
+    avatar, template = load(command.run_folder)
+    seen = command.trained_on or trained_on(command.run_folder)
+    if not seen.is_dir():
+        raise ConfigError(f"{seen}, the video that the run was trained on, is not there: say where with --trained-on.")
+    rival = bake(template, read_video(seen))
+    shown, images, labels = set(range(0, len(video), max(1, len(video) // 3))), [], []
+
+    def picture(frame: int, *views) -> None:
+        say(f"measuring frame {frame + 1} of {len(video)}")
+        if frame in shown:
+            images.extend([view.image for view in views] + [normal_colours(view.normals) for view in views])
+            labels.extend([f"frame {frame + 1}", "avatar", "template", "normals", "avatar", "template"])
+
+    with working("measuring") as say:
+        ours, theirs = measure.measure(avatar, rival, video, picture)
+    write_png(contact_sheet(images, columns=6, labels=labels), folder / "pictures.png")
+    both = {"avatar": ours, "template": theirs}
+    (folder / "results.json").write_text(
+        json.dumps({name: [asdict(one) for one in scores] for name, scores in both.items()}), encoding="utf-8"
+    )
+    table = measure.table(ours, theirs)
+    (folder / "table.md").write_text(table, encoding="utf-8")
+    print(table)
+    return 0
+
+
+def export(command, path: Path) -> int:
+    """Write the GLB of an :class:`headfield.cli.avatar.AvatarExportCommand`."""
+    from headfield.avatar.export import bake_avatar, glb_of
+    from headfield.cli.report import working
+
+    avatar, template = load(command.run_folder)
+    with working("baking"):
+        baked = bake_avatar(avatar, template, command.resolution)
+        content = glb_of(baked)
+    path.write_bytes(content)
+    rows = {
+        "mesh": f"{len(baked.rig.vertices):,} vertices, {len(baked.rig.triangles):,} triangles",
+        "morph targets": f"{len(baked.rig.channels)} channels and jawCorrective",
+        "joints": ", ".join(baked.rig.joints),
+        "size": f"{len(content) / 1e6:.1f} MB",
+    }
+    summary(f"avatar {command.out}", rows)
     return 0

@@ -50,7 +50,7 @@ def with_animation(
         raise ConfigError("This GLB has no mesh with named morph targets (extras.targetNames): nothing to animate.")
     moving = [(index, dict(found)[node["mesh"]]) for index, node in enumerate(document["nodes"])
               if node.get("mesh") in dict(found)]  # fmt: skip
-    writer = _Accessors(document, content)
+    writer = GlbAccessors(document, content)
     times = (np.asarray(times) - times[0]).astype("<f4")
     clock = writer.add(times, "SCALAR", min=[float(times.min())], max=[float(times.max())])
     samplers, channels = [], []
@@ -102,13 +102,14 @@ def join_glb(document: dict, content: bytes) -> bytes:
     )
 
 
-class _Accessors:
-    """Appends float arrays to a document's binary chunk."""
+class GlbAccessors:
+    """Appends arrays, of floats unless told otherwise, to a document's binary chunk."""
 
     def __init__(self, document: dict, content: bytes):
         self.document, self.content = document, bytearray(content)
 
     def add(self, values: np.ndarray, kind: str, **extra) -> int:
+        """Index of a new accessor with the values, of glTF type `kind`."""
         self.content += b"\0" * (-len(self.content) % 4)
         views, accessors = self.document.setdefault("bufferViews", []), self.document.setdefault("accessors", [])
         views.append({"buffer": 0, "byteOffset": len(self.content), "byteLength": values.nbytes})

@@ -55,7 +55,7 @@ class HeadRig:
 
     def bones(self, pose: np.ndarray) -> np.ndarray:
         """Motions B_j (J, 3, 4) from the canonical pose to rotation vectors (J, 3)."""
-        return _after(self._world(np.asarray(pose, dtype=float)), _inverse(self._world(self.canonical)))
+        return _after(self.joint_motions(np.asarray(pose, dtype=float)), _inverse(self.joint_motions(self.canonical)))
 
     def posed(self, expression: np.ndarray, pose: np.ndarray) -> np.ndarray:
         """Vertices (V, 3), model units.
@@ -69,7 +69,7 @@ class HeadRig:
         blended = np.tensordot(self.weights, self.bones(pose), axes=1)
         return np.einsum("vab,vb->va", blended[:, :, :3], moved) + blended[:, :, 3]
 
-    def _world(self, pose: np.ndarray) -> np.ndarray:
+    def joint_motions(self, pose: np.ndarray) -> np.ndarray:
         """Motions (J, 3, 4) of the bones from the pose in which no joint is turned."""
         turns = _matrices(pose)
         world = np.zeros((len(self.joints), 3, 4))

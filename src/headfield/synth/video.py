@@ -1,7 +1,8 @@
 """Synthetic head videos in IMAvatar's published layout, with the truth known.
 
 A folder of a subject holds a folder each of *train* (mild speech), *dev* and *test* (stronger expressions and poses),
-and each of these ``image/%d.png``, ``mask/%d.png``, ``semantic/%d.png`` from 1 on, and ``flame_params.json``:
+and each of these ``image/%d.png``, ``mask/%d.png``, ``semantic/%d.png`` from 1 on, the true normals ``normal/%d.png``
+(:mod:`headfield.io.normal_picture`), and ``flame_params.json``:
 
 * ``intrinsics`` (4,) and per frame ``world_mat`` (3, 4), see :mod:`headfield.io.video_camera`; ``pose`` (15,) rotation
   vectors of root, neck, jaw and two eyes; ``bbox`` (4,) of the face and ``flame_keypoints`` (68, 2), both in -1..1;
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from headfield.io.normal_picture import normal_colours
 from headfield.io.video_camera import FILE, POSE_JOINTS, VideoCamera
 from headfield.parametric.ict_rig import JAW_OPEN_RADIANS
 from headfield.parametric.topology import vertex_normals
@@ -190,7 +192,7 @@ def _srgb(light: np.ndarray) -> np.ndarray:
 
 def write_take(subject: Subject, take: Take, config: VideoConfig, folder: Path) -> None:
     """Write a take's pictures and numbers into a folder, which is made."""
-    for kind in ("image", "mask", "semantic"):
+    for kind in ("image", "mask", "semantic", "normal"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     camera, frames = video_camera(config.size), []
     for number, (channels, pose) in enumerate(zip(take.channels, take.poses), start=1):
@@ -198,6 +200,7 @@ def write_take(subject: Subject, take: Take, config: VideoConfig, folder: Path) 
         Image.fromarray(picture.image).save(folder / "image" / f"{number}.png")
         Image.fromarray(np.uint8(255) * picture.mask.astype(np.uint8)).save(folder / "mask" / f"{number}.png")
         Image.fromarray(picture.semantic).save(folder / "semantic" / f"{number}.png")
+        Image.fromarray(normal_colours(picture.normals)).save(folder / "normal" / f"{number}.png")
         marks, _ = camera.project(subject.rig.posed(channels, pose)[subject.landmarks])
         keypoints = 2 * marks / config.size - 1
         low, high = keypoints.min(0), keypoints.max(0)
