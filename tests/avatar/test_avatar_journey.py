@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -10,15 +11,17 @@ from PIL import Image
 
 from headfield.cli import main
 from headfield.errors import DataError
+from headfield.parametric import ict
 from headfield.parametric.ict_files import find_source
 
 
-def test_film_train_render_measure_export(tmp_path, capsys):
+def test_film_train_render_measure_export(tmp_path, capsys, monkeypatch):
     pytest.importorskip("igl", reason="signed distances need the extra synth")
     try:
         find_source()
     except DataError as error:
         pytest.skip(str(error))
+    monkeypatch.setattr(ict, "load_ict", functools.cache(ict.load_ict))  # every command would read it anew
     film, run, out = tmp_path / "film", tmp_path / "run", tmp_path / "out"
     assert main(["avatar", "film", "-o", str(film), "--size", "24", "--train", "3", "--dev", "0", "--test", "2"]) == 0
     assert "mm mean" in capsys.readouterr().out

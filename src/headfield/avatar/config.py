@@ -51,7 +51,7 @@ def published() -> AvatarConfig:
 
 
 def small() -> AvatarConfig:
-    """4 x 128 each with 32 features: trains on one CPU core at about 0.1 s a step."""
+    """4 x 128 each with 32 features: trains on one CPU core at about 0.15 s a step."""
     return AvatarConfig(geometry_hidden=128, geometry_layers=4, wave_gain=0.5, features=32, texture_hidden=128)
 
 

@@ -1,4 +1,4 @@
-"""Before the video: the fields become the template, in about a minute; Newton's method must start near a surface."""
+"""Before the video: the fields become the template, in a minute or two; Newton's method must start near a surface."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def one_step(trainer: AvatarTrainer) -> dict[str, float]:
         group["lr"] = scale * group["peak"]
         for parameter in group["params"]:
             # what is held has no gradient, not one of zero: Adam would count its steps, and once it is let go take
-            # steps up to six times too long until its mean square has caught up
+            # steps several times too long until its mean square has caught up
             held = warming and group["part"] != "texture"
             parameter.grad = None if held else torch.zeros_like(parameter)
     batch = trainer.batches.draw(trainer.step)
