@@ -12,6 +12,7 @@ from headfield.avatar.avatar import Tally
 from headfield.avatar.correspond import BoneStarts, correspond
 from headfield.avatar.found import Round
 from headfield.avatar.literal import literal_search
+from headfield.avatar.morph import Morphed
 from headfield.avatar.networks import Rows
 from headfield.avatar.rays import Rays, polish
 from headfield.avatar.search import SearchOptions, search
@@ -54,7 +55,7 @@ class TwoBalls:
         if slope:
             jacobian = torch.eye(3, dtype=points.dtype).repeat(len(points), 1, 1)
             jacobian[:, :, 0] += shift * (60.0 * share * (1 - share))[:, None]
-        return SimpleNamespace(points=points + share[:, None] * shift, jacobian=jacobian)
+        return Morphed(points + share[:, None] * shift, jacobian, None)
 
     def truth(self, posed, frame):
         """g of the union of the posed balls."""

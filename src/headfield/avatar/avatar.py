@@ -102,6 +102,6 @@ class Bound:
         """Colour and normals at surface points, differentiable by points and weights."""
         g, features, slope = self.avatar.geometry(points, rows, self.codes, slope=True)
         morphed = self.morph(points, rows, slope=True)
-        normals = deformed_normals(slope, morphed.jacobian)
+        normals = deformed_normals(slope, morphed.slopes)
         colour = self.avatar.texture(points, normals, self.poses.condition, features, rows)
         return Shaded(colour, normals, g, slope, morphed)

@@ -19,7 +19,7 @@ from headfield.avatar.networks import Rows
 from headfield.avatar.template import Template
 from headfield.errors import WeightsError
 from headfield.frames import MM_PER_UNIT
-from headfield.io.gltf import glb_of_morphs
+from headfield.io.gltf import MorphHead, glb_of_morphs
 from headfield.io.gltf_skin import with_skin
 from headfield.nn.machine import denormals_flushed
 from headfield.parametric.rig import HeadRig
@@ -79,8 +79,8 @@ def bake_avatar(avatar: Avatar, template: Template, resolution: int = 192) -> Ba
     def rows(count: int) -> Rows:
         return Rows(torch.zeros(count, dtype=torch.long), (0, count))
 
-    def field(points: np.ndarray) -> torch.Tensor:
-        return bound.g(torch.from_numpy(points), rows(len(points)))
+    def field(points: np.ndarray) -> np.ndarray:
+        return bound.g(torch.from_numpy(points), rows(len(points))).numpy()
 
     box = np.stack([rig.vertices.min(0) - ROOM, rig.vertices.max(0) + ROOM])
     found = extract(field, box, resolution, chunk=CHUNK)
@@ -127,7 +127,7 @@ def _without_crumbs(mesh: Mesh) -> Mesh:
 def glb_of(baked: BakedAvatar) -> bytes:
     """A GLB on joints, with the channels' morph targets, ``jawCorrective`` and colours; shown with the jaw closed."""
     rig = baked.rig
-    still, wide = np.zeros((2, *rig.canonical.shape))
+    still, wide = np.zeros_like(rig.canonical), np.zeros_like(rig.canonical)
     jaw = rig.joints.index("jaw") if "jaw" in rig.joints else None
     names, shapes = list(rig.channels), list(rig.shapes.transpose(1, 0, 2))
     corrected = rig.vertices + np.tensordot(rig.correctives, rig.pose_features(still), axes=([1], [0]))
@@ -138,15 +138,15 @@ def glb_of(baked: BakedAvatar) -> bytes:
         shapes.append(np.tensordot(rig.correctives, change, axes=([1], [0])))
     offsets = np.stack(shapes)
     offsets[np.linalg.norm(offsets, axis=2) < LEAST_MOVE] = 0.0
-    glb = glb_of_morphs(
+    head = MorphHead(
         METRES * corrected,
         rig.triangles,
         vertex_normals(corrected, rig.triangles),
         METRES * offsets,
         names,
         colours=np.column_stack([baked.colours, np.full(len(baked.colours), 255, dtype=np.uint8)]),
-        name="avatar",
     )
+    glb = glb_of_morphs(head, name="avatar")
     turned = rig.joint_motions(rig.canonical)
     turned[:, :, 3] *= METRES
     return with_skin(glb, rig.joints, rig.parents, METRES * rig.places, turned, rig.weights)

@@ -70,9 +70,11 @@ def compare(truth: View, seen: View, mask: np.ndarray, semantic: np.ndarray) -> 
         mask: (H, W) bool, the person.
         semantic: (H, W) labels.
     """
-    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
     picture, other = truth.image / 255.0, seen.image / 255.0
-    _, similar = structural_similarity(picture, other, channel_axis=2, full=True, **options)
+    _, similar, *_ = structural_similarity(
+        picture, other, channel_axis=2, full=True, data_range=1.0,
+        gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+    )  # fmt: skip
     angle = np.degrees(np.arccos(np.clip((truth.normals * seen.normals).sum(2), -1.0, 1.0)))
     gap, regions = np.abs(picture - other), {}
     for name, labels in REGIONS.items():

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from headfield.avatar.networks import Deformation, Deformed, Heads, Rows
+from headfield.errors import present
 from headfield.parametric.rig import HeadRig
 
 
@@ -71,6 +72,11 @@ class Morphed:
     points: torch.Tensor
     jacobian: torch.Tensor | None
     deformed: Deformed
+
+    @property
+    def slopes(self) -> torch.Tensor:
+        """The Jacobian, where it was asked for."""
+        return present(self.jacobian, "the Jacobian of a deformation")
 
 
 def morph(

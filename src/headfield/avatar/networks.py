@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from headfield.avatar.config import AvatarConfig
+from headfield.errors import present
 from headfield.nn import single
 from headfield.nn.activation import softplus, softplus_and_slope
 from headfield.nn.encoding import encode, encode_reverse, encoded_size
@@ -230,7 +231,7 @@ def sphere_start(mlp: GroupedMLP, radius: float) -> None:
     if mlp.skip is not None:  # two inputs of the size of a point come together there
         mlp.skip.normal_(0.0, (1.0 / mlp.skip.shape[1]) ** 0.5)
         mlp.skip[:, :, 3:] = 0.0
-        mlp.deeper[mlp.skip_layer - 1].mul_(0.5**0.5)
+        mlp.deeper[present(mlp.skip_layer, "the layer of a skip") - 1].mul_(0.5**0.5)
     for bias in mlp.biases:
         bias.zero_()
     mlp.last[:, 0].normal_((torch.pi / mlp.hidden) ** 0.5, 1e-4)

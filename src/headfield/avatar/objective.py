@@ -78,7 +78,7 @@ def texture_objective(avatar: Avatar, batch: Batch, poses: Poses) -> tuple[torch
     points, rows = batch.rays.start[met], batch.rays.pick(met).rows
     with torch.no_grad():
         _, features, slope = avatar.geometry(points, rows, bound.codes, slope=True)
-        normals = deformed_normals(slope, bound.morph(points, rows, slope=True).jacobian)
+        normals = deformed_normals(slope, bound.morph(points, rows, slope=True).slopes)
     colour = avatar.texture(points, normals, poses.condition, features, rows)
     term = losses.colour(colour, batch.colour[met], batch.total)
     return term, {"colour": float(term.detach())}

@@ -83,8 +83,8 @@ def joint(bound: Bound, points: torch.Tensor, rays: Rays, across: torch.Tensor):
     morphed = bound.morph(points, rays.rows, slope=True)
     away = morphed.points - rays.origin
     value = torch.cat([g[:, None], (across @ away[:, :, None])[:, :, 0]], dim=1)
-    jacobian = torch.cat([slope[:, None], across @ morphed.jacobian], dim=1)
-    return value, jacobian, (away * rays.direction).sum(1), morphed.jacobian
+    jacobian = torch.cat([slope[:, None], across @ morphed.slopes], dim=1)
+    return value, jacobian, (away * rays.direction).sum(1), morphed.slopes
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from headfield.avatar.avatar import Avatar, Bound
 from headfield.avatar.found import Found, round_shares
@@ -17,6 +16,7 @@ from headfield.avatar.search import SearchOptions, search
 from headfield.avatar.template import Template
 from headfield.io.normal_picture import normal_colours
 from headfield.io.video_camera import VideoCamera
+from headfield.neighbours import PointTree
 from headfield.nn.machine import denormals_flushed
 
 CHUNK = 16_384
@@ -113,7 +113,7 @@ def _near_template(start: torch.Tensor, template: Template, expression, pose, ca
     places, depth = camera.project(template.few.posed(expression, pose))
     reach = 0.12 * abs(camera.intrinsics[0]) * camera.size[1] / max(float(depth.min()), 1e-3)
     row, column = np.divmod(np.flatnonzero(~hit), camera.size[1])
-    gap, _ = cKDTree(places).query(np.stack([column, row], axis=1), distance_upper_bound=reach)
+    gap, _ = PointTree(places).query(np.stack([column, row], axis=1), distance_upper_bound=reach)
     near = hit.copy()
     near[np.flatnonzero(~hit)] = np.isfinite(gap)
     return near

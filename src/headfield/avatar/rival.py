@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from headfield.avatar.template import Template
 from headfield.avatar.video import HeadVideo
 from headfield.io.video_camera import VideoCamera
+from headfield.neighbours import PointTree
 from headfield.parametric.topology import vertex_normals
 from headfield.surface.rays import RayScene
 
@@ -73,7 +73,7 @@ def bake(template: Template, video: HeadVideo) -> Rival:
             np.add.at(total, corner, weight[:, None] * pixels)
             np.add.at(count, corner, weight)
     seen = np.flatnonzero(count > 0.05)
-    _, nearest = cKDTree(rig.vertices[seen]).query(rig.vertices)
+    _, nearest = PointTree(rig.vertices[seen]).query(rig.vertices)
     return Rival(template, total[seen[nearest]] / count[seen[nearest], None])
 
 

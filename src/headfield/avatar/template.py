@@ -11,11 +11,11 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from headfield.avatar.correspond import Guesses
 from headfield.avatar.networks import Rows
 from headfield.io.video_camera import VideoCamera
+from headfield.neighbours import PointTree
 from headfield.parametric.rig import HeadRig
 from headfield.surface.rays import RayScene
 
@@ -81,8 +81,8 @@ class Template:
         return np.concatenate([self.rig.correctives, self.rig.shapes], axis=1).astype(np.float32)
 
     @cached_property
-    def _tree(self) -> cKDTree:
-        return cKDTree(self.rig.vertices)
+    def _tree(self) -> PointTree:
+        return PointTree(self.rig.vertices)
 
     def nearest(self, canonical: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Distances (N,) and indices (N,) of the vertices nearest to canonical points (N, 3)."""
@@ -111,7 +111,7 @@ class Template:
         places, depth = camera.project(few)
         pixels = np.flatnonzero(~hit)
         row, column = np.divmod(pixels, camera.size[1])
-        gap, which = cKDTree(places).query(np.stack([column, row], axis=1))
+        gap, which = PointTree(places).query(np.stack([column, row], axis=1))
         passing = ((few[which] - origin) * directions[pixels]).sum(1)
         before = BEFORE
         gap = gap * depth[which] / np.abs(camera.intrinsics[0] * camera.size[1])  # of pixels, in model units there
@@ -142,7 +142,7 @@ class FrameStarts:
         few = template.few
         self.posed = few.posed(expression, pose)
         self.inverse = np.linalg.inv(np.tensordot(few.weights, few.bones(pose)[:, :, :3], axes=1))
-        self.trees = [cKDTree(self.posed[side]) for side in template.sides]
+        self.trees = [PointTree(self.posed[side]) for side in template.sides]
 
 
 class TemplateStarts:
