@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from headfield.errors import ConfigError, StoreError
-from headfield.frames import anchors65
+from headfield.frames import MM_PER_UNIT, anchors65
 from headfield.io.store import Record, StoreWriter, write_identity
 from headfield.io.store_plan import add_to_plan
 from headfield.synth.config import SynthConfig
@@ -18,6 +18,7 @@ from headfield.synth.hairstyle import OVERLAID
 from headfield.synth.identities import IdentityKey, frozen, identity_keys
 from headfield.synth.person import MARGIN, Person, box, family, make_person
 from headfield.synth.sampling import MATERIAL, Row, sample_row
+from headfield.synth.seal import EYE_RADIUS
 from headfield.workers import in_workers
 
 Progress = Callable[[int, int, str], None]
@@ -57,6 +58,7 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
     if config.truth != "v1":  # and so do stores of the first truth
         settings["truth"] = config.truth
         settings["hair_overlaid"] = OVERLAID
+        settings["eye_join_mm"] = EYE_RADIUS * MM_PER_UNIT  # v2 stores from before it had another join
     families = sorted({key.family for key in keys})
     writer = StoreWriter(
         out, settings, box=box(), points=config.points, samples=config.samples, families=families,
