@@ -182,8 +182,8 @@ def test_who_acts_plays_emotions_and_visemes_and_rests_in_another_capture(taken)
 def test_the_neutral_scan_is_given_and_said_to_be_neutral(taken, monkeypatch):
     seen = {}
 
-    def fit(scans, model, **said):
-        seen.update(said, poses=[scan.pose for scan in scans])
+    def fit(scans, model, options):
+        seen.update(neutral=options.neutral, poses=[scan.pose for scan in scans])
         raise StopIteration
 
     monkeypatch.setattr(captures, "fit", fit)

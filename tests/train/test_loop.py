@@ -122,7 +122,7 @@ def test_two_processes_match_one(toy_store, tmp_path):
     one = start(config(toy_store, tmp_path / "one", steps=6))
     run(one)
     script = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[1]);"
+        "import sys, pathlib; sys.path[:0] = [sys.argv[1], str(pathlib.Path(sys.argv[1]).parent)];"
         "from test_loop import config; from headfield.train.loop import run; from headfield.train.trainer import start;"
         "run(start(config(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), steps=6)))"
     )
