@@ -166,6 +166,7 @@ def table(ours: Sequence[FrameScores], theirs: Sequence[FrameScores]) -> str:
     lines += [
         "",
         f"Silhouettes: IoU {overlap[0]:.3f} avatar, {overlap[1]:.3f} template.",
-        f"Skin normals: the avatar's are nearer by {mean:.1f}° (95 % of resampled frames: {low:.1f} to {high:.1f}).",
+        f"Skin normals: the avatar's are {abs(mean):.1f}° {'nearer' if mean >= 0 else 'farther'} than the template's",
+        f"(95 % of resampled frames: {low:+.1f} to {high:+.1f}, + is nearer).",
     ]
     return "\n".join(lines) + "\n"

@@ -124,6 +124,7 @@ def start(
     file = config.out / CHECKPOINT
     if file.exists():
         _restore(trainer, file)
+        checkpoint.forget_after(config.out / "metrics.jsonl", trainer.step)
     else:
         options = PretrainOptions(steps=config.pretrain_steps) if pretraining is None else pretraining
         errors = pretrain(avatar, template, options, config.seed, on_pretrain)
@@ -217,6 +218,11 @@ def load(path: Path) -> tuple[Avatar, Template]:
         VideoError, DataError: Its template's family is not at hand.
     """
     file = path / CHECKPOINT if path.is_dir() else path
+    if not file.is_file() or file.suffix != ".safetensors":
+        raise WeightsError(
+            f"{path} is no run of an avatar: a folder with {CHECKPOINT} was expected, as `headfield avatar train` "
+            "writes it, or that file."
+        )
     tensors, meta = checkpoint.read(file)
     if meta.get("architecture") != "imavatar":
         raise WeightsError(f"{file} holds a {meta.get('architecture', 'head model')}, expected an avatar.")

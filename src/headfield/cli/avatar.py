@@ -143,6 +143,8 @@ class AvatarFilmCommand:
 
         if not 16 <= self.size <= 2048 or min(self.train, self.dev, self.test) < 0:
             raise ConfigError("--size takes 16 to 2048 pixels, --train, --dev and --test numbers of frames.")
+        if not self.train + self.dev + self.test:
+            raise ConfigError("nothing to film: --train, --dev and --test are all 0.")
         config = VideoConfig(self.seed, self.size, self.train, self.dev, self.test)
         with output_folder(self.out, force=self.force) as folder, working("filming"):
             subject = make_video(config, folder)

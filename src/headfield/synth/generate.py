@@ -60,6 +60,8 @@ def generate(config: SynthConfig, out: str | Path, progress: Progress | bool = T
         settings["hair_overlaid"] = OVERLAID
         settings["eye_join_mm"] = EYE_RADIUS * MM_PER_UNIT  # v2 stores from before it had another join
     families = sorted({key.family for key in keys})
+    for name in families:  # what is missing for one of them is told before anything is made
+        family(name)
     writer = StoreWriter(
         out, settings, box=box(), points=config.points, samples=config.samples, families=families,
         material=config.truth != "v1",

@@ -19,7 +19,26 @@ def save(path: Path, tensors: dict[str, torch.Tensor], meta: dict) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     flat = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     save_file(flat, temporary, metadata={"headfield": json.dumps(meta)})
+    temporary.chmod(_mode_of_new_files())  # safetensors' are for their owner alone
     os.replace(temporary, path)
+
+
+def _mode_of_new_files() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def forget_after(log: Path, step: int) -> None:
+    """Drop the lines of a run's log that tell of steps after its checkpoint's: a killed run makes them again."""
+    if not log.exists():
+        return
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    if len(kept) < len(lines):
+        temporary = log.with_name(f".{log.name}.{os.getpid()}.tmp")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        os.replace(temporary, log)
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:

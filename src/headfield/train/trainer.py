@@ -103,6 +103,9 @@ def start(config: TrainConfig) -> Trainer:
     )
     if file.exists():
         _restore(trainer, file)
+        if rank == 0:
+            for log in ("metrics.jsonl", "held_out.jsonl"):
+                checkpoint.forget_after(config.out / log, trainer.step)
     return trainer
 
 
