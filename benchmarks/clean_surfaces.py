@@ -1,4 +1,4 @@
-"""How clean extracted heads are, on the plain grid and with finer boxes round the features; both in one run.
+"""How clean heads are on the plain grid, with finer boxes round the features, and with sealed eyes; all in one run.
 
     python benchmarks/clean_surfaces.py --heads 24                       # drawn from the model's prior
     python benchmarks/clean_surfaces.py --heads 0 --fits FOLDER          # fit.npz files in or below a folder
@@ -123,10 +123,10 @@ def heads(model, options) -> list[tuple[str, object, torch.Tensor]]:
     return found
 
 
-def made(model, codes: Codes, resolution: int, finer: np.ndarray | None) -> tuple[Mesh, Taken]:
+def made(model, codes: Codes, resolution: int, how: dict) -> tuple[Mesh, Taken]:
     """A mesh and what it took."""
     meshes = []
-    taken = timed(lambda: meshes.append(mesh_of(model, codes, resolution, finer=finer)))
+    taken = timed(lambda: meshes.append(mesh_of(model, codes, resolution, **how)))
     return meshes[0], taken
 
 
@@ -155,7 +155,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     model = load(options.model)
     print(f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}, {options.resolution}^3")
-    sides = {"plain": PLAIN, "finer": None}
+    sides = {"plain": {"finer": PLAIN, "sealed_eyes": False}, "finer": {"sealed_eyes": False}, "sealed": {}}
     total = {(side, name): np.zeros(len(COUNTS), dtype=int) for side in sides for name in EXPRESSIONS}
     spent, vertices, surfaces = dict.fromkeys(sides, ZERO), dict.fromkeys(sides, 0), 0
     for label, its, identity in heads(model, options):
@@ -164,8 +164,8 @@ def main() -> None:
             expression = torch.tensor([[weights.get(channel, 0.0) for channel in ARKIT]]) if weights else None
             codes, rows = Codes(identity, expression), []
             surfaces += 1
-            for side, finer in sides.items():
-                mesh, taken = made(its, codes, options.resolution, finer)
+            for side, how in sides.items():
+                mesh, taken = made(its, codes, options.resolution, how)
                 spent[side] += taken
                 found = counts(mesh, anchors)
                 total[side, name] += [found[key] for key in COUNTS]
@@ -174,15 +174,16 @@ def main() -> None:
                 print(f"{label}, {name}, {side}: " + ", ".join(f"{found[key]} {key}" for key in COUNTS), flush=True)
             if options.pictures:
                 options.pictures.mkdir(parents=True, exist_ok=True)
-                sheet = contact_sheet(rows[0] + rows[1], columns=3)
+                sheet = contact_sheet(sum(rows, []), columns=3)
                 write_png(sheet, options.pictures / f"{label}_{name}.png".replace(" ", "_"))
     print(f"\n{'surface':24s}" + "".join(f"{key:>14s}" for key in COUNTS))
     for (side, name), row in total.items():
         print(f"{side + ', ' + name:24s}" + "".join(f"{count:14,d}" for count in row))
-    print(f"\n{surfaces} surfaces: plain {spent['plain']}, {vertices['plain'] / surfaces:,.0f} vertices;")
-    print(f"   finer {spent['finer']}, {vertices['finer'] / surfaces:,.0f} vertices")
-    wall, cpu = (getattr(spent["finer"], k) / max(getattr(spent["plain"], k), 1e-9) for k in ("wall", "cpu"))
-    print(f"   finer / plain: {wall:.2f} x wall, {cpu:.2f} x CPU")
+    print(f"\n{surfaces} surfaces")
+    for side in sides:
+        wall, cpu = (getattr(spent[side], k) / max(getattr(spent["plain"], k), 1e-9) for k in ("wall", "cpu"))
+        size = f"{vertices[side] / surfaces:,.0f} vertices"
+        print(f"   {side}: {spent[side]}, {size}; {wall:.2f} x wall, {cpu:.2f} x CPU of plain")
 
 
 if __name__ == "__main__":

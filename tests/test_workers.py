@@ -1,5 +1,6 @@
 """Worker processes: results with their numbers, errors that stop the rest, and no worker without a parent."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -65,32 +66,8 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     eventually(lambda: not any(map(alive, pids)), "workers without a parent end")
 
 
-STOPPED = """
-import time
-from headfield.cli.stopping import Terminated, raise_when_terminated
-from headfield.workers import in_workers
-
-def leave_a_file(place):
-    time.sleep(0.2)
-    open(place, "w").close()
-
-if __name__ == "__main__":
-    raise_when_terminated()
-    try:
-        list(in_workers(leave_a_file, [(f"{number}.job",) for number in range(600)], 1))
-    except Terminated:
-        print("stopped")
-"""
-
-
-def test_a_caller_that_is_terminated_leaves_the_rest_undone(tmp_path):
-    script = tmp_path / "parent.py"
-    script.write_text(STOPPED)
-    parent = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    try:
-        eventually(lambda: any(tmp_path.glob("*.job")), "a worker at work")
-        parent.terminate()
-        assert parent.communicate()[0] == "stopped\n"
-        assert len(list(tmp_path.glob("*.job"))) < 300
-    finally:
-        parent.kill()
+def test_who_leaves_early_waits_for_what_has_begun_and_drops_the_rest():
+    work = in_workers(time.sleep, [(0.0,), *[(1.0,)] * 600], 1)
+    next(work)
+    work.close()
+    assert not multiprocessing.active_children(), "no worker goes on unseen"

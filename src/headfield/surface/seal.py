@@ -143,15 +143,18 @@ def sealed(
         codes: One head (B = 1), with or without an expression.
         functions: The field, and value and gradient, of codes.
     """
-    grids = _grids(model, codes, functions)
-    if not grids:
+    boxes = eye_boxes(model, codes)
+    if not len(boxes):
         return None
+    field, value_and_gradient = functions(codes)
+    grids = _grids(field, boxes)
     whole: Any = getattr(model, "model", model)
     anchors = whole.anchors(codes)[0].detach().cpu().numpy().astype(float)
     resting = replace(codes, expression=None)
     posed = codes.expression is not None and bool(codes.expression.any())
-    balls = eyeballs(_grids(model, resting, functions) if posed else grids, anchors)
-    return SealedField(*functions(codes), [_seal(grid, balls, anchors) for grid in grids])
+    still = _grids(functions(resting)[0], eye_boxes(model, resting)) if posed else grids
+    balls = eyeballs(still, anchors)
+    return SealedField(field, value_and_gradient, [_seal(grid, balls, anchors) for grid in grids])
 
 
 @dataclass(frozen=True)
@@ -163,13 +166,10 @@ class _Grid:
     values: np.ndarray
 
 
-def _grids(model: Extractable, codes: Codes, functions) -> list[_Grid]:
-    """One for each eye."""
-    field, grids = functions(codes)[0], []
-    for box in eye_boxes(model, codes):
-        places = _places(box[0] - _MARGIN, box[1] + _MARGIN)
-        grids.append(_Grid(box, places, _sampled(field, places)))
-    return grids
+def _grids(field: Field, boxes: np.ndarray) -> list[_Grid]:
+    """One for each of boxes (N, 2, 3)."""
+    placed = [(box, _places(box[0] - _MARGIN, box[1] + _MARGIN)) for box in boxes]
+    return [_Grid(box, places, _sampled(field, places)) for box, places in placed]
 
 
 def eyeballs(grids: Sequence[_Grid], anchors: np.ndarray) -> tuple[Eyeball, ...]:
