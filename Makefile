@@ -22,7 +22,6 @@ demo: $(VENV)/.core-installed
 test: $(VENV)/.dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
 	OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 # and with the laws that `make test` checks at a smaller size
