@@ -24,7 +24,8 @@ from clock import timed
 from headfield.frames import MM_PER_UNIT
 from headfield.models.imhead.model import ImHead
 from headfield.models.release import load
-from headfield.surface.bake import Baked, bake
+from headfield.surface.bake import bake
+from headfield.surface.baked import Baked
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.visibility import visible_triangles
 from headfield.synth.expressions import tame

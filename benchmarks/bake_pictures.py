@@ -16,7 +16,8 @@ import numpy as np
 
 from headfield.frames import METRES_PER_UNIT
 from headfield.models.release import load
-from headfield.surface.bake import Baked, bake
+from headfield.surface.bake import bake
+from headfield.surface.baked import Baked
 from headfield.surface.sheet import contact_sheet, write_png
 from headfield.surface.snapshot import render
 from headfield.types import ARKIT, Codes

@@ -17,8 +17,9 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LONGEST = (
     "cli/test_curate_verb.py", "test_types.py", "cli/test_processes.py", "cli/test_journeys.py",
-    "view/test_viewer_browser.py", "fuzz/test_fuzz.py", "cli/test_examples.py", "cli/test_bad_input.py", "fit/test_fit_reading.py",
-    "curate/test_complete.py", "curate/test_parametric_fit.py", "fit/test_empty_space.py", "surface/test_bake.py",
+    "view/test_viewer_browser.py", "fuzz/test_fuzz.py", "cli/test_examples.py", "cli/test_bad_input.py",
+    "fit/test_fit_reading.py", "curate/test_complete.py", "curate/test_parametric_fit.py", "fit/test_empty_space.py",
+    "surface/test_bake.py",
 )  # fmt: skip
 """Files that take the most time: they begin first, for one that begins last is waited for by an idle worker."""
 

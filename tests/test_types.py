@@ -1,4 +1,4 @@
-"""Types: pyright over the whole package. A test and no step before the tests, so that it shares the time of the others."""
+"""Types: pyright over the whole package; a test, and no step of its own before them, so that both workers have work."""
 
 import shutil
 import subprocess

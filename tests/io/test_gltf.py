@@ -15,7 +15,7 @@ import pytest
 from headfield.frames import METRES_PER_UNIT
 from headfield.io.gltf import MorphHead, linear_colours, srgb_colours
 from headfield.io.gltf_animation import with_animation
-from headfield.surface.bake import unwrapped
+from headfield.surface.baked import unwrapped
 from headfield.types import ARKIT
 
 pygltflib = pytest.importorskip("pygltflib", reason="pip install pygltflib")

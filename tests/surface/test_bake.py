@@ -11,7 +11,8 @@ import torch
 from headfield.errors import ConfigError
 from headfield.expressions import plain_space
 from headfield.frames import MM_PER_UNIT, anchor_indices
-from headfield.surface.bake import Baked, bake, unwrapped
+from headfield.surface.bake import bake
+from headfield.surface.baked import Baked, unwrapped
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.topology import face_vectors
 from headfield.surface.visibility import visible_triangles

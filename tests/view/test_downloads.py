@@ -10,7 +10,7 @@ import pytest
 import trimesh
 
 from headfield.edit.record import SavedHead
-from headfield.surface.bake import Baked
+from headfield.surface.baked import Baked
 from headfield.surface.mesh_head import mesh_of
 from headfield.types import ARKIT, Similarity
 from headfield.view.downloads import ANIMATED, BAKED, FOLDER, FORMATS, HEAD, MESHES, PAGE, file_of

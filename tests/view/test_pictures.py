@@ -10,7 +10,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from headfield.frames import MM_PER_UNIT
-from headfield.surface.bake import Baked
+from headfield.surface.baked import Baked
 from headfield.surface.mesh_head import mesh_of
 from headfield.types import ARKIT, Mesh
 from headfield.view.opening import mean_head

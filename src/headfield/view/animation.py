@@ -6,7 +6,8 @@ import numpy as np
 
 from headfield.edit.presets import preset, preset_loop
 from headfield.edit.tracks import Track, resample
-from headfield.surface.bake import Baked, bake
+from headfield.surface.bake import bake
+from headfield.surface.baked import Baked
 from headfield.view.pictures import shape_of
 from headfield.view.player import Player
 from headfield.view.rooms import Rooms

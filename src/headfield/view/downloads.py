@@ -10,7 +10,7 @@ from pathlib import Path
 
 from headfield.edit.record import SavedHead
 from headfield.frames import UNITS_IN_METRES
-from headfield.surface.bake import Baked
+from headfield.surface.baked import Baked
 
 MESHES = {"PLY mesh": ".ply", "OBJ mesh": ".obj", "STL mesh": ".stl", "GLB mesh": ".glb"}
 ANIMATED = "GLB with 52 shapes"

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from headfield.surface.bake import Baked
+from headfield.surface.baked import Baked
 from headfield.surface.head import Head
 from headfield.surface.regrid import Remembered, remesh
 from headfield.surface.topology import vertex_normals

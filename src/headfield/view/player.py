@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from headfield.edit.tracks import Track
-from headfield.surface.bake import Baked
+from headfield.surface.baked import Baked
 from headfield.types import Mesh
 from headfield.view.canvas import Canvas
 

@@ -19,7 +19,7 @@ import numpy as np
 from headfield.edit.presets import PRESETS
 from headfield.errors import ConfigError
 from headfield.frames import GAZE_RADIANS
-from headfield.surface.bake import Baked, unwrapped
+from headfield.surface.baked import Baked, unwrapped
 from headfield.view.face_areas import face_areas
 from headfield.view.region_colours import REGION_COLOURS, region_index
 
