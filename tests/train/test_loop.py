@@ -107,6 +107,8 @@ def test_killed_run_resumes_bit_for_bit(toy_store, tmp_path):
     assert whole.step == second.step == 12
     for name in a:
         assert torch.equal(a[name], b[name]), name
+    with pytest.raises(ConfigError, match=r"a run of 12 steps already, more than --steps 5"):
+        start(config(toy_store, tmp_path / "parts", steps=5))
 
 
 def test_losses_fall(toy_store, tmp_path):

@@ -272,4 +272,4 @@ def _restore(trainer: AvatarTrainer, file: Path) -> None:
     own = {n.removeprefix("avatar/"): t for n, t in tensors.items() if n.startswith("avatar/")}
     trainer.avatar.load_state_dict(own)
     checkpoint.restore_optimiser(trainer.optimiser, trainer.names, tensors, "adam/")
-    trainer.step, trainer.seconds = int(meta["step"]), float(meta["seconds"])
+    trainer.step, trainer.seconds = checkpoint.reached(meta, trainer.config.steps, file)

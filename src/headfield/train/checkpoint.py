@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from headfield.errors import WeightsError
+from headfield.errors import ConfigError, WeightsError
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], meta: dict) -> None:
@@ -58,6 +58,24 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     if meta is None:
         raise WeightsError(f"{path} is a safetensors file, but not one that headfield wrote (no meta data).")
     return tensors, json.loads(meta)
+
+
+def reached(meta: dict, steps: int, file: Path) -> tuple[int, float]:
+    """The step that a run has reached, and the seconds that it took.
+
+    Args:
+        meta: What :func:`read` says beside the tensors.
+        steps: How many the run is to have in all.
+        file: The checkpoint, for the message.
+    Raises:
+        ConfigError: It has made more already.
+    """
+    if meta["step"] > steps:
+        raise ConfigError(
+            f"{file} is a run of {meta['step']:,} steps already, more than --steps {steps:,}: ask for as many or more, "
+            "or give another --out to begin anew."
+        )
+    return int(meta["step"]), float(meta["seconds"])
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, names: list[str]) -> dict[str, torch.Tensor]:

@@ -275,4 +275,4 @@ def _restore(trainer: Trainer, file: Path) -> None:
     if trainer.expressions is not None:  # whoever was there first set how many a head has
         trainer.batches.most_rows = len(trainer.expressions.values) // trainer.batches.codes
     checkpoint.restore_optimiser(trainer.optimiser, trainer.names, tensors, "adam/")
-    trainer.step, trainer.seconds = int(meta["step"]), float(meta["seconds"])
+    trainer.step, trainer.seconds = checkpoint.reached(meta, trainer.config.steps, file)
