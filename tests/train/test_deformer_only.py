@@ -29,7 +29,7 @@ def whole(toy_store, tmp_path_factory):  # noqa: F811
 
 
 def alone(store, out, whole, **changes):
-    return config(store, out, only="deformer", start=whole / "run" / CHECKPOINT, posed_share=1.0, expressions_from=0.0,
+    return config(store, out, only="deformer", start=whole / "run" / CHECKPOINT,
                   decay_from=0.0, rate=1e-2, steps=4, **changes)  # fmt: skip
 
 

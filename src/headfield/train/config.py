@@ -49,7 +49,7 @@ class TrainConfig:
     expressions_from: float = 0.33
     """Share of the run after which posed heads join."""
     posed_share: float = 0.6
-    """Share of posed heads from then on."""
+    """Share of posed heads from then on; of the deformer alone all heads are posed, always."""
     weight_decay: float = 1e-4
     """Of the networks."""
     clip: float = 1.0

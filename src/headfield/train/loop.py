@@ -114,8 +114,7 @@ def one_step(trainer: Trainer) -> dict[str, float]:
     config, model = trainer.config, trainer.model
     for group in trainer.optimiser.param_groups:
         group["lr"] = _rate(trainer, config.rate) * group["share"]
-    posed = config.posed_share if trainer.step >= config.expressions_from * config.steps else 0.0
-    drawn = trainer.batches.draw(trainer.step, posed, config.micro)[trainer.rank :: trainer.world]
+    drawn = trainer.batches.draw(trainer.step, _posed_share(trainer), config.micro)[trainer.rank :: trainer.world]
     heads = sum(len(batch) for batch in drawn)
     only_warp = config.only == "deformer" and trainer.step < config.warp_share * config.steps
     loss_of = trainer.recipe.warp_loss if only_warp else trainer.recipe.total_loss
@@ -129,7 +128,8 @@ def one_step(trainer: Trainer) -> dict[str, float]:
             batch = replace(batch, expression=trainer.expressions.take(batch.expression_rows))
         loss, terms = loss_of(model, batch, identity, trainer.weights)
         with denormals_flushed():
-            (loss * (len(batch) / heads)).backward()
+            if loss.requires_grad:  # heads at rest teach a deformer nothing
+                (loss * (len(batch) / heads)).backward()
         for name, value in terms.items():
             named.setdefault(name, []).append(value)
     if trainer.world > 1:
@@ -140,6 +140,14 @@ def one_step(trainer: Trainer) -> dict[str, float]:
         table.step(_rate(trainer, config.code_rate), trainer.world)
     trainer.step += 1
     return {name: sum(values) / len(values) for name, values in named.items()}
+
+
+def _posed_share(trainer: Trainer) -> float:
+    """Share of a step's heads that wear an expression."""
+    config = trainer.config
+    if config.only == "deformer":
+        return 1.0
+    return config.posed_share if trainer.step >= config.expressions_from * config.steps else 0.0
 
 
 def save(trainer: Trainer) -> None:
