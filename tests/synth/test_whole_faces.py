@@ -12,6 +12,8 @@ from headfield.expressions import BLINK, OPPOSED
 from headfield.synth import generate as room
 from headfield.synth.config import SynthConfig
 from headfield.synth.generate import generate
+from headfield.synth.identities import IdentityKey
+from headfield.synth.person import make_person
 from headfield.synth.poses import poses
 from headfield.synth.sheet import make_sheet
 from headfield.synth.whole_faces import draw_whole_faces, possible
@@ -72,6 +74,17 @@ def test_poses_that_reading_is_tested_with_are_never_drawn():
     for pose in poses().values():
         if (pose.weights > 0).sum() > 2:
             assert np.abs(rows - pose.weights).max(1).min() > 0.05, pose.name
+
+
+def test_mixed_rows_are_sums_and_whole_faces_in_turn(toy):
+    person = make_person(IdentityKey("ict", "train", 0, 7), toy, make_sheet(toy), 0.0)
+    rows = person.expressions(200, "mixed")[1:]
+    sums, faces = (rows[first::2] for first in (0, 1))
+    assert ((sums > 0).sum(1) <= 5).all() and ((faces > 0).sum(1) > 8).mean() > 0.25
+    brow, other = (rows[:, ARKIT.index(f"browDown{side}")] for side in ("Left", "Right"))
+    one_sided = [(np.abs(brow - other) > 0.3)[first::2].sum() / (brow > 0.3)[first::2].sum() for first in (0, 1)]
+    print("one-sided, of the rows with a lowered left brow:", one_sided)
+    assert one_sided[0] > 1.5 * one_sided[1]
 
 
 def test_a_store_of_whole_faces_says_so_and_leaves_the_neutral_row_alone(toy, tmp_path, monkeypatch):

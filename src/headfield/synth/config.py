@@ -16,9 +16,10 @@ class SynthConfig:
     """How many people, in all."""
     expressions: int = 20
     """Random expressions of each, beside the neutral face."""
-    drawing: Literal["sums", "faces"] = "sums"
-    """How expressions are drawn: sums of up to five channels, as the first weights were trained on, or whole faces
-    whose eyes turn (`synth/whole_faces.py`)."""
+    drawing: Literal["sums", "faces", "mixed"] = "sums"
+    """How expressions are drawn: sums of up to five channels, as the first weights were trained on; whole faces whose
+    eyes turn (`synth/whole_faces.py`); or both in turn, since in whole faces left and right go together so often that a
+    model hardly learns to tell them apart."""
     truth: Literal["v1", "v2"] = "v1"
     """Which people: v1 are the families' heads as they come, which the first weights were trained on; v2 have faces of
     their own beside them and the folds of their age (`synth/variation.py`), nostrils and necks that end

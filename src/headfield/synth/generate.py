@@ -137,7 +137,7 @@ def person_arrays(
     rng = person.key.rng("samples")
     rows, kept = [], []
     for number, expression in enumerate(weights):
-        solid = person.neutral if number == 0 else person.solid(expression, turning=drawing == "faces")
+        solid = person.neutral if number == 0 else person.solid(expression, turning=drawing != "sums")
         require_room(solid.vertices, bounds, person.key.id)
         rows.append(sample_row(solid, person.neutral, points, samples, bounds, rng))
         if number < frozen()["truth_rows"]:

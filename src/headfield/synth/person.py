@@ -170,11 +170,13 @@ class Person:
             count: Beside neutral.
             drawing: See :class:`headfield.synth.config.SynthConfig`.
         """
-        draw = draw_whole_faces if drawing == "faces" else draw_expressions
-        drawn = draw(self.key.rng("expressions"), count, np.asarray(self.head.expression_mask))
+        rng, mask = self.key.rng("expressions"), np.asarray(self.head.expression_mask)
+        drawn = (draw_expressions if drawing == "sums" else draw_whole_faces)(rng, count, mask)
+        if drawing == "mixed":
+            drawn[::2] = draw_expressions(rng, len(drawn[::2]), mask)
         if self.sealed and count:
             drawn[0] = np.arange(len(ARKIT)) == ARKIT.index("jawOpen")
-        if self.sealed and drawing == "faces":
+        if self.sealed and drawing != "sums":
             tested = self.without_contact(drawn[1:])
             drawn[1:], self.attenuated = tested.rows, tested.factors
             self._posed = {row.tobytes(): skin for row, skin in zip(tested.rows, tested.skins)}
