@@ -52,6 +52,9 @@ class TrainConfig:
     """Share of posed heads from then on; of the deformer alone all heads are posed, always."""
     weight_decay: float = 1e-4
     """Of the networks."""
+    whitened: bool = True
+    """Weights that an expression meets take their steps where the store's expressions are uncorrelated and equally
+    strong, so that a single brow is learned as well as two (`train/whitening.py`)."""
     clip: float = 1.0
     """Gradient norm at most."""
     mirror: bool = True

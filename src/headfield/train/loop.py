@@ -11,6 +11,7 @@ import json
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from headfield.nn.machine import denormals_flushed
 from headfield.train import checkpoint
 from headfield.train.held_out import held_out_errors
 from headfield.train.log import tensorboard, write_line
-from headfield.train.trainer import CHECKPOINT, Trainer
+from headfield.train.trainer import CHECKPOINT, WHITENING, Trainer
 
 _GRADIENT = "a gradient"
 
@@ -134,8 +135,9 @@ def one_step(trainer: Trainer) -> dict[str, float]:
             named.setdefault(name, []).append(value)
     if trainer.world > 1:
         _average(trainer)
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-    trainer.optimiser.step()
+    with trainer.whitening.coordinates(trainer.optimiser) if trainer.whitening else nullcontext():
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        trainer.optimiser.step()
     for table in trainer.tables:
         table.step(_rate(trainer, config.code_rate), trainer.world)
     trainer.step += 1
@@ -161,6 +163,8 @@ def save(trainer: Trainer) -> None:
     tensors = {f"model/{name}": value for name, value in trainer.model.state_dict().items()}
     for table in trainer.tables:
         tensors |= table.tensors()
+    if trainer.whitening:
+        tensors[WHITENING] = trainer.whitening.root
     for name, value in checkpoint.optimiser_tensors(trainer.optimiser, trainer.names).items():
         tensors[f"adam/{name}"] = value
     meta = {

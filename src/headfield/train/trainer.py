@@ -23,8 +23,12 @@ from headfield.train.code_table import CodeTable
 from headfield.train.config import TrainConfig
 from headfield.train.deformer import hold_all_but_deformer, shared_weights
 from headfield.train.recipe import Recipe, recipe_of, with_preset
+from headfield.train.whitening import Whitening, inverse_root, whitening_of
 
 CHECKPOINT = "last.safetensors"
+
+WHITENING = "whitening"
+"""The tensor of a checkpoint that says in which coordinates expression weights were learned; see `whitening.py`."""
 
 FIRST = "imhead"
 """The architecture of checkpoints from before they named one."""
@@ -48,6 +52,7 @@ class Trainer:
     rank: int = 0
     world: int = 1
     weights: Any = None
+    whitening: Whitening | None = None
 
     @property
     def codes(self) -> torch.Tensor:
@@ -101,12 +106,19 @@ def start(config: TrainConfig) -> Trainer:
         world=world,
         weights=weights,
     )
-    if file.exists():
+    if not file.exists():
+        trainer.whitening = whitening_of(model, inverse_root(batches) if _is_whitened(config) else None)
+    else:
         _restore(trainer, file)
         if rank == 0:
             for log in ("metrics.jsonl", "held_out.jsonl"):
                 checkpoint.forget_after(config.out / log, trainer.step)
     return trainer
+
+
+def _is_whitened(config: TrainConfig) -> bool:
+    """Whether steps are taken in white coordinates; a code that is learned is whitened by its release."""
+    return config.whitened and not config.learned_expression
 
 
 def _processes(config: TrainConfig) -> tuple[torch.device, int, int]:
@@ -275,4 +287,6 @@ def _restore(trainer: Trainer, file: Path) -> None:
     if trainer.expressions is not None:  # whoever was there first set how many a head has
         trainer.batches.most_rows = len(trainer.expressions.values) // trainer.batches.codes
     checkpoint.restore_optimiser(trainer.optimiser, trainer.names, tensors, "adam/")
+    if _is_whitened(trainer.config):  # runs from before there was any go on without
+        trainer.whitening = whitening_of(trainer.model, tensors.get(WHITENING))
     trainer.step, trainer.seconds = checkpoint.reached(meta, trainer.config.steps, file)

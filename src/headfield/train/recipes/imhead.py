@@ -14,7 +14,7 @@ from headfield.train.batches import Batch
 from headfield.train.terms import expression_terms, named_weights, weighted
 from headfield.types import Codes
 
-LITERAL = {"losses": "paper", "code_start": "random"}
+LITERAL = {"losses": "paper", "code_start": "random", "whitened": False}
 
 PRESET_SETTINGS = {"literal": LITERAL, "literal-small": LITERAL}
 """What presets ask of the training, beside sizes."""

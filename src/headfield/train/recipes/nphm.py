@@ -18,7 +18,7 @@ from headfield.train.batches import Batch
 from headfield.train.terms import field_terms, forward_terms, named_weights, weighted
 from headfield.types import Codes
 
-PRESET_SETTINGS = {"literal": {"losses": "paper", "code_start": "random"}}
+PRESET_SETTINGS = {"literal": {"losses": "paper", "code_start": "random", "whitened": False}}
 """What presets ask of the training, beside sizes."""
 
 ANCHOR_SHARE = 0.1
