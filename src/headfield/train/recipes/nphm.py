@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from headfield import frames
 from headfield.losses import field as losses
 from headfield.models.nphm.model import Nphm
 from headfield.train.batches import Batch
@@ -110,17 +109,18 @@ def total_loss(
         return warp_loss(model, batch, identity, weights)
     condition = model.condition(Codes(identity))
     value, gradient = model.value_and_gradient(torch.cat([batch.surface, batch.samples], dim=1), condition)
-    own = condition.parts[..., model.config.global_code :]
-    mirror = torch.as_tensor(frames.MIRROR_PART, device=identity.device)
+    anchors = model.anchors(Codes(identity))
     terms = field_terms(value, gradient, batch) | {
-        "anchors": losses.landmark_norm(condition.blend_anchors, batch.anchors),
-        "symmetry": losses.code_symmetry(own, mirror),
+        "anchors": losses.landmark_norm(anchors, batch.anchors),
         "code": losses.code_size(model.latent(identity)),
     }
+    if model.config.symmetric:
+        own = condition.parts[..., model.config.global_code :]
+        terms["symmetry"] = losses.code_symmetry(own, model.mirror_parts)
     if model.deformer.gate is None and model.expression_space.kind != "learned":  # what the gate does by construction
         rest = identity.new_zeros(len(identity), model.config.expression)
         stay = model.from_canonical(batch.surface, Codes(identity.detach(), rest))
         terms["deformation"] = (stay - batch.surface).norm(dim=-1).mean()
     if weights.squared:
-        terms["anchors"] = ((condition.blend_anchors - batch.anchors) ** 2).sum(-1).mean()
+        terms["anchors"] = ((anchors - batch.anchors) ** 2).sum(-1).mean()
     return weighted(terms, weights)
