@@ -19,7 +19,7 @@ from headfield.models.mononphm.model import MonoNphm
 from headfield.models.mononphm.published import mononphm_of
 from headfield.models.nphm.config import PRESETS as NPHM
 from headfield.models.nphm.config import NphmConfig
-from headfield.models.nphm.model import Nphm
+from headfield.models.nphm.open_mouth import nphm_model
 from headfield.models.nphm.published import nphm_of
 from headfield.models.npm.config import PRESETS as NPM
 from headfield.models.npm.config import NpmConfig
@@ -57,7 +57,7 @@ class Architecture:
 
 ARCHITECTURES = {
     "imhead": Architecture(ImHeadConfig, ImHead, IMHEAD),
-    "nphm": Architecture(NphmConfig, Nphm, NPHM, Published("decoder_state_dict", 39, from_two_files, nphm_of)),
+    "nphm": Architecture(NphmConfig, nphm_model, NPHM, Published("decoder_state_dict", 39, from_two_files, nphm_of)),
     "npm": Architecture(NpmConfig, Npm, NPM),
     "imface": Architecture(ImFaceConfig, ImFace, IMFACE),
     "mononphm": Architecture(

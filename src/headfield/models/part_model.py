@@ -30,7 +30,8 @@ class Condition:
         slot_origins: (B, S, 3) origins of all that the ensemble evaluates: by slot of the window, else by part.
         ensemble: Folded biases of the part networks.
         window: Where edited parts act; None when none is edited, or without borders.
-        expressed: Folded expression, or None for a neutral batch, which skips the deformer.
+        expressed: Folded expression, or None for a batch that skips the deformer.
+        resting: That of the face at rest, where rest is not the canonical expression; else None.
     """
 
     parts: torch.Tensor
@@ -40,6 +41,7 @@ class Condition:
     ensemble: Folded
     window: Window | None = None
     expressed: Expressed | None = None
+    resting: Expressed | None = None
 
 
 class PartModel(FieldModel):

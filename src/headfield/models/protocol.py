@@ -206,6 +206,15 @@ class ForwardWarped(Protocol):
 
 
 @runtime_checkable
+class Reposed(Protocol):
+    """A way from one expression into another that does not pass through the head at rest, where lips touch."""
+
+    def between_poses(self, points: torch.Tensor, known: Any, codes: Any) -> torch.Tensor:
+        """Posed points (B, N, 3) under the expression of `known`, of the same heads under that of `codes`."""
+        ...
+
+
+@runtime_checkable
 class Releasable(Protocol):
     """Weights that training can turn into a release, in place.
 

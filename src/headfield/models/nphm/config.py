@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from headfield.errors import ConfigError
 from headfield.models.nphm.anchors import CARRYING
+from headfield.types import ARKIT
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,10 @@ class NphmConfig:
     deformer_identity: int = 32
     """Numbers that W projects identity and anchors to (Eq. 10; published code)."""
     gated: bool = False
-    """Makes the deformation zero where the expression is zero, exactly, so that the canonical head is the neutral one;
-    the paper learns it."""
+    """Makes the deformation zero at the canonical expression, exactly; the paper learns it."""
+    canonical: str = "neutral"
+    """Which face the local fields hold: ``neutral``, with its mouth closed, or as in the paper ``open``, with jawOpen
+    at 1, so that lips which touch at rest are apart in the field (:mod:`headfield.models.open_rest`)."""
     kernel: str = "gaussian"
     """Blend kernel: ``gaussian`` exp(-d^2 / sigma^2) as in the published code, or ``laplace`` exp(-d / sigma), with
     which Eq. 7 as printed is a sigma of twice its own."""
@@ -69,11 +72,23 @@ class NphmConfig:
                 f"threshold is {self.threshold:g}: of {self.anchors} parts and the background one is sure to stay only "
                 f"below 1/{self.anchors + 1}; give a number from 0 to that."
             )
+        if self.canonical not in ("neutral", "open"):
+            raise ConfigError(f"canonical is {self.canonical!r}: choose neutral or open.")
+        if self.canonical == "open" and self.expression_names != "arkit52":
+            raise ConfigError(
+                f"the canonical face is opened by jawOpen, one of the 52 ARKit weights, and these expressions are "
+                f"{self.expression_names!r}: leave canonical at neutral, or expression_names at arkit52."
+            )
 
     @property
     def identity(self) -> int:
         """D: numbers of the whole identity code."""
         return self.global_code + (self.anchors + 1) * self.part_code
+
+    @property
+    def canonical_expression(self) -> tuple[float, ...] | None:
+        """The expression (52,) of the face that the fields hold, None for the face at rest."""
+        return tuple(float(name == "jawOpen") for name in ARKIT) if self.canonical == "open" else None
 
 
 def nphm() -> NphmConfig:
@@ -124,11 +139,18 @@ def without_symmetry(sizes: NphmConfig) -> NphmConfig:
     return replace(sizes, symmetric=False)
 
 
+def with_open_mouth(sizes: NphmConfig) -> NphmConfig:
+    """The same with the paper's canonical face, whose mouth is open (§4.1)."""
+    return replace(sizes, canonical="open")
+
+
 PRESETS = {
     "paper": nphm,
     "small": nphm_small,
     "tiny": nphm_tiny,
     "literal": nphm_literal,
+    "open": lambda: with_open_mouth(nphm()),
+    "open-small": lambda: with_open_mouth(nphm_small()),
     "12-anchors": lambda: with_anchors(nphm(), 12),
     "26-anchors": lambda: with_anchors(nphm(), 26),
     "no-symmetry": lambda: without_symmetry(nphm()),

@@ -94,6 +94,7 @@ class Nphm(LatentSpace, PartModel, ForwardWarpedModel):
                 expression_inner=0,
                 gated=config.gated,
                 narrow=config.narrow,
+                still=config.canonical_expression,
             )
         )
         self.expression_space = space_named(config.expression_names, config.expression)
@@ -140,8 +141,15 @@ class Nphm(LatentSpace, PartModel, ForwardWarpedModel):
 
     def anchors(self, codes: Codes) -> torch.Tensor:
         """All 39 anchors (B, 39, 3) of the unedited identity, model units."""
-        shared = self.latent(codes.identity)[:, : self.config.global_code]
-        return self.mean_anchors + self.landmarks.offsets(shared)
+        return self.field_anchors(codes.identity)
+
+    def field_anchors(self, identity: torch.Tensor) -> torch.Tensor:
+        """MLP_pos: where the 39 anchors (B, 39, 3) of identity codes (B, D) are in the field's own space."""
+        return self.mean_anchors + self.landmarks.offsets(self.latent(identity)[:, : self.config.global_code])
+
+    def field_condition(self, identity: torch.Tensor) -> Condition:
+        """Identity codes (B, D) folded for the field's own space, in which nothing is deformed."""
+        return super().condition(Codes(identity))
 
     @torch.no_grad()
     def anchor_jacobian(self, identity: torch.Tensor) -> torch.Tensor:
@@ -155,7 +163,7 @@ class Nphm(LatentSpace, PartModel, ForwardWarpedModel):
 
     def seen_by_deformation(self, identity: torch.Tensor) -> torch.Tensor:
         """[Z_id, a] (B, D + 117) of identity codes (B, D), which W projects (Eq. 10)."""
-        return torch.cat([self.latent(identity), self.anchors(Codes(identity)).flatten(1)], dim=1)
+        return torch.cat([self.latent(identity), self.field_anchors(identity).flatten(1)], dim=1)
 
     def seen_by_identity(self, on_seen: torch.Tensor, codes: Codes) -> tuple[torch.Tensor, ...]:
         """A cotangent (N, D + 117) of that pulled back to z_id: through the latent and through the anchors."""
