@@ -66,7 +66,8 @@ class Opening:
         Returns:
             (N, 3) float32, and whether it is known (N,).
         """
-        distance, near = self._tree.query(rest, k=min(NEIGHBOURS, len(self.rest)))
+        asked = self._tree.query(rest, k=min(NEIGHBOURS, len(self.rest)))
+        distance, near = np.asarray(asked[0]), np.asarray(asked[1])
         ways, sure = self.way[near], np.ones(len(rest), dtype=bool)
         known, own = np.zeros(len(rest), dtype=bool), near[:, 0]
         if triangle is not None:
