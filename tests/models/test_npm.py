@@ -12,7 +12,7 @@ from headfield.errors import ConfigError
 from headfield.fit.derivatives import by_autograd
 from headfield.models.npm.config import npm, npm_tiny
 from headfield.models.npm.model import Npm
-from headfield.models.protocol import CAPABILITIES, Local, lacks, require
+from headfield.models.protocol import CAPABILITIES, Local, Paired, lacks, require
 from headfield.surface.head import Head
 from headfield.types import Codes
 
@@ -154,7 +154,7 @@ def test_expressions_that_are_silenced_do_nothing_and_learned_ones_change_their_
 
 def test_it_has_every_capability_but_parts():
     model = made().float()
-    assert [c for c in CAPABILITIES if lacks(model, c)] == [Local]
+    assert [c for c in CAPABILITIES if lacks(model, c)] == [Local, Paired]
     with pytest.raises(ConfigError, match="Editing a region needs a model with local parts; 'unnamed' has none"):
         require(model, Local, "Editing a region")
     with pytest.raises(ConfigError, match="local parts"):

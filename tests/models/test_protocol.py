@@ -20,8 +20,9 @@ from headfield.models.imhead.config import imhead_tiny
 from headfield.models.imhead.model import ImHead
 from headfield.models.mononphm.config import mononphm_tiny
 from headfield.models.mononphm.model import MonoNphm
-from headfield.models.nphm.config import nphm_tiny
+from headfield.models.nphm.config import nphm_tiny, with_open_mouth
 from headfield.models.nphm.model import Nphm
+from headfield.models.nphm.open_mouth import nphm_model
 from headfield.models.npm.config import npm_tiny
 from headfield.models.npm.model import Npm
 from headfield.models.protocol import (
@@ -49,6 +50,11 @@ def small_nphm() -> Nphm:
     return Nphm(nphm_tiny())
 
 
+def open_nphm() -> Nphm:
+    torch.manual_seed(seeded(0))
+    return nphm_model(with_open_mouth(nphm_tiny()))
+
+
 def small_npm() -> Npm:
     torch.manual_seed(seeded(0))
     return Npm(npm_tiny())
@@ -67,6 +73,7 @@ def small_mononphm() -> MonoNphm:
 MODELS = {
     "imhead": small_imhead,
     "nphm": small_nphm,
+    "nphm with an open mouth": open_nphm,
     "npm": small_npm,
     "imface": small_imface,
     "mononphm": small_mononphm,
@@ -100,7 +107,7 @@ def test_every_model_keeps_the_required_protocol(model):
 
 
 def test_derivatives_by_autograd_are_those_in_closed_form():
-    for model in (small_imhead(), small_nphm(), small_npm(), StubHead()):
+    for model in (small_imhead(), small_nphm(), open_nphm(), small_npm(), StubHead()):
         generator = torch.Generator().manual_seed(seeded(1))
         size, channels = model.prior.means.shape[1], len(model.expression_space)
         identity = 0.3 * torch.randn(1, size, generator=generator)
@@ -156,7 +163,7 @@ def test_what_a_model_lacks_is_said_by_name():
     with pytest.raises(ConfigError, match="'stub' has none"):
         operations.sample_region(Head(plain, plain.mean_codes()), ["nose"])
     require(plain, Warped, "Baking")
-    for model in (small_imhead(), small_nphm()):
+    for model in (small_imhead(), small_nphm(), open_nphm()):
         backward = set(CAPABILITIES) - {ForwardWarped}
         assert all(lacks(model, capability) == () for capability in backward)
         assert (lacks(model, ForwardWarped) == ()) == (model.closed_form == "forward")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stub_head import PlainHead
 
 from headfield import frames
 from headfield.models.imhead.config import imhead_tiny
@@ -68,6 +69,14 @@ def test_nothing_is_asked_twice(model):
     memory, codes = Remembered(), model.mean_codes()
     remesh(model, codes, 64, memory)
     remesh(model, codes, 64, memory)
+    assert memory.evaluated == 0
+
+
+def test_a_head_without_parts_is_meshed_again_from_memory():
+    plain, memory = PlainHead(), Remembered()
+    codes = plain.mean_codes()
+    first = remesh(plain, codes, 48, memory)
+    assert_same(remesh(plain, codes, 48, memory), first)
     assert memory.evaluated == 0
 
 

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 from test_loop import config, toy_store, weights_of  # noqa: F401  (toy_store is a fixture)
 
@@ -54,3 +55,15 @@ def test_a_trained_head_opens_its_mouth_by_the_forward_warp(toy_store, tmp_path)
         moved = model.from_canonical(chin, Codes(trainer.codes[:1].detach(), opened)) - chin
     print("the chin of a toy head drops by", moved[0, 0].numpy())
     assert -0.1 < float(moved[0, 0, 1]) < -0.02  # truth: 0.05
+
+
+@pytest.mark.parametrize("name", ["12-anchors-small", "26-anchors-small", "no-symmetry-small"])
+def test_rows_of_the_papers_table_4_are_trained_by_their_presets(name, toy_store, tmp_path):  # noqa: F811
+    trainer = start(config(toy_store, tmp_path / "run", model="nphm", preset=name, steps=20, rate=2e-3))
+    lines = [one_step(trainer) for _ in range(20)]
+    rest = [line for line in lines if "surface" in line]
+    print("surface", rest[0]["surface"], rest[-1]["surface"])
+    assert rest[-1]["surface"] < 0.8 * rest[0]["surface"]
+    assert ("symmetry" in rest[0]) == trainer.model.config.symmetric
+    far = trainer.model.anchors(Codes(trainer.codes[:1].detach())) - trainer.model.mean_anchors
+    assert far.shape == (1, 39, 3) and bool((far != 0).any(-1).all())  # MLP_pos learns all places

@@ -24,7 +24,7 @@ import torch
 from headfield.edit.regions import parts_of
 from headfield.errors import ConfigError
 from headfield.frames import MIRROR_PART, N_ANCHORS, N_PAIRS
-from headfield.models.protocol import Local, require
+from headfield.models.protocol import Local, Paired, require
 from headfield.surface.head import Head
 from headfield.types import ARKIT_MIRROR, Codes
 
@@ -127,8 +127,9 @@ def symmetrise(head: Head, regions: Regions | None = None, strength: float = 1.0
     in those two stays.
 
     Raises:
-        ConfigError: An unknown region or a strength outside 0..1.
+        ConfigError: An unknown region, a strength outside 0..1, or a model whose two sides have networks of their own.
     """
+    require(head.model, Paired, "Making both sides alike")
     if not 0 <= strength <= 1:
         raise ConfigError(f"strength {strength:g}: symmetrising goes from 0 (as it is) to 1 (both sides alike).")
     chosen = np.arange(N_ANCHORS) if regions is None else _parts(head, regions)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from headfield.errors import ConfigError
 from headfield.models.imface.config import PRESETS as IMFACE
 from headfield.models.imface.config import ImFaceConfig
@@ -18,14 +16,16 @@ from headfield.models.imhead.model import ImHead
 from headfield.models.mononphm.config import PRESETS as MONONPHM
 from headfield.models.mononphm.config import MonoNphmConfig
 from headfield.models.mononphm.model import MonoNphm
+from headfield.models.mononphm.published import mononphm_of
 from headfield.models.nphm.config import PRESETS as NPHM
 from headfield.models.nphm.config import NphmConfig
-from headfield.models.nphm.model import Nphm
+from headfield.models.nphm.open_mouth import nphm_model
 from headfield.models.nphm.published import nphm_of
 from headfield.models.npm.config import PRESETS as NPM
 from headfield.models.npm.config import NpmConfig
 from headfield.models.npm.model import Npm
 from headfield.models.protocol import TrainableModel
+from headfield.models.published import Published, from_one_file, from_two_files
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,13 @@ class Architecture:
         config: Its configuration, a dataclass of plain values.
         build: ``build(config, box=, mean_anchors=, prior=)`` gives a model with random weights; all three may be None.
         presets: Functions that return a configuration, by name.
-        published: ``published(identity, expression, anchors, codes)`` gives the model of checkpoints that its authors
-            published, from their state dicts, and its codes of heads; None where there are none that can be read.
+        published: How its authors published their checkpoints; None where there are none that can be read.
     """
 
     config: type
     build: Callable[..., TrainableModel]
     presets: Mapping[str, Callable[[], Any]]
-    published: Callable[..., tuple[TrainableModel, torch.Tensor]] | None = None
+    published: Published | None = None
 
     def preset(self, name: str) -> Any:
         """The configuration of a preset.
@@ -58,10 +57,12 @@ class Architecture:
 
 ARCHITECTURES = {
     "imhead": Architecture(ImHeadConfig, ImHead, IMHEAD),
-    "nphm": Architecture(NphmConfig, Nphm, NPHM, nphm_of),
+    "nphm": Architecture(NphmConfig, nphm_model, NPHM, Published("decoder_state_dict", 39, from_two_files, nphm_of)),
     "npm": Architecture(NpmConfig, Npm, NPM),
     "imface": Architecture(ImFaceConfig, ImFace, IMFACE),
-    "mononphm": Architecture(MonoNphmConfig, MonoNphm, MONONPHM),
+    "mononphm": Architecture(
+        MonoNphmConfig, MonoNphm, MONONPHM, Published("id_decoder", 65, from_one_file, mononphm_of)
+    ),
 }
 
 

@@ -4,7 +4,9 @@ x_posed = x + E(x, z_ex, what E sees of the identity)               NPHM Eqs. 9-
 the way back: a root of it by Broyden's method                      NPHM Eq. 15, after SNARF
 derivatives through the root: the implicit function theorem         dx / dposed = J^-1, dx / dz = -J^-1 dE / dz
 
-A model of this kind says how its field at rest is evaluated and pulled back; this module carries both into posed space.
+A model of this kind says how its field is evaluated and pulled back where the deformation begins; this module carries
+both into posed space. That place, the field's own space, is the canonical one unless a model says otherwise
+(:mod:`headfield.models.open_rest`).
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class ForwardWarpedModel(FieldModel):
     # ---- what a subclass defines ----------------------------------------------------------------------------------
 
     def at_rest(self, points: torch.Tensor, condition: Any, dense: bool = False, keep: bool = True):
-        """The field (B, N) at points (B, N, 3) of heads at rest, and what its reverse pass needs."""
+        """The field (B, N) at points (B, N, 3) of its own space, and what its reverse pass needs."""
         raise NotImplementedError
 
     def gradient_at_rest(self, state: Any, points: torch.Tensor, condition: Any) -> Any:
@@ -64,12 +66,15 @@ class ForwardWarpedModel(FieldModel):
         identity = codes.identity if codes.warp_identity is None else codes.warp_identity
         return self.deformer.fold(self.seen_by_deformation(identity), expression)
 
-    def from_canonical(self, points: torch.Tensor, codes: Any) -> torch.Tensor:
-        """The forward deformation: points (B, N, 3) of the head at rest -> posed points (B, N, 3)."""
-        condition = self.condition_of(codes)
+    def from_field(self, points: torch.Tensor, condition: Any) -> torch.Tensor:
+        """The forward deformation: points (B, N, 3) of the field's own space -> posed points (B, N, 3)."""
         if condition.expressed is None:
             return points
         return points + self.deformer(points, condition.expressed, keep=False)[0]
+
+    def from_canonical(self, points: torch.Tensor, codes: Any) -> torch.Tensor:
+        """Points (B, N, 3) of the head at rest -> posed points (B, N, 3)."""
+        return self.from_field(points, self.condition_of(codes))
 
     @denormals_flushed()
     def roots(self, points: torch.Tensor, condition: Any) -> Roots:
@@ -83,7 +88,7 @@ class ForwardWarpedModel(FieldModel):
         lost = found.residual > _HOME
         if not bool(lost.any()):
             return found
-        again = 2.0 * points - self.from_canonical(points, condition)
+        again = 2.0 * points - self.from_field(points, condition)
         second = self._broyden(points.reshape(-1, 3), again, head, condition, lost)
         better = second.residual < found.residual[lost]
         where = lost.nonzero()[:, 0][better]
@@ -92,30 +97,32 @@ class ForwardWarpedModel(FieldModel):
 
     def _broyden(self, target, start, head, condition: Any, which: torch.Tensor | None = None) -> Roots:
         """From starts (B, N, 3); only for some of the targets (P, 3) where `which` (P,) bool says so."""
-        inverse = torch.linalg.inv(self.forward_jacobian(start, condition)).reshape(-1, 3, 3)
+        inverse = torch.linalg.inv(self.field_jacobian(start, condition)).reshape(-1, 3, 3)
         start = start.reshape(-1, 3)
         if which is not None:
             target, start, head, inverse = target[which], start[which], head[which], inverse[which]
         return broyden(lambda x, index: self._forward(x, head[index], condition.expressed), target, start, inverse)
 
     @denormals_flushed()
-    def to_canonical(self, points: torch.Tensor, codes: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Posed points (B, N, 3) -> points of the head at rest (B, N, 3), by root finding, with the derivatives of the
-        implicit function theorem; there are no ambient coordinates (B, N, 0)."""
-        condition = self.condition_of(codes)
-        none = points.new_zeros(*points.shape[:2], 0)
+    def to_field(self, points: torch.Tensor, condition: Any) -> torch.Tensor:
+        """Posed points (B, N, 3) -> points of the field's own space (B, N, 3), by root finding, with the derivatives of
+        the implicit function theorem."""
         if condition.expressed is None:
-            return points, none
+            return points
         found = self.roots(points.detach(), condition).points.view(points.shape)
-        inverse = torch.linalg.inv(self.forward_jacobian(found, condition)).detach()
-        return implicit(found, self.from_canonical(found, condition), points, inverse), none
+        inverse = torch.linalg.inv(self.field_jacobian(found, condition)).detach()
+        return implicit(found, self.from_field(found, condition), points, inverse)
+
+    def to_canonical(self, points: torch.Tensor, codes: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Posed points (B, N, 3) -> points of the head at rest (B, N, 3); no ambient coordinates (B, N, 0)."""
+        return self.to_field(points, self.condition_of(codes)), points.new_zeros(*points.shape[:2], 0)
 
     def warp_and_jacobian(self, points: torch.Tensor, condition: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Posed points (N, 3) of one head on the head at rest (N, 3), and d rest / d posed (N, 3, 3)."""
         if condition.expressed is None:
             return points, torch.eye(3, dtype=points.dtype, device=points.device).repeat(len(points), 1, 1)
         found = self.to_canonical(points[None], condition)[0]
-        return found[0], torch.linalg.inv(self.forward_jacobian(found, condition))[0]
+        return found[0], torch.linalg.inv(self.field_jacobian(found, condition))[0]
 
     def _forward(self, x: torch.Tensor, head: torch.Tensor, expressed: Expressed) -> torch.Tensor:
         """Points (M, 3) of given heads (M,) into posed space."""
@@ -123,9 +130,13 @@ class ForwardWarpedModel(FieldModel):
         gate = None if expressed.gate is None else expressed.gate[head]
         return x + self.deformer.mlp(x, expressed.folded, head, bounds, gate=gate, keep=False)[0]
 
-    @torch.no_grad()
     def forward_jacobian(self, points: torch.Tensor, condition: Any) -> torch.Tensor:
         """d posed / d rest (B, N, 3, 3) at points (B, N, 3) of the head at rest, exact."""
+        return self.field_jacobian(points, condition)
+
+    @torch.no_grad()
+    def field_jacobian(self, points: torch.Tensor, condition: Any) -> torch.Tensor:
+        """d posed / d x (B, N, 3, 3) at points (B, N, 3) of the field's own space, exact."""
         if condition.expressed is None:
             return torch.eye(3, dtype=points.dtype, device=points.device).repeat(*points.shape[:2], 1, 1)
         shift, _, state = self.deformer(points, condition.expressed)
@@ -144,15 +155,14 @@ class ForwardWarpedModel(FieldModel):
         """Signed distance (B, N) at posed points (B, N, 3); `dense` evaluates all parts, where there are any (the
         oracle)."""
         condition = self.condition_of(codes)
-        canonical, _ = self.to_canonical(points, condition)
-        return self.at_rest(canonical, condition, dense, keep=False)[0]
+        return self.at_rest(self.to_field(points, condition), condition, dense, keep=False)[0]
 
     @denormals_flushed()
     def value_and_gradient(self, points: torch.Tensor, codes: Any, *, dense: bool = False):
         """Signed distance (B, N) and its gradient (B, N, 3) by the posed points; of heads at rest both are
         differentiable once more, which is what training needs."""
         condition = self.condition_of(codes)
-        canonical, _ = self.to_canonical(points, condition)
+        canonical = self.to_field(points, condition)
         value, state = self.at_rest(canonical, condition, dense)
         gradient = self.gradient_at_rest(state, canonical, condition).points
         if condition.expressed is None:
@@ -161,7 +171,7 @@ class ForwardWarpedModel(FieldModel):
 
     def _through_warp(self, gradient: torch.Tensor, canonical: torch.Tensor, condition: Any) -> torch.Tensor:
         """J^-T g: the gradient (B, N, 3) by the posed points from that by the points at rest."""
-        jacobian = self.forward_jacobian(canonical, condition)
+        jacobian = self.field_jacobian(canonical, condition)
         return torch.linalg.solve(jacobian.transpose(-1, -2), gradient[..., None])[..., 0]
 
     @torch.no_grad()
@@ -175,7 +185,7 @@ class ForwardWarpedModel(FieldModel):
                 follow the identity is held: given parts, anchors and `warp_identity`.
         """
         condition, with_expression = self.with_expression(codes, self.condition(codes))
-        canonical, _ = self.to_canonical(points[None], condition)
+        canonical = self.to_field(points[None], condition)
         value, state = self.at_rest(canonical, condition)
         back = self.gradient_at_rest(state, canonical, condition)
         identity = self.identity_at_rest(back, state, canonical[0], codes, condition)
@@ -189,4 +199,5 @@ class ForwardWarpedModel(FieldModel):
         if codes.warp_identity is None:
             for term in self.seen_by_identity(on_seen, codes):
                 identity = identity - term
-        return Jacobians(value[0], gradient[0], identity, -on_expression)
+        on_expression = torch.zeros_like(on_expression) if codes.expression is None else -on_expression
+        return Jacobians(value[0], gradient[0], identity, on_expression)

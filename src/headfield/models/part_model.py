@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 
-from headfield import frames
 from headfield.models.field_model import FieldModel
 from headfield.nn.deformer import Expressed
 from headfield.nn.ensemble import EnsembleCotangents, EnsembleState, PartEnsemble
@@ -31,7 +30,8 @@ class Condition:
         slot_origins: (B, S, 3) origins of all that the ensemble evaluates: by slot of the window, else by part.
         ensemble: Folded biases of the part networks.
         window: Where edited parts act; None when none is edited, or without borders.
-        expressed: Folded expression, or None for a neutral batch, which skips the deformer.
+        expressed: Folded expression, or None for a batch that skips the deformer.
+        resting: That of the face at rest, where rest is not the canonical expression; else None.
     """
 
     parts: torch.Tensor
@@ -41,14 +41,15 @@ class Condition:
     ensemble: Folded
     window: Window | None = None
     expressed: Expressed | None = None
+    resting: Expressed | None = None
 
 
 class PartModel(FieldModel):
-    """The common ground of models with 39 anchored parts.
+    """The common ground of models with anchored parts.
 
-    Dimensions: B heads, N points, K = 39 parts, d numbers of a part code, D of an identity code, E expression numbers,
-    P rows of the ensemble. A subclass has an `ensemble` and a `deformer`, and defines the functions that raise here;
-    one with a background part (NPHM) extends :meth:`all_codes` and :meth:`all_spread` by it.
+    Dimensions: B heads, N points, K parts (39, fewer in ablations), d numbers of a part code, D of an identity code,
+    E expression numbers, P rows of the ensemble. A subclass has an `ensemble` and a `deformer`, and defines the
+    functions that raise here; one with a background part (NPHM) extends :meth:`all_codes` and :meth:`all_spread` by it.
     """
 
     ensemble: PartEnsemble
@@ -110,7 +111,7 @@ class PartModel(FieldModel):
 
     def blend_weights(self, points: torch.Tensor, condition: Condition) -> torch.Tensor:
         """Blend weights w_j (B, N, K) of the anchored parts at canonical points (B, N, 3) (Eq. 4)."""
-        return self.ensemble.weights(points, condition.blend_anchors).weights[..., : frames.N_ANCHORS]
+        return self.ensemble.weights(points, condition.blend_anchors).weights[..., : self.ensemble.anchored]
 
     # ---- derivatives by the identity, for fits --------------------------------------------------------------------
 
@@ -121,7 +122,7 @@ class PartModel(FieldModel):
 
         It holds still what does not follow the identity: given parts and anchors.
         """
-        rows, parts, count = state.rows, frames.N_ANCHORS, len(points)
+        rows, parts, count = state.rows, self.ensemble.anchored, len(points)
         on_anchors = back.blend[0][..., None] * (points[:, None] - condition.blend_anchors[0])
         window, follows = condition.window, rows.valid
         part = rows.part if window is None else window.part[rows.part]
@@ -139,7 +140,7 @@ class PartModel(FieldModel):
     def _own_slots(self, window: Window | None, device: torch.device) -> torch.Tensor:
         """Which slots (S,) bool of an edited head have codes that follow the identity; a background's always does."""
         every = torch.arange(len(self.ensemble.network), device=device)
-        own = (every if window is None else window.part) >= frames.N_ANCHORS
+        own = (every if window is None else window.part) >= self.ensemble.anchored
         if window is not None:
             own[window.own] = True
         return own

@@ -163,6 +163,10 @@ class Local(Protocol):
         ...
 
 
+class Paired(Local, Protocol):
+    """Parts of which the two sides of a pair share a network, so that equal codes are mirror images of one shape."""
+
+
 @runtime_checkable
 class Warped(Protocol):
     """Expressions that move a head at rest, the canonical one.
@@ -198,6 +202,15 @@ class ForwardWarped(Protocol):
 
     def forward_jacobian(self, points: torch.Tensor, condition: Any) -> torch.Tensor:
         """d posed / d rest (B, N, 3, 3) at points (B, N, 3) of the head at rest."""
+        ...
+
+
+@runtime_checkable
+class Reposed(Protocol):
+    """A way from one expression into another that does not pass through the head at rest, where lips touch."""
+
+    def between_poses(self, points: torch.Tensor, known: Any, codes: Any) -> torch.Tensor:
+        """Posed points (B, N, 3) under the expression of `known`, of the same heads under that of `codes`."""
         ...
 
 
@@ -274,6 +287,7 @@ class TrainableModel(HeadModel, Releasable, Protocol):
 CAPABILITIES = {
     Linearisable: "derivatives in closed form",
     Local: "local parts",
+    Paired: "parts that are alike on both sides",
     Warped: "a canonical space",
     WarpLinearisable: "a backward warp with its Jacobian",
     ForwardWarped: "a forward warp with its Jacobian",
@@ -284,8 +298,20 @@ CAPABILITIES = {
 
 
 def lacks(model: Any, capability: type) -> tuple[str, ...]:
-    """Members of a protocol that a model does not have, by name."""
-    return tuple(sorted(name for name in _members(capability) if not hasattr(model, name)))
+    """Members of a protocol that a model does not have, by name; all of them where it is without the capability."""
+    members = sorted(_members(capability))
+    if _reason(model, capability):
+        return tuple(members)
+    return tuple(name for name in members if not hasattr(model, name))
+
+
+def _reason(model: Any, capability: type) -> str:
+    """Why a model's configuration takes a capability away, or nothing.
+
+    A model may have an attribute `without`, words by capability, for what its class has and its configuration has not.
+    """
+    without: Mapping[type, str] = getattr(model, "without", {})
+    return next((without[kind] for kind in capability.__mro__ if kind in without), "")
 
 
 def require(model: Any, capability: type[Capability], task: str) -> Capability:
@@ -303,9 +329,10 @@ def require(model: Any, capability: type[Capability], task: str) -> Capability:
     missing = lacks(model, capability)
     if missing:
         words = CAPABILITIES.get(capability, "the protocol of head models")
+        why = _reason(model, capability) or f"{capability.__name__}: no {', '.join(missing)}"
         raise ConfigError(
-            f"{task} needs a model with {words}; {getattr(model, 'name', 'this model')!r} has none "
-            f"({capability.__name__}: no {', '.join(missing)}). Choose a model that has it, such as {DEFAULT}."
+            f"{task} needs a model with {words}; {getattr(model, 'name', 'this model')!r} has none ({why}). Choose a "
+            f"model that has it, such as {DEFAULT}."
         )
     return model
 

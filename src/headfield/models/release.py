@@ -32,7 +32,7 @@ _LONGEST_NAME = 1000
 _FEW = 1000
 """Numbers of a buffer up to which it keeps its precision in a file of halves."""
 
-_NARROW = 64
+_NARROW = 128
 """Sizes of a model up to this need not be found among those of its tensors (they may be counts of layers, or sums)."""
 
 V1 = Fingerprint("43f544e86d8a", "75933dcbbac2")

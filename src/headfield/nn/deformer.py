@@ -50,6 +50,7 @@ class DeformerSize:
         gated: The last hidden layer is multiplied by a linear image of z_exp, so that there is no displacement where
             z_exp is zero. Without, what z_exp = 0 does is learned.
         narrow: The skip of DeepSDF, see :class:`headfield.nn.mlp.GroupedMLP`.
+        still: The expression (E,) at which a gate moves nothing, None for zeros.
     """
 
     identity: int
@@ -62,6 +63,7 @@ class DeformerSize:
     expression_inner: int
     gated: bool = True
     narrow: bool = False
+    still: tuple[float, ...] | None = None
 
 
 class Deformer(Protocol):
@@ -84,12 +86,15 @@ class ExpressionDeformer(nn.Module):
     Dimensions: B heads, N points, D identity, E expression channels, A ambient coordinates, H hidden width.
     """
 
+    still: torch.Tensor | None
+
     def __init__(self, size: DeformerSize):
         super().__init__()
         self.frequencies, self.ambient = size.frequencies, size.ambient
         self.project_identity = nn.Linear(size.identity, size.identity_inner) if size.identity_inner else None
         self.embed_expression = nn.Linear(size.expression, size.expression_inner) if size.expression_inner else None
         self.gate = nn.Linear(size.expression, size.hidden, bias=False) if size.gated else None
+        self.register_buffer("still", None if size.still is None else torch.tensor(size.still), persistent=False)
         inputs, outputs = encoded_size(size.frequencies), 3 + size.ambient
         self._seen = size.identity_inner or size.identity  # of z_id, by the network itself
         inner = self._seen + (size.expression_inner or size.expression)
@@ -97,7 +102,7 @@ class ExpressionDeformer(nn.Module):
         nn.init.zeros_(self.mlp.last_bias)
         nn.init.normal_(self.mlp.last, std=1e-3)
         if self.gate is not None:
-            self.mlp.last_bias.requires_grad_(False)  # a bias would move points at zero expression
+            self.mlp.last_bias.requires_grad_(False)  # a bias would move points where nothing moves
             nn.init.normal_(self.gate.weight, std=1.0)
 
     def fold(self, identity: torch.Tensor, expression: torch.Tensor) -> Expressed:
@@ -106,7 +111,8 @@ class ExpressionDeformer(nn.Module):
         seen = identity if self.project_identity is None else self.project_identity(identity)
         condition = torch.cat([seen, embedded], dim=1)
         network = torch.zeros(1, dtype=torch.long, device=identity.device)
-        gate = None if self.gate is None else self.gate(expression)
+        away = expression if self.still is None else expression - self.still
+        gate = None if self.gate is None else self.gate(away)
         return Expressed(self.mlp.fold(condition[:, None], network), gate)
 
     def forward(self, points: torch.Tensor, expressed: Expressed, keep: bool = True):

@@ -114,7 +114,7 @@ class EnsembleSize:
 class PartEnsemble(nn.Module):
     """f_hat(x) = sum_j w(x, k_j) g_j(gamma(x - k_j), omega, z_j).
 
-    Dimensions: B heads, N points, K = 39 parts (40 with a background), R = 23 networks (24), P rows, F features,
+    Dimensions: B heads, N points, K parts (39, or 40 with a background), R networks (23, or 24), P rows, F features,
     A ambient coordinates.
     """
 
@@ -126,6 +126,7 @@ class PartEnsemble(nn.Module):
         self.frequencies, self.ambient, self.features = size.frequencies, size.ambient, size.features
         self.kernel, self.sigma, self.threshold = size.kernel, size.sigma, size.threshold
         self.background, self.local = size.background, size.local
+        self.anchored = len(size.layout.network)  # K, without a background
         everywhere = int(size.background is not None)
         layout, networks = size.layout, int(size.layout.network.max()) + 1
         self.networks, inputs = networks + everywhere, encoded_size(size.frequencies) + size.ambient

@@ -155,9 +155,11 @@ def follow(
         steps: Newton steps in each.
         tolerance: Residual that is good enough, model units.
     """
-    from ..models.protocol import ForwardWarped, lacks
+    from ..models.protocol import ForwardWarped, Reposed, lacks
 
     target, start = (np.asarray(p, dtype=np.float32) for p in (canonical, posed))
+    if not lacks(model, Reposed):
+        return _reposed(model, start, known, codes)
     if not lacks(model, ForwardWarped):
         return _forward(model, target, codes)
     points, residual, determinant, spent = _follow(
@@ -181,6 +183,23 @@ def _forward(model: HeadModel, target: np.ndarray, codes: Codes) -> Unwarped:
     points, determinant = (torch.cat(column).double().numpy() for column in zip(*found))
     folded = np.where(np.abs(determinant) < 1e-6, 1e-6, determinant)
     return Unwarped(points, np.zeros(len(points)), 1.0 / folded, len(points))
+
+
+def _reposed(model: HeadModel, start: np.ndarray, known: Codes, codes: Codes) -> Unwarped:
+    """Posed points under a known expression in another one; determinants are those of the way back to the rest."""
+    import torch
+
+    from ..models.protocol import Reposed, WarpLinearisable, require
+
+    way, found = require(model, Reposed, "Following points into an expression"), []
+    back = require(model, WarpLinearisable, "Following points into an expression")
+    with torch.no_grad(), denormals_flushed():
+        before, after = model.condition(known), model.condition(codes)
+        for part in torch.from_numpy(start).to(codes.identity.device).split(CHUNK):
+            there = way.between_poses(part[None], before, after)[0]
+            found.append((there.cpu(), torch.linalg.det(back.warp_and_jacobian(there, after)[1]).cpu()))
+    points, determinant = (torch.cat(column).double().numpy() for column in zip(*found))
+    return Unwarped(points, np.zeros(len(points)), determinant, len(points))
 
 
 def _follow(model, target, start, known, codes, path: int, steps: int, tolerance: float):

@@ -18,7 +18,7 @@ import torch
 
 from ..errors import HeadfieldError, present
 from ..frames import N_ANCHORS
-from ..models.protocol import Local, Warped, require
+from ..models.protocol import Local, Warped, lacks, require
 from ..types import Codes, Mesh
 from .extract import _Sampler, extract_full
 from .mesh_head import FLOATING, _without_crumbs
@@ -174,13 +174,15 @@ def _merged(level: _Level | None, flat: np.ndarray, values: np.ndarray) -> _Leve
 def _prepare(memory: Remembered, model: HeadModel, condition: PartCondition, codes: Codes, resolution: int) -> int:
     """Bits of the parts that differ from what the memory holds; a memory of something else is emptied."""
     expression = warp = b""
-    if condition.expressed is not None:
+    if getattr(condition, "expressed", codes.expression) is not None:
         expression = present(codes.expression, "an expression").numpy().tobytes()
         warp = b"" if codes.warp_identity is None else codes.warp_identity.numpy().tobytes()
     base = (id(model), resolution, codes.identity.numpy().tobytes(), expression, warp)
     if memory.base != base or memory.condition is None:
         memory.levels, memory.raw, memory.raw_bits, memory.pending = {}, None, None, 0
         memory.base, memory.condition, memory.around = base, condition, _around(model, condition, codes)
+        return 0
+    if lacks(model, Local):  # the identity is the same, and no part of it can have changed
         return 0
     before, memory.condition = memory.condition, condition
     same = (before.parts == condition.parts).all(-1) & (before.origins == condition.origins).all(-1)

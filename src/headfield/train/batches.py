@@ -2,19 +2,24 @@
 
 Mirrored copies double the identities: code row i + n belongs to the mirror image of identity i, with left and right
 expression channels exchanged.
+
+For a model whose canonical face is not the one at rest, "neutral" means that face: heads without an expression are
+drawn from its row, and every other one, the face at rest included, is posed (:mod:`headfield.train.opening`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from headfield import frames
+from headfield.errors import present
 from headfield.io.quantise import dequantise, dequantise_normals
 from headfield.io.store import Record, Store
+from headfield.train.opening import ROW, Opening
 from headfield.types import ARKIT_MIRROR
 
 
@@ -66,6 +71,9 @@ class Batches:
         held_rows: Last expressions of every identity that are never drawn.
         waiting: Ids of identities that the store does not hold yet: they have code rows, and are drawn once `grow`
             has found them.
+        canonical: (52,) the expression of the model's canonical face, None for the face at rest.
+    Raises:
+        StoreError: The store does not have that face of everybody.
     Attributes:
         ids: All identities, in the order of their code rows.
         arrays: Theirs, None where the store does not hold them yet.
@@ -85,8 +93,11 @@ class Batches:
         warp_points: int = 0,
         held_rows: int = 0,
         waiting: Collection[str] = (),
+        canonical: Sequence[float] | None = None,
     ):
         self.store, self.seed, self.held_rows = store, seed, held_rows
+        self._canonical = None if canonical is None else np.array(canonical, dtype=np.float32)
+        self._openings: dict[int, Opening] = {}
         self.heads, self.mirror = heads, mirror
         self.points, self.samples = min(points, store.points), min(samples, store.samples)
         self.warp_points = min(warp_points, store.points)
@@ -101,7 +112,9 @@ class Batches:
         for record in records:
             row = row_of.get(record.id)
             if row is not None and self.arrays[row] is None:
-                self.arrays[row] = self.store.open(record)
+                self.arrays[row] = arrays = self.store.open(record)
+                if self._canonical is not None:
+                    self._openings[row] = Opening(arrays, self.store.box, self._canonical, record.id)
         here = [(row, arrays) for row, arrays in enumerate(self.arrays) if arrays is not None]
         posable = [row for row, arrays in here if len(arrays["expressions"]) - self.held_rows > 1]
         self._drawable, self._posable = self._rows([row for row, _ in here]), self._rows(posable)
@@ -110,6 +123,12 @@ class Batches:
         """Code rows of identities and of their mirrored copies."""
         mirrored = [row + len(self.ids) for row in identities] if self.mirror else []
         return np.array(identities + mirrored, dtype=int)
+
+    def anchors_of(self, row: int) -> np.ndarray:
+        """The 39 anchors (39, 3) of an identity that is there, on its canonical face, model units."""
+        arrays = self.arrays[row]
+        anchors = np.array(present(arrays, "the arrays of an identity")["anchors"])
+        return self._openings[row].places(anchors)[0] if row in self._openings else anchors
 
     @property
     def missing(self) -> int:
@@ -150,6 +169,7 @@ class Batches:
         for row in rows:
             head = _read_head(
                 self.arrays[row % len(self.ids)],
+                self._openings.get(row % len(self.ids)),
                 self.store.box,
                 posed,
                 (self.points, self.samples, self.warp_points if posed else 0),
@@ -168,14 +188,23 @@ class Batches:
 
 
 def _read_head(
-    arrays, box, posed: bool, sizes: tuple[int, int, int], held: int, most: int, rng: np.random.Generator
+    arrays,
+    opening: Opening | None,
+    box,
+    posed: bool,
+    sizes: tuple[int, int, int],
+    held: int,
+    most: int,
+    rng: np.random.Generator,
 ) -> dict:
     points, samples, warp = sizes
     row = int(rng.integers(1, min(len(arrays["expressions"]) - held, most))) if posed else 0
+    if opening is not None:  # the two faces change places
+        row = {0: ROW, ROW: 0}.get(row, row)
     a = int(rng.integers(0, arrays["points"].shape[1] - points + 1))
     b = int(rng.integers(0, arrays["samples"].shape[1] - samples + 1))
     c = int(rng.integers(0, arrays["points"].shape[1] - warp + 1))
-    return {
+    head = {
         "row": row,
         "expression": np.array(arrays["expressions"][row]),
         "surface": dequantise(arrays["points"][row, a : a + points], box),
@@ -187,6 +216,20 @@ def _read_head(
         "sdf": np.array(arrays["sdf"][row, b : b + samples], dtype=np.float32),
         "anchors": np.array(arrays["anchors"]),
     } | {name: np.array(arrays[name]) for name in ("anchors65",) if name in arrays}
+    return head if opening is None else head | _opened(arrays, opening, head, box, slice(c, c + warp))
+
+
+def _opened(arrays, opening: Opening, head: dict, box, which: slice) -> dict:
+    """What of a head is another on the open face: anchors, and where its surface points are."""
+    found = {"anchors": opening.places(head["anchors"])[0]}
+    if head["row"] == 0:  # the pairs of the open row, the other way round
+        pairs = {"posed": "canonical", "neutral": "points"}
+        found |= {name: dequantise(arrays[column][ROW, which], box) for name, column in pairs.items()}
+        return found | {"neutral_valid": np.array(arrays["canonical_valid"][ROW, which])}
+    if len(head["neutral"]):
+        places, sure = opening.places(head["neutral"], np.array(arrays["triangle"][head["row"], which]))
+        found |= {"neutral": places, "neutral_valid": head["neutral_valid"] & sure}
+    return found
 
 
 def _mirrored(head: dict) -> dict:

@@ -20,9 +20,14 @@ class TrainConfig:
     """Folder of the run: checkpoints, metrics.jsonl, previews. An existing run is resumed."""
     model: Literal["imhead", "nphm", "npm", "imface", "mononphm"] = "imhead"
     """Which model; what it is trained for stands in its recipe."""
-    preset: Literal["small", "paper", "tiny", "literal", "literal-small"] = "small"
+    preset: Literal[
+        "small", "paper", "tiny", "literal", "literal-small",
+        "open", "open-small", "12-anchors", "26-anchors", "no-symmetry",
+        "12-anchors-small", "26-anchors-small", "no-symmetry-small",
+    ] = "small"  # fmt: skip
     """Model sizes: small trains on a laptop, paper has the paper's, tiny is for tests; literal is what the paper
-    prints, with its losses and random codes at the start."""
+    prints, with its losses and random codes at the start; open is NPHM whose canonical mouth is open (stores of truth
+    v2), and the others are the rows of its Table 4."""
     learned_expression: int = 0
     """Numbers of an expression code that is learned, one for every scan (NPHM: 200), in the place of the 52 ARKit
     weights, which the store knows; 0 for these."""

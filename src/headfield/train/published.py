@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from headfield.errors import ConfigError, WeightsError
-from headfield.frames import N_ANCHORS
 from headfield.models import release
 from headfield.models.architectures import ARCHITECTURES, architecture
 from headfield.models.protocol import TrainableModel
-from headfield.models.published import codes_of, read_archive, read_vector, state_dict_of
+from headfield.models.published import read_archive, read_vector
 from headfield.train.whiten import whiten, whiten_expressions
 
 SIZE_SD = 0.12
@@ -43,37 +42,35 @@ def convert_published(
     """Write a release folder of published checkpoints.
 
     Args:
-        name: Architecture; None takes the first that can be read.
-        identity: Checkpoint of the heads at rest.
-        expression: Checkpoint of the expressions, if there is one.
+        name: Architecture; None tells it by what the checkpoint holds.
+        identity: Checkpoint of the heads at rest, or of everything.
+        expression: Checkpoint of the expressions, if they are in a file of their own.
         anchors: Mean anchors (``.npy``), in the published order.
         out: Release folder, must not exist.
         statistics: Mean and standard deviation of the identity codes (``.npy`` each), for a checkpoint without codes.
     Raises:
-        ConfigError: No published checkpoints of this architecture can be read.
+        ConfigError: No published checkpoints of this architecture can be read, or one file too many was given.
         WeightsError: A file is none of them; the message names the tensor.
         OutputError: `out` exists.
     """
-    known = [one for one, kind in ARCHITECTURES.items() if kind.published is not None]
-    name = known[0] if name is None else name
-    kind = architecture(name)
-    if kind.published is None:
+    known = {one: kind.published for one, kind in ARCHITECTURES.items() if kind.published is not None}
+    if name is not None and name not in known:
+        architecture(name)  # a name that is none at all
         raise ConfigError(f"no published checkpoints of {name} can be read; there are those of {', '.join(known)}.")
     found = read_archive(identity)
-    state = state_dict_of(found, identity)
-    places = read_vector(anchors, 3 * N_ANCHORS, f"the {N_ANCHORS} mean anchors")
-    codes = _identity_codes(codes_of(found), statistics, identity)
-    moves, faces = None, None
-    if expression is not None:
-        found = read_archive(expression)
-        moves, faces = state_dict_of(found, expression), codes_of(found)
-        if faces is None or len(faces) < LEAST:
-            raise WeightsError(
-                f"{expression}: has no codes of the scans that it was trained with (latent_codes_state_dict), without "
-                "which nobody knows how large an expression code is. Give the whole checkpoint."
-            )
+    if name is None:
+        name = next((one for one, kind in known.items() if kind.mark in found), next(iter(known)))
+    kind = known[name]
+    read = kind.read(found, identity, expression)
+    places = read_vector(anchors, 3 * kind.anchors, f"the {kind.anchors} mean anchors of {name}")
+    codes, faces = _identity_codes(read.codes, statistics, identity), read.faces
+    if read.expression is not None and (faces is None or len(faces) < LEAST):
+        raise WeightsError(
+            f"{expression or identity}: has no codes of the scans that it was trained with, without which nobody knows "
+            "how large an expression code is. Give the whole checkpoint."
+        )
     try:
-        model, codes = kind.published(state, moves, places, codes)
+        model, codes = kind.build(read.identity, read.expression, places, codes)
     except WeightsError as error:
         files = f"{identity}" if expression is None else f"{identity} and {expression}"
         raise WeightsError(f"{files}: {error}") from error
@@ -99,8 +96,8 @@ def _identity_codes(codes: torch.Tensor | None, statistics, identity: Path) -> t
         return torch.as_tensor(np.stack(pair)).float()
     if codes is None or len(codes) < LEAST:
         raise WeightsError(
-            f"{identity}: has no codes of the heads that it was trained with (latent_codes_state_dict), without which "
-            "nobody knows which codes are heads. Give the whole checkpoint, or --statistics MEAN.npy STD.npy."
+            f"{identity}: has no codes of the heads that it was trained with, without which nobody knows which codes "
+            "are heads. Give the whole checkpoint, or --statistics MEAN.npy STD.npy."
         )
     return codes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def start(config: TrainConfig) -> Trainer:
     if alone and config.start is None:
         raise ConfigError("--only deformer needs --start CHECKPOINT, the complete run that it continues from.")
     device, rank, world = _processes(config)
-    batches = _batches(config)
+    batches = _batches(config, getattr(model_config, "canonical_expression", None))
     model = _new_model(kind, model_config, batches, config.seed).to(device)
     if config.held_rows or alone:
         require(model, Warped, "Training the deformer alone" if alone else "Measuring held-out expressions")
@@ -132,11 +133,12 @@ def _processes(config: TrainConfig) -> tuple[torch.device, int, int]:
     return device, rank, world
 
 
-def _batches(config: TrainConfig) -> Batches:
-    """What is trained on.
+def _batches(config: TrainConfig, canonical: Sequence[float] | None) -> Batches:
+    """What is trained on; `canonical` is the expression of the model's canonical face, None for the face at rest.
 
     Raises:
         ConfigError: The store has no training identities, or not all that it is going to have.
+        StoreError: It does not have that face of everybody.
     """
     store = Store(config.store)
     records = store.select(split="train")
@@ -156,13 +158,14 @@ def _batches(config: TrainConfig) -> Batches:
         warp_points=config.warp_points,
         held_rows=config.held_rows,
         waiting=_waiting(config, records),
+        canonical=canonical,
     )
 
 
 def _new_model(kind: Architecture, sizes: Any, batches: Batches, seed: int) -> TrainableModel:
     """A model with random weights, about the mean anchors of the identities that are there."""
     torch.manual_seed(seed)
-    anchors = [head["anchors"].astype("float64") for head in batches.arrays if head]
+    anchors = [batches.anchors_of(row).astype("float64") for row, head in enumerate(batches.arrays) if head]
     return kind.build(sizes, box=batches.store.box, mean_anchors=sum(anchors) / len(anchors))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headfield.models.mononphm.anchors import COUNT
+from headfield.errors import ConfigError
+from headfield.models.mononphm.anchors import COUNT, LAYOUTS, OURS
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,9 @@ class MonoNphmConfig:
     """Numbers of z_glob (published configuration)."""
     part_code: int = 32
     """Numbers of each of the 65 local codes and of that of the field that is everywhere; 64 + 66 x 32 = 2,176."""
+    pairs: int = OURS
+    """Pairs among the 65 anchors: 29 of ours, whose first 39 are the protocol's, or 30 as in the published set, from
+    which the 39 are read (:mod:`headfield.models.mononphm.anchors`)."""
     expression: int = 52
     """E: expression numbers. The paper learns 100 for itself; ours are the 52 ARKit weights."""
     expression_names: str = "arkit52"
@@ -45,6 +49,13 @@ class MonoNphmConfig:
     everywhere: float = 0.75
     """Distance, model units, at which the anchor of the field that is everywhere lies from every point (published
     code)."""
+
+    def __post_init__(self) -> None:
+        if self.pairs not in LAYOUTS:
+            raise ConfigError(
+                f"pairs is {self.pairs}: of the {COUNT} anchors {' or '.join(map(str, LAYOUTS))} x 2 are pairs, in our "
+                "own set or in the published one; choose one of these."
+            )
 
     @property
     def identity(self) -> int:

@@ -18,7 +18,15 @@ from headfield.expressions import space_named
 from headfield.models.backward_warped import BackwardWarpedModel
 from headfield.models.fingerprint import Fingerprint, fingerprint_of
 from headfield.models.latent_space import LatentSpace
-from headfield.models.mononphm.anchors import COUNT, LAYOUT, mean_anchors65
+from headfield.models.mononphm.anchors import (
+    COUNT,
+    LAYOUTS,
+    MIRRORS,
+    OURS,
+    mean_anchors65,
+    mean_anchors_in_30_pairs,
+    reading,
+)
 from headfield.models.mononphm.config import MonoNphmConfig
 from headfield.models.prior import Prior
 from headfield.nn.anchor_net import AnchorNet
@@ -49,7 +57,8 @@ class MonoNphm(LatentSpace, BackwardWarpedModel):
     """The geometry of MonoNPHM.
 
     Dimensions: B heads, N points, K = 65 anchored parts, D = 2,176 identity, E expression numbers, A = 2 ambient
-    coordinates. The anchors of the protocol are the first 39 of the 65. Regions are sets of those 39, and a part of the
+    coordinates. The anchors of the protocol are the first 39 of the 65, or with the published pairing 39 places that go
+    along with the 65 about them. Regions are sets of those 39, and a part of the
     26 others would stay behind, so regions are not edited here; derivatives by codes come from autograd. The paper's
     [z_glob, z_1 .. z_65, z_0] is an affine image of the identity code
     (:class:`headfield.models.latent_space.LatentSpace`).
@@ -58,6 +67,8 @@ class MonoNphm(LatentSpace, BackwardWarpedModel):
     architecture = "mononphm"
 
     mean_anchors65: torch.Tensor
+    mirror65: torch.Tensor
+    read: torch.Tensor | None
 
     def __init__(
         self,
@@ -66,18 +77,26 @@ class MonoNphm(LatentSpace, BackwardWarpedModel):
         box: np.ndarray | None = None,
         mean_anchors: np.ndarray | None = None,
         prior: Prior | None = None,
+        places: np.ndarray | None = None,
     ):
         """Build with random weights.
 
         Args:
             config: Sizes and choices.
             box, mean_anchors, prior: See :class:`headfield.models.field_model.FieldModel`.
+            places: (65, 3) mean places of the anchors, in the order of the configuration's pairing; unless given they
+                follow from `mean_anchors`.
         """
         super().__init__(box, mean_anchors, prior or Prior.standard(config.identity))
         self.config = config
         self.start_latent(config.identity)
-        mean = mean_anchors65(self.mean_anchors.double().numpy())
-        self.register_buffer("mean_anchors65", torch.as_tensor(mean, dtype=torch.float32))
+        mean = self.mean_anchors.double().numpy()
+        if places is None:
+            places = mean_anchors65(mean) if config.pairs == OURS else mean_anchors_in_30_pairs(mean)
+        shares = None if config.pairs == OURS else torch.as_tensor(reading(mean, places), dtype=torch.float32)
+        self.register_buffer("mean_anchors65", torch.as_tensor(places, dtype=torch.float32))
+        self.register_buffer("mirror65", torch.as_tensor(MIRRORS[config.pairs]), persistent=False)
+        self.register_buffer("read", shares)  # (39, 65) shares, where the 39 are read off the 65
         self.landmarks = AnchorNet(config.global_code, config.anchor_hidden, COUNT)  # MLP_pos
         self.ensemble = PartEnsemble(
             EnsembleSize(
@@ -92,7 +111,7 @@ class MonoNphm(LatentSpace, BackwardWarpedModel):
                 threshold=0.0,
                 background=config.everywhere,
                 skip=False,
-                layout=LAYOUT,
+                layout=LAYOUTS[config.pairs],
             )
         )
         self.deformer = ExpressionDeformer(
@@ -116,6 +135,8 @@ class MonoNphm(LatentSpace, BackwardWarpedModel):
     def fingerprint(self) -> Fingerprint:
         """What tells these weights from others."""
         at_rest = ["nearest", self.config.sharpness, self.config.everywhere]
+        if self.config.pairs != OURS:
+            at_rest.append(self.config.pairs)
         return fingerprint_of(self, at_rest, self.config.expression_names)
 
     def ambient_columns(self) -> dict[str, int]:
@@ -125,12 +146,15 @@ class MonoNphm(LatentSpace, BackwardWarpedModel):
     # ---- codes -------------------------------------------------------------------------------------------------
 
     def anchors65(self, identity: torch.Tensor) -> torch.Tensor:
-        """All anchors (B, 65, 3) of heads at rest, by :data:`headfield.frames.ANCHOR65_NAMES`, model units."""
+        """All anchors (B, 65, 3) of heads at rest, model units; ours by :data:`headfield.frames.ANCHOR65_NAMES`."""
         return self.mean_anchors65 + self.landmarks.offsets(self.latent(identity)[:, : self.config.global_code])
 
     def anchors(self, codes: Codes) -> torch.Tensor:
         """The 39 anchors (B, 39, 3) of heads at rest, model units."""
-        return self.anchors65(codes.identity)[:, : frames.N_ANCHORS]
+        places = self.anchors65(codes.identity)
+        if self.read is None:
+            return places[:, : frames.N_ANCHORS]
+        return self.mean_anchors + self.read @ (places - self.mean_anchors65)
 
     def local_codes(self, identity: torch.Tensor) -> torch.Tensor:
         """z_1 .. z_65 and z_0 (B, 66, d) of identity codes (B, D)."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from headfield.errors import ConfigError
+from headfield.models.nphm.anchors import CARRYING
+from headfield.types import ARKIT
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,13 @@ class NphmConfig:
     global_code: int = 64
     """Numbers of z_glob (D.3.2)."""
     part_code: int = 32
-    """Numbers of each of the 39 local codes and of the background's, z_k (D.3.2); 64 + 40 x 32 = 1,344."""
+    """Numbers of each of the K local codes and of the background's, z_k (D.3.2); 64 + 40 x 32 = 1,344."""
+    anchors: int = 39
+    """K: places that carry a local field, 39, 26 or 12 (Table 4); which they are stands in
+    :data:`headfield.models.nphm.anchors.CARRYING`. MLP_pos places all 39 whatever K is."""
+    symmetric: bool = True
+    """The two sides of a pair share a network, which sees one of them mirrored (Eq. 5). Without (Table 4) every part
+    has a network of its own, none mirrors, and no loss asks both codes of a pair to be alike."""
     expression: int = 52
     """E: expression numbers. The paper learns 200 for itself; ours are the 52 ARKit weights."""
     expression_names: str = "arkit52"
@@ -37,8 +47,10 @@ class NphmConfig:
     deformer_identity: int = 32
     """Numbers that W projects identity and anchors to (Eq. 10; published code)."""
     gated: bool = False
-    """Makes the deformation zero where the expression is zero, exactly, so that the canonical head is the neutral one;
-    the paper learns it."""
+    """Makes the deformation zero at the canonical expression, exactly; the paper learns it."""
+    canonical: str = "neutral"
+    """Which face the local fields hold: ``neutral``, with its mouth closed, or as in the paper ``open``, with jawOpen
+    at 1, so that lips which touch at rest are apart in the field (:mod:`headfield.models.open_rest`)."""
     kernel: str = "gaussian"
     """Blend kernel: ``gaussian`` exp(-d^2 / sigma^2) as in the published code, or ``laplace`` exp(-d / sigma), with
     which Eq. 7 as printed is a sigma of twice its own."""
@@ -47,12 +59,36 @@ class NphmConfig:
     background: float = -20.0
     """Log-weight of f_0, the part that covers what lies far from all anchors: c = exp(-0.2 / sigma^2) (D.3.2)."""
     threshold: float = 0.0
-    """eps of the smooth threshold on blend weights, below 1/40; 0 keeps every part everywhere, as the paper."""
+    """eps of the smooth threshold on blend weights, below 1/(K + 1); 0 keeps every part everywhere, as the paper."""
+
+    def __post_init__(self) -> None:
+        if self.anchors not in CARRYING:
+            raise ConfigError(
+                f"anchors is {self.anchors}: NPHM has parts at {', '.join(map(str, sorted(CARRYING)))} anchors; choose "
+                "one of these."
+            )
+        if not 0.0 <= self.threshold * (self.anchors + 1) < 1.0:
+            raise ConfigError(
+                f"threshold is {self.threshold:g}: of {self.anchors} parts and the background one is sure to stay only "
+                f"below 1/{self.anchors + 1}; give a number from 0 to that."
+            )
+        if self.canonical not in ("neutral", "open"):
+            raise ConfigError(f"canonical is {self.canonical!r}: choose neutral or open.")
+        if self.canonical == "open" and self.expression_names != "arkit52":
+            raise ConfigError(
+                f"the canonical face is opened by jawOpen, one of the 52 ARKit weights, and these expressions are "
+                f"{self.expression_names!r}: leave canonical at neutral, or expression_names at arkit52."
+            )
 
     @property
     def identity(self) -> int:
         """D: numbers of the whole identity code."""
-        return self.global_code + 40 * self.part_code
+        return self.global_code + (self.anchors + 1) * self.part_code
+
+    @property
+    def canonical_expression(self) -> tuple[float, ...] | None:
+        """The expression (52,) of the face that the fields hold, None for the face at rest."""
+        return tuple(float(name == "jawOpen") for name in ARKIT) if self.canonical == "open" else None
 
 
 def nphm() -> NphmConfig:
@@ -87,5 +123,39 @@ def nphm_literal() -> NphmConfig:
     return NphmConfig(kernel="laplace", sigma=0.2)
 
 
-PRESETS = {"paper": nphm, "small": nphm_small, "tiny": nphm_tiny, "literal": nphm_literal}
+def with_anchors(sizes: NphmConfig, anchors: int) -> NphmConfig:
+    """The same with fewer anchors (Table 4), whose codes are longer, so that the whole code keeps its size.
+
+    The paper preserves it roughly (D.3.2). So it is here: a local code has the whole number of numbers with which
+    global_code + (K + 1) x part_code comes nearest to what it was: 98 of 12 anchors, 1,338 in all, and 47 of 26,
+    1,333 in all, where 39 anchors have 1,344.
+    """
+    codes = (sizes.anchors + 1) * sizes.part_code
+    return replace(sizes, anchors=anchors, part_code=round(codes / (anchors + 1)))
+
+
+def without_symmetry(sizes: NphmConfig) -> NphmConfig:
+    """The same with a network of its own for every part (Table 4)."""
+    return replace(sizes, symmetric=False)
+
+
+def with_open_mouth(sizes: NphmConfig) -> NphmConfig:
+    """The same with the paper's canonical face, whose mouth is open (§4.1)."""
+    return replace(sizes, canonical="open")
+
+
+PRESETS = {
+    "paper": nphm,
+    "small": nphm_small,
+    "tiny": nphm_tiny,
+    "literal": nphm_literal,
+    "open": lambda: with_open_mouth(nphm()),
+    "open-small": lambda: with_open_mouth(nphm_small()),
+    "12-anchors": lambda: with_anchors(nphm(), 12),
+    "26-anchors": lambda: with_anchors(nphm(), 26),
+    "no-symmetry": lambda: without_symmetry(nphm()),
+    "12-anchors-small": lambda: with_anchors(nphm_small(), 12),
+    "26-anchors-small": lambda: with_anchors(nphm_small(), 26),
+    "no-symmetry-small": lambda: without_symmetry(nphm_small()),
+}
 """The presets by the name that the command line uses."""

@@ -12,7 +12,6 @@ near anchors and falls far from all of them; and where it makes meshes, f_0 is r
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +21,8 @@ from headfield import frames
 from headfield.errors import WeightsError, present
 from headfield.models.nphm.config import NphmConfig
 from headfield.models.nphm.model import Nphm
-from headfield.models.published import StateDict, taken
-from headfield.nn.anchor_net import linear_layers
-from headfield.nn.mlp import BLIND, SKIP, GroupedMLP
+from headfield.models.published import StateDict, Tensors, fill_anchor_net, fill_mlp, layers_of, taken, tensors_of
+from headfield.nn.mlp import SKIP
 
 _PAIRS = (frames.N_ANCHORS - 7) // 2
 _PARTS = frames.N_ANCHORS + 1
@@ -65,7 +63,7 @@ def nphm_of(
     hidden = inner = layers = numbers = None
     if expression is not None:
         inner = len(taken(expression, "compressor.0.weight", (None, None)))
-        layers = _count(expression, "defDeepSDF.lin") - 1
+        layers = layers_of(expression, "defDeepSDF.lin") - 1
         hidden, seen = taken(expression, "defDeepSDF.lin0.weight", (None, None)).shape
         numbers = seen - 3 - inner
         if numbers < 1:
@@ -84,7 +82,7 @@ def nphm_of(
     )
     model = Nphm(config, mean_anchors=places[order])
     with torch.no_grad():
-        _fill_anchor_net(model, identity, order)
+        fill_anchor_net(model.landmarks, identity, order)
         _fill_parts(model, identity, turned)
         if expression is not None:
             _fill_deformer(model, expression, order)
@@ -97,21 +95,13 @@ def nphm_of(
 def _sizes(state: StateDict) -> _Sizes:
     anchors, shared = taken(state, "mlp_pos.0.weight", (None, None)).shape
     networks, hidden, seen = taken(state, "ensembled_deep_sdf.lin0.weight", (None, None, None)).shape
-    own, layers = seen - 3 - shared, _count(state, "ensembled_deep_sdf.lin") - 1
+    own, layers = seen - 3 - shared, layers_of(state, "ensembled_deep_sdf.lin") - 1
     if networks != frames.N_PART_NETWORKS + 1 or own < 1 or layers < 2:
         raise WeightsError(
             f"the checkpoint has {networks} local networks of {layers} hidden layers that see {seen} numbers; those of "
             f"NPHM are {frames.N_PART_NETWORKS + 1} for {frames.N_ANCHORS} anchors and see 3 + {shared} + a code."
         )
     return _Sizes(shared, own, hidden, layers, anchors)
-
-
-def _count(state: StateDict, prefix: str) -> int:
-    """How many layers ``prefix0``, ``prefix1``, ... there are."""
-    count = 0
-    while f"{prefix}{count}.weight" in state:
-        count += 1
-    return count
 
 
 def _order(anchors: np.ndarray) -> tuple[list[int], list[bool]]:
@@ -129,19 +119,9 @@ def _order(anchors: np.ndarray) -> tuple[list[int], list[bool]]:
     return order, turned
 
 
-def _fill_anchor_net(model: Nphm, state: StateDict, order: list[int]) -> None:
-    rows = torch.tensor([3 * anchor + axis for anchor in order for axis in range(3)])
-    for layer, ours in zip((0, 2, 4), linear_layers(model.landmarks)):
-        name = f"mlp_pos.{layer}"
-        weight = taken(state, f"{name}.weight", tuple(ours.weight.shape))
-        bias = taken(state, f"{name}.bias", tuple(ours.bias.shape))
-        ours.weight.copy_(weight if layer < 4 else weight[rows])
-        ours.bias.copy_(bias if layer < 4 else bias[rows])
-
-
 def _fill_parts(model: Nphm, state: StateDict, turned: list[bool]) -> None:
     ensemble = model.ensemble
-    _fill_mlp(ensemble.mlp, state, "ensembled_deep_sdf.lin", ensemble.networks)
+    fill_mlp(ensemble.mlp, _tensors(state, "ensembled_deep_sdf.lin", ensemble.networks))
     for pair, is_turned in enumerate(turned):
         if is_turned:  # ours mirrors the other side
             ensemble.mlp.first[pair, :, 0] *= -1.0
@@ -161,32 +141,9 @@ def _fill_deformer(model: Nphm, state: StateDict, order: list[int]) -> None:
     weight = taken(state, "compressor.0.weight", tuple(ours.weight.shape))
     ours.weight.copy_(weight[:, columns])
     ours.bias.copy_(taken(state, "compressor.0.bias", tuple(ours.bias.shape)))
-    _fill_mlp(deformer.mlp, state, "defDeepSDF.lin", 1)
+    fill_mlp(deformer.mlp, tensors_of(state, "defDeepSDF.lin"))
 
 
-def _fill_mlp(mlp: GroupedMLP, state: StateDict, prefix: str, networks: int) -> None:
-    """DeepSDF's layers ``prefix0``, ``prefix1``, ... of one network, or of several in one tensor."""
-    several = networks > 1
-
-    def tensor(layer: int, name: str, *shape: int) -> torch.Tensor:
-        found = taken(state, f"{prefix}{layer}.{name}", (networks, *shape) if several else shape)
-        return found if several else found[None]
-
-    inputs, seen, at = mlp.inputs, mlp.inputs + mlp.conditions, mlp.skip_layer
-    widths = [len(bias[0]) for bias in mlp.biases]
-    for layer, width in enumerate(widths):
-        before = seen if layer == 0 else widths[layer - 1] + (seen if layer == at else 0)
-        weight = tensor(layer, "weight", width, before)
-        mlp.biases[layer].copy_(tensor(layer, "bias", width))
-        if layer == 0:
-            mlp.first.copy_(weight[..., :inputs])
-            present(mlp.first_condition, BLIND).copy_(weight[..., inputs:])
-            continue
-        if layer == at:
-            weight = weight * math.sqrt(0.5)
-            own, weight = weight[..., -seen:], weight[..., :-seen]
-            present(mlp.skip, SKIP).copy_(own[..., :inputs])
-            present(mlp.skip_condition, BLIND).copy_(own[..., inputs:])
-        mlp.deeper[layer - 1].copy_(weight)
-    mlp.last.copy_(tensor(len(widths), "weight", len(mlp.last[0]), mlp.hidden))
-    mlp.last_bias.copy_(tensor(len(widths), "bias", len(mlp.last[0])))
+def _tensors(state: StateDict, prefix: str, networks: int) -> Tensors:
+    """Of several networks whose layers lie in one tensor."""
+    return lambda layer, name, *shape: taken(state, f"{prefix}{layer}.{name}", (networks, *shape))

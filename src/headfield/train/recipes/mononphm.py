@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from headfield import frames
 from headfield.losses import field as losses
+from headfield.models.mononphm.anchors import OURS
 from headfield.models.mononphm.model import MonoNphm
 from headfield.train.batches import Batch
 from headfield.train.terms import Terms, expression_terms, field_terms, named_weights, weighted
@@ -108,10 +108,10 @@ def _correspondences(warped: torch.Tensor, batch: Batch, squared: bool) -> Terms
 
 
 def _anchors(model: MonoNphm, batch: Batch, identity: torch.Tensor, squared: bool) -> torch.Tensor:
-    """Of all 65 where the store holds them, else of the 39."""
+    """Of all 65 where the store holds them and they are the model's, else of the 39."""
     found, truth = model.anchors65(identity), batch.anchors65
-    if truth is None:
-        found, truth = found[:, : batch.anchors.shape[1]], batch.anchors
+    if truth is None or model.config.pairs != OURS:
+        found, truth = model.anchors(Codes(identity)), batch.anchors
     return ((found - truth) ** 2).sum(-1).mean() if squared else losses.landmark_norm(found, truth)
 
 
@@ -129,10 +129,9 @@ def total_loss(
     condition = model.condition(Codes(identity, batch.expression))
     points = torch.cat([batch.surface, batch.samples], dim=1)
     value, gradient, (canonical, ambient) = model.trace(points, condition)
-    mirror = torch.as_tensor(frames.MIRROR65, device=identity.device)
     terms = field_terms(value, gradient, batch) | {
         "anchors": _anchors(model, batch, identity, weights.squared),
-        "symmetry": losses.code_symmetry(model.local_codes(identity)[:, :-1], mirror),
+        "symmetry": losses.code_symmetry(model.local_codes(identity)[:, :-1], model.mirror65),
         "code": losses.code_size(model.latent(identity)),
     }
     if ambient is not None:

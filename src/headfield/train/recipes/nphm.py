@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from headfield import frames
 from headfield.losses import field as losses
 from headfield.models.nphm.model import Nphm
 from headfield.train.batches import Batch
@@ -108,19 +107,21 @@ def total_loss(
     """The weighted sum over one (micro-)batch, and each named loss as a number; see :func:`warp_loss`."""
     if batch.expression is not None:
         return warp_loss(model, batch, identity, weights)
-    condition = model.condition(Codes(identity))
+    condition = model.field_condition(identity)
     value, gradient = model.value_and_gradient(torch.cat([batch.surface, batch.samples], dim=1), condition)
-    own = condition.parts[..., model.config.global_code :]
-    mirror = torch.as_tensor(frames.MIRROR_PART, device=identity.device)
+    anchors = model.field_anchors(identity)
     terms = field_terms(value, gradient, batch) | {
-        "anchors": losses.landmark_norm(condition.blend_anchors, batch.anchors),
-        "symmetry": losses.code_symmetry(own, mirror),
+        "anchors": losses.landmark_norm(anchors, batch.anchors),
         "code": losses.code_size(model.latent(identity)),
     }
+    if model.config.symmetric:
+        own = condition.parts[..., model.config.global_code :]
+        terms["symmetry"] = losses.code_symmetry(own, model.mirror_parts)
     if model.deformer.gate is None and model.expression_space.kind != "learned":  # what the gate does by construction
-        rest = identity.new_zeros(len(identity), model.config.expression)
-        stay = model.from_canonical(batch.surface, Codes(identity.detach(), rest))
+        still = model.config.canonical_expression or model.config.expression * (0.0,)
+        still = identity.new_tensor(still).expand(len(identity), -1)
+        stay = model.from_field(batch.surface, model.condition(Codes(identity.detach(), still)))
         terms["deformation"] = (stay - batch.surface).norm(dim=-1).mean()
     if weights.squared:
-        terms["anchors"] = ((condition.blend_anchors - batch.anchors) ** 2).sum(-1).mean()
+        terms["anchors"] = ((anchors - batch.anchors) ** 2).sum(-1).mean()
     return weighted(terms, weights)
