@@ -65,6 +65,10 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
         from headfield.evaluate.drawn import run_drawn
 
         return run_drawn(protocol, index, settings)
+    if protocol.kind == "specificity":
+        from headfield.evaluate.specificity import run_specificity
+
+        return run_specificity(protocol, index, settings)
     if protocol.kind == "several":
         from headfield.evaluate.several import run_several
 

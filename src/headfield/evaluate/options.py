@@ -21,12 +21,16 @@ class Settings:
     samples: int = 50_000
     """Surface samples per side and head."""
     pca_heads: int | None = None
-    """Training heads of the PCA baseline; as many as the released model has when not given."""
+    """Training heads of each family that the PCA baseline is made of and that specificity looks for the nearest in; as
+    many as the released model has when not given."""
     baselines: bool = True
     """Fit the mean head and the PCA to the same points as well; --no-baselines leaves them out."""
     truth: Literal["v1", "v2"] = "v1"
     """Which people the frozen identities are: as the first weights' training data have them, or as the second's
     (`headfield synth --help` says how they differ). Captures are of v1 always."""
+    training_store: str = ""
+    """Folder of the store that the model was trained on: specificity looks for the nearest head in it, not among those
+    of the known families."""
 
 
 @dataclass(frozen=True)

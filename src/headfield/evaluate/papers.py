@@ -1,7 +1,7 @@
 """The papers' tests, on heads that anyone can make: what is scanned and measured, and the numbers that they print.
 
-imHead's Tables 1 and 2 and its Figs. 4, 6, 7 and 9, NPHM's Tables 2, 3 and 5 and its Fig. 13. Where a paper leaves the
-recipe open, that of NPHM's published evaluation is taken: distances in millimetres, Chamfer L1 the mean of both
+imHead's Tables 1 and 2 and its Figs. 3, 4, 6, 7 and 9, NPHM's Tables 2, 3 and 5 and its Fig. 13. Where a paper leaves
+the recipe open, that of NPHM's published evaluation is taken: distances in millimetres, Chamfer L1 the mean of both
 directions, F-scores at 1, 1.5 and 5 mm side by side. (What imHead prints as F at 5 mm equals what NPHM publishes at
 1 mm.)
 
@@ -24,6 +24,9 @@ NOISE_MM = (0.0, 0.3, 0.75, 1.5, 3.0)
 
 POINTS = (250, 500, 1000, 2500, 5000, 10_000)
 """Points of the test of that name (imHead Fig. 9, NPHM Fig. 13)."""
+
+SPREADS = (0.5, 1.0, 1.5, 2.0)
+"""Standard deviations that heads are drawn at for the test of specificity (imHead Fig. 3)."""
 
 _NUMBERS = (
     Column("whole", "whole head, Chamfer L1 mm"),
@@ -50,6 +53,11 @@ _EDITS = (
     Column("exact", "nothing changes where no edited part acts, bit for bit", share=True, at_least=True),
 )
 
+_SPECIFIC = (
+    Column("nearest", "drawn head to the nearest training head, mm"),
+    Column("apart", "a training head to its nearest other one, mm"),
+)
+
 _WAY = (
     Column("longest", "longest step over the mean step (1 is even)"),
     Column("detour", "sum of the steps over the whole way"),
@@ -69,15 +77,20 @@ def _sweeps() -> list[Protocol]:
     clean = _scanned(FULL, noise_mm=0.0, wave_mm=0.0, strays=0.0)
     noise = [
         _test(f"noise-{mm:g}", f"full scan, {mm:g} mm of noise along the ray (imHead Fig. 9)",
-              scan=(_scanned(clean, noise_mm=mm),))
+              scan=(_scanned(clean, noise_mm=mm),), level=mm)
         for mm in NOISE_MM
     ]  # fmt: skip
     points = [
         _test(f"points-{count}", f"full scan of {count:,} points (imHead Fig. 9, NPHM Fig. 13)",
-              scan=(_scanned(FULL, points=count),))
+              scan=(_scanned(FULL, points=count),), level=count)
         for count in POINTS
     ]  # fmt: skip
-    return noise + points
+    specific = [
+        Protocol(f"specificity-{sd:g}", f"heads drawn at {sd:g} sd against those of the training (imHead Fig. 3)",
+                 (("drawn", 1000),), _SPECIFIC, kind="specificity", level=sd)
+        for sd in SPREADS
+    ]  # fmt: skip
+    return [*noise, *points, *specific]
 
 
 PAPERS: dict[str, Protocol] = {
@@ -130,8 +143,16 @@ PAPERS: dict[str, Protocol] = {
 SWEEPS = {
     "noise": tuple(f"noise-{mm:g}" for mm in NOISE_MM),
     "points": tuple(f"points-{count}" for count in POINTS),
+    "specificity": tuple(f"specificity-{sd:g}" for sd in SPREADS),
 }
 """Tests that are one curve, by the name that asks for all of them."""
+
+AXES = {
+    "noise": "noise along the ray, mm (standard deviation)",
+    "points": "points of the scan",
+    "specificity": "spread of the drawn heads, standard deviations",
+}
+"""What the levels of those tests are."""
 
 
 @dataclass(frozen=True)
