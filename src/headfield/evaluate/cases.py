@@ -69,6 +69,10 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
         from headfield.evaluate.specificity import run_specificity
 
         return run_specificity(protocol, index, settings)
+    if protocol.kind == "compactness":
+        from headfield.evaluate.compactness import run_compactness
+
+        return run_compactness(protocol, family, index, settings)
     if protocol.kind == "several":
         from headfield.evaluate.several import run_several
 

@@ -28,6 +28,9 @@ POINTS = (250, 500, 1000, 2500, 5000, 10_000)
 SPREADS = (0.5, 1.0, 1.5, 2.0)
 """Standard deviations that heads are drawn at for the test of specificity (imHead Fig. 3)."""
 
+LEADING = (1, 2, 5, 10, 20, 50, 100, 200)
+"""Leading directions of the code, or components of the PCA, of the test of compactness."""
+
 _NUMBERS = (
     Column("whole", "whole head, Chamfer L1 mm"),
     Column("normals", "whole head, normal consistency", at_least=True),
@@ -56,6 +59,12 @@ _EDITS = (
 _SPECIFIC = (
     Column("nearest", "drawn head to the nearest training head, mm"),
     Column("apart", "a training head to its nearest other one, mm"),
+)
+
+_COMPACT = (
+    Column("whole", "whole head, Chamfer L1 mm"),
+    Column("face", "face, Chamfer L1 mm"),
+    Column("share", "share of the surface's variance", at_least=True),
 )
 
 _WAY = (
@@ -90,7 +99,12 @@ def _sweeps() -> list[Protocol]:
                  (("drawn", 1000),), _SPECIFIC, kind="specificity", level=sd)
         for sd in SPREADS
     ]  # fmt: skip
-    return [*noise, *points, *specific]
+    compact = [
+        Protocol(f"compactness-{count}", f"bald heads by the {count} leading directions of the code", PEOPLE, _COMPACT,
+                 kind="compactness", scan=(_scanned(FULL, strays=0.0),), level=count)
+        for count in LEADING
+    ]  # fmt: skip
+    return [*noise, *points, *specific, *compact]
 
 
 PAPERS: dict[str, Protocol] = {
@@ -144,6 +158,7 @@ SWEEPS = {
     "noise": tuple(f"noise-{mm:g}" for mm in NOISE_MM),
     "points": tuple(f"points-{count}" for count in POINTS),
     "specificity": tuple(f"specificity-{sd:g}" for sd in SPREADS),
+    "compactness": tuple(f"compactness-{count}" for count in LEADING),
 }
 """Tests that are one curve, by the name that asks for all of them."""
 
@@ -151,6 +166,7 @@ AXES = {
     "noise": "noise along the ray, mm (standard deviation)",
     "points": "points of the scan",
     "specificity": "spread of the drawn heads, standard deviations",
+    "compactness": "leading directions of the code, or components of the PCA",
 }
 """What the levels of those tests are."""
 
