@@ -73,6 +73,10 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
         from headfield.evaluate.compactness import run_compactness
 
         return run_compactness(protocol, family, index, settings)
+    if protocol.kind == "carried":
+        from headfield.evaluate.carried import run_carried
+
+        return run_carried(protocol, family, index, settings)
     if protocol.kind == "several":
         from headfield.evaluate.several import run_several
 

@@ -1,6 +1,6 @@
 """The papers' tests, on heads that anyone can make: what is scanned and measured, and the numbers that they print.
 
-imHead's Tables 1 and 2 and its Figs. 3, 4, 6, 7 and 9, NPHM's Tables 2, 3 and 5 and its Fig. 13. Where a paper leaves
+imHead's Tables 1 and 2 and its Figs. 3, 4 and 6 to 9, NPHM's Tables 2, 3 and 5 and its Fig. 13. Where a paper leaves
 the recipe open, that of NPHM's published evaluation is taken: distances in millimetres, Chamfer L1 the mean of both
 directions, F-scores at 1, 1.5 and 5 mm side by side. (What imHead prints as F at 5 mm equals what NPHM publishes at
 1 mm.)
@@ -65,6 +65,17 @@ _COMPACT = (
     Column("whole", "whole head, Chamfer L1 mm"),
     Column("face", "face, Chamfer L1 mm"),
     Column("share", "share of the surface's variance", at_least=True),
+)
+
+_CARRIED = (
+    Column("expression", "posed to rest, face, median mm"),
+    Column("expression_p90", "posed to rest, face, p90 of the vertices, mm"),
+    Column("lips", "posed to rest, lips, median mm"),
+    Column("moving", "posed to rest, what the expression moves by 2 mm or more, median mm"),
+    Column("still", "the same if nothing were carried"),
+    Column("person", "person to person, face, median mm"),
+    Column("person_p90", "person to person, face, p90 of the vertices, mm"),
+    Column("person_still", "person to person, median mm if nothing were carried"),
 )
 
 _WAY = (
@@ -147,6 +158,13 @@ PAPERS: dict[str, Protocol] = {
             kind="drawn",
         ),
         Protocol("swap", "imHead Fig. 7: regions of another head of the model's own", DRAWN, _EDITS, kind="drawn"),
+        Protocol(
+            "correspondence",
+            "imHead Fig. 8: points carried from a posed head to rest, and from person to person",
+            PEOPLE,
+            _CARRIED,
+            kind="carried",
+        ),
         Protocol(
             "interpolation", "imHead Fig. 4: from one head of the model's own to another", DRAWN, _WAY, kind="drawn"
         ),

@@ -16,11 +16,11 @@ METHODS = {"ours": "fit", "mean": "mean head (z = 0)", "pca": "PCA, same trainin
 
 Kind = Literal[
     "scan", "several", "disentangled", "outsiders", "placement", "capture", "real", "drawn", "specificity",
-    "compactness",
+    "compactness", "carried",
 ]  # fmt: skip
 
-UNPICTURED = ("drawn", "specificity", "compactness")
-"""Kinds whose cases leave nothing to picture: no scan, or no fit of one."""
+UNPICTURED = ("drawn", "specificity", "compactness", "carried")
+"""Kinds whose cases leave nothing to picture: no scan, no fit of one, or scans of their own making."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Protocol:
         columns: What is measured; the first one orders the heads from best to worst.
         kind: How a case is run: ``scan``, ``several``, ``disentangled``, ``outsiders``, ``placement``, ``capture``,
             ``real``, or without any scan ``drawn`` (heads of the model's own, edited) and ``specificity`` (the same,
-            compared with those that it was trained on); of ``compactness`` the code has few directions.
+            compared with those that it was trained on); of ``compactness`` the code has few directions, of
+            ``carried`` points are carried from fit to fit.
         hair: ``bald``, ``drawn`` or ``all``, see `truth.frozen_person`.
         scan: How heads are scanned; placement alternates the first with the second.
         pose: ``neutral``, ``drawn`` (the person's own random expressions; of captures, the table's poses), ``smile``,
