@@ -23,8 +23,8 @@ class EvaluateCommand:
     """full-ict, full-anny, depth-bald, depth-mixed, haired, posed, disentangled, outsiders, placement,
     or captures-KIND with mask, closed, average, phone-mesh, smile, bust, photogrammetry, phone-depth, clean,
     closed-neutral, with-neutral or real; or the papers': imhead-identity, imhead-expression, nphm-identity,
-    nphm-single, nphm-expression-23, noise, points, specificity, compactness, correspondence, region-sampling, swap,
-    interpolation."""
+    nphm-single, nphm-expression-23, noise, points, specificity, compactness, correspondence, fit-time,
+    fit-time-neutral, region-sampling, swap, interpolation."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("evaluation")
     """Output folder; one that was interrupted is continued."""
     models: tuple[str, ...] = ()

@@ -77,6 +77,10 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
         from headfield.evaluate.carried import run_carried
 
         return run_carried(protocol, family, index, settings)
+    if protocol.kind == "timed":
+        from headfield.evaluate.fit_time import run_timed
+
+        return run_timed(protocol, family, index, settings)
     if protocol.kind == "several":
         from headfield.evaluate.several import run_several
 

@@ -19,6 +19,7 @@ from scipy.stats import t as student
 
 from headfield.errors import ConfigError, WeightsError
 from headfield.evaluate.cost import multiply_adds
+from headfield.evaluate.fit_time import told
 from headfield.evaluate.options import Options
 from headfield.evaluate.papers import PRINTED
 from headfield.evaluate.protocol import Column, Protocol
@@ -230,11 +231,16 @@ def _write(protocol: Protocol, options: Options, facts: dict[str, dict], results
         f"| {one['multiply_adds_a_point']:,} |"
         for name, one in facts.items()
     ]
-    (out / "comparison.md").write_text(markdown(protocol, rows, first) + "\n" + "\n".join(sizes) + "\n", "utf-8")
+    text, times = [markdown(protocol, rows, first), "\n".join(sizes) + "\n"], []
+    if protocol.kind == "timed":
+        lines, times = told(results)
+        text.insert(1, "\n".join([*lines, f"Machine: {machine()}."]) + "\n")
+    (out / "comparison.md").write_text("\n".join(text), "utf-8")
     (out / "comparison.csv").write_text(as_csv(rows), "utf-8")
     (out / "comparison.tex").write_text(as_latex(protocol, rows), "utf-8")
     content = {"protocol": protocol.name, "split": options.split, "truth": options.truth, "machine": machine()}
-    write_json(out / "comparison.json", content | {"models": facts, "rows": _json(rows)})
+    content |= {"models": facts, "rows": _json(rows)} | ({"times": _json(times)} if times else {})
+    write_json(out / "comparison.json", content)
 
 
 def _json(rows: list[dict]) -> list[dict]:

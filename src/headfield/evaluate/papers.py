@@ -78,6 +78,14 @@ _CARRIED = (
     Column("person_still", "person to person, median mm if nothing were carried"),
 )
 
+_TIMES = (
+    Column("solve", "solver, CPU seconds"),
+    Column("mesh", "mesh, CPU seconds"),
+    Column("total", "solver and mesh, CPU seconds"),
+    Column("error", "true surface to head at the end, mean mm"),
+    Column("wall", "solver, seconds on the wall"),
+)
+
 _WAY = (
     Column("longest", "longest step over the mean step (1 is even)"),
     Column("detour", "sum of the steps over the whole way"),
@@ -166,6 +174,22 @@ PAPERS: dict[str, Protocol] = {
             kind="carried",
         ),
         Protocol(
+            "fit-time",
+            "imHead 4.2: CPU seconds of fits to posed full scans, from the same start",
+            PEOPLE,
+            _TIMES,
+            kind="timed",
+            pose="drawn",
+            expression="fit",
+        ),
+        Protocol(
+            "fit-time-neutral",
+            "CPU seconds of fits to neutral full scans, known to be neutral, from the same start",
+            PEOPLE,
+            _TIMES,
+            kind="timed",
+        ),
+        Protocol(
             "interpolation", "imHead Fig. 4: from one head of the model's own to another", DRAWN, _WAY, kind="drawn"
         ),
     )
@@ -210,6 +234,10 @@ def _nphm(model: str, where: str, chamfer: float, normals: float, f1_5: float) -
 
 
 PRINTED: dict[str, tuple[Printed, ...]] = {
+    "fit-time": (
+        Printed("imHead", {"solve": 40.0}, "imHead 4.2, its machine"),
+        Printed("NPHM", {"solve": 138.0}, "imHead 4.2, its machine"),
+    ),
     "imhead-identity": (
         Printed("imHead", {"whole": 0.459, "normals": 0.988, "f1": 0.898}, "imHead Table 1, NPHM's heads"),
     ),

@@ -16,10 +16,10 @@ METHODS = {"ours": "fit", "mean": "mean head (z = 0)", "pca": "PCA, same trainin
 
 Kind = Literal[
     "scan", "several", "disentangled", "outsiders", "placement", "capture", "real", "drawn", "specificity",
-    "compactness", "carried",
+    "compactness", "carried", "timed",
 ]  # fmt: skip
 
-UNPICTURED = ("drawn", "specificity", "compactness", "carried")
+UNPICTURED = ("drawn", "specificity", "compactness", "carried", "timed")
 """Kinds whose cases leave nothing to picture: no scan, no fit of one, or scans of their own making."""
 
 
@@ -56,7 +56,7 @@ class Protocol:
         kind: How a case is run: ``scan``, ``several``, ``disentangled``, ``outsiders``, ``placement``, ``capture``,
             ``real``, or without any scan ``drawn`` (heads of the model's own, edited) and ``specificity`` (the same,
             compared with those that it was trained on); of ``compactness`` the code has few directions, of
-            ``carried`` points are carried from fit to fit.
+            ``carried`` points are carried from fit to fit, of ``timed`` the seconds count.
         hair: ``bald``, ``drawn`` or ``all``, see `truth.frozen_person`.
         scan: How heads are scanned; placement alternates the first with the second.
         pose: ``neutral``, ``drawn`` (the person's own random expressions; of captures, the table's poses), ``smile``,
