@@ -16,7 +16,8 @@ class EvaluateCommand:
     """Measure a model on held-out heads against hidden truth, beside the mean head and a PCA of the training heads.
 
     Writes table.md, results.json, worst.png, typical.png and every case's numbers and fit; with --models a comparison
-    of them, head by head (comparison.md, .csv, .tex, .json). Run it again to resume.
+    of them, head by head (comparison.md, .csv, .tex, .json, plot.svg). A test with an axis, such as noise, has a folder
+    for each level and a plot.svg over all of them. Run it again to resume.
     """
 
     protocol: str
@@ -46,13 +47,21 @@ class EvaluateCommand:
         began = "**/settings.json" if several or self.models else "cases/*.json"
         with resumable_folder(self.out, began=began):
             found = [self._one(name, self.out / name if several else self.out) for name in several or (self.protocol,)]
-        for result in (result for results in found for result in results):
-            if result.error:
-                print(f"{result.name} failed: {result.error}")
-        return 1 if any(result.error for results in found for result in results) else 0
+            if several:
+                self._plot([(protocol_named(name), results) for name, results in zip(several, found)])
+        failed = [result for each in found for own in each.values() for result in own if result.error]
+        for result in failed:
+            print(f"{result.name} failed: {result.error}")
+        return 1 if failed else 0
 
-    def _one(self, name: str, out: Path) -> list:
-        """One protocol: the cases of all models that were run."""
+    def _plot(self, tests: list) -> None:
+        """The curve of a sweep, or what is missing for it."""
+        from headfield.evaluate.plots import PLOT, plot_sweep, try_plot
+
+        print(try_plot(lambda: plot_sweep(self.protocol, tests, self.out / PLOT)) or f"{self.out / PLOT}")
+
+    def _one(self, name: str, out: Path) -> dict:
+        """One protocol: the cases of each model that was run."""
         from headfield.cli.report import duration, working
         from headfield.evaluate.compare import compare_models
         from headfield.evaluate.run import evaluate
@@ -67,8 +76,8 @@ class EvaluateCommand:
                     progress=lambda model, done, total, case: say(f"{name}, {model}: {done} of {total} ({case})"),
                 )
             print((out / "comparison.md").read_text(encoding="utf-8"))
-            print(f"{out}/comparison.csv, .tex, .json; a folder for each model")
-            return [result for results in found.values() for result in results]
+            print(f"{out}/comparison.csv, .tex, .json, plot.svg; a folder for each model")
+            return found
         with working(f"Running {name}") as say:
             results = evaluate(
                 name, out, self.options, progress=lambda done, total, case: say(f"{name}: {done} of {total} ({case})")
@@ -77,4 +86,4 @@ class EvaluateCommand:
         seconds = [result.facts["case_seconds"] for result in results if result.facts]
         if seconds:
             print(f"{len(results)} heads, {duration(sum(seconds))} of work; {out}/results.json, worst.png")
-        return results
+        return {Path(self.options.model).name: results}

@@ -22,9 +22,10 @@ from headfield.evaluate.cost import multiply_adds
 from headfield.evaluate.fit_time import told
 from headfield.evaluate.options import Options
 from headfield.evaluate.papers import PRINTED
-from headfield.evaluate.protocol import Column, Protocol
+from headfield.evaluate.plots import PLOT, plot_comparison, try_plot
+from headfield.evaluate.protocol import Protocol
 from headfield.evaluate.protocols import protocol_named
-from headfield.evaluate.records import CaseResult, write_json
+from headfield.evaluate.records import CaseResult, values_of, write_json
 from headfield.evaluate.report import fingerprint, machine
 from headfield.evaluate.run import evaluate
 from headfield.models.architectures import ARCHITECTURES
@@ -87,7 +88,7 @@ def compare_models(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> dict[str, list[CaseResult]]:
-    """Run a protocol with every model and write ``comparison.md``, ``.csv``, ``.tex`` and ``comparison.json``.
+    """Run a protocol with every model and write ``comparison.md``, ``.csv``, ``.tex``, ``.json`` and ``plot.svg``.
 
     Args:
         protocol: Name, see :func:`headfield.evaluate.protocols.protocol_named`.
@@ -133,11 +134,6 @@ def _facts(model: str) -> dict:
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "multiply_adds_a_point": multiply_adds(net),
     }
-
-
-def values_of(results: Sequence[CaseResult], column: Column, method: str = "ours") -> np.ndarray:
-    """A column's numbers (n,), NaN for a head without one."""
-    return np.array([result.values.get(column.name, {}).get(method, np.nan) for result in results], dtype=float)
 
 
 def rows_of(protocol: Protocol, results: dict[str, list[CaseResult]]) -> list[dict]:
@@ -235,6 +231,8 @@ def _write(protocol: Protocol, options: Options, facts: dict[str, dict], results
     if protocol.kind == "timed":
         lines, times = told(results)
         text.insert(1, "\n".join([*lines, f"Machine: {machine()}."]) + "\n")
+    missing = try_plot(lambda: plot_comparison(protocol, results, out / PLOT))
+    text.append(f"{missing or f'![{protocol.name}]({PLOT})'}\n")
     (out / "comparison.md").write_text("\n".join(text), "utf-8")
     (out / "comparison.csv").write_text(as_csv(rows), "utf-8")
     (out / "comparison.tex").write_text(as_latex(protocol, rows), "utf-8")

@@ -72,10 +72,10 @@ _CARRIED = (
     Column("expression_p90", "posed to rest, face, p90 of the vertices, mm"),
     Column("lips", "posed to rest, lips, median mm"),
     Column("moving", "posed to rest, what the expression moves by 2 mm or more, median mm"),
-    Column("still", "the same if nothing were carried"),
+    Column("still", "posed to rest, the same if nothing were carried, median mm"),
     Column("person", "person to person, face, median mm"),
     Column("person_p90", "person to person, face, p90 of the vertices, mm"),
-    Column("person_still", "person to person, median mm if nothing were carried"),
+    Column("person_still", "person to person, the same if nothing were carried, median mm"),
 )
 
 _TIMES = (
