@@ -18,6 +18,7 @@ from headfield.evaluate.options import Options
 from headfield.evaluate.outcome import Outcome
 from headfield.evaluate.papers import PAPERS, PRINTED, SWEEPS
 from headfield.evaluate.protocols import PROTOCOLS, protocol_named
+from headfield.evaluate.records import CaseResult
 from headfield.models.imhead.config import imhead_tiny
 from headfield.models.imhead.model import ImHead
 
@@ -115,6 +116,18 @@ def test_models_are_compared_head_by_head_and_resumed(runs, tmp_path):
     )
     compare_models("nphm-identity", ["a", "b"], tmp_path, Options(limit=6))
     assert len(runs) == 12  # nothing is run twice
+
+
+def test_baselines_of_the_first_model_stand_beside_all():
+    protocol = protocol_named("nphm-identity")
+
+    def result(case, ours, **more):
+        return CaseResult(f"ict-{case:05d}", {"face": {"ours": ours + 0.1 * case} | more})
+
+    first = [result(case, 1.0, mean=3.0, pca=0.5 + 0.1 * case) for case in range(4)]
+    rows = compare.rows_of(protocol, {"a": first, "b": [result(case, 2.0) for case in range(4)]})
+    assert [row["model"] for row in rows] == ["a", "b", "mean head (z = 0)", "PCA, same training heads"]
+    assert rows[2]["mean"] == 3.0 and rows[3]["difference"] == pytest.approx(-0.5) and rows[3]["sure"]
 
 
 def test_what_is_refused(runs, tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ from headfield.evaluate.fit_time import told
 from headfield.evaluate.options import Options
 from headfield.evaluate.papers import PRINTED
 from headfield.evaluate.plots import PLOT, plot_comparison, try_plot
-from headfield.evaluate.protocol import Protocol
+from headfield.evaluate.protocol import METHODS, Protocol
 from headfield.evaluate.protocols import protocol_named
 from headfield.evaluate.records import CaseResult, values_of, write_json
 from headfield.evaluate.report import fingerprint, machine
@@ -137,12 +137,18 @@ def _facts(model: str) -> dict:
 
 
 def rows_of(protocol: Protocol, results: dict[str, list[CaseResult]]) -> list[dict]:
-    """A row for each number and model: mean, median, p90 (the bad side), and the difference to the first model."""
+    """A row for each number and model, and for each baseline, which the first model's cases hold.
+
+    Returns:
+        Rows with mean, median, p90 (the bad side), and the difference to the first model.
+    """
     rows, first = [], next(iter(results))
+    listed = [(name, own, "ours") for name, own in results.items()]
+    listed += [(METHODS[method], results[first], method) for method in METHODS if method != "ours"]
     for column in protocol.columns:
         base = values_of(results[first], column)
-        for name, own in results.items():
-            values = values_of(own, column)
+        for name, own, method in listed:
+            values = values_of(own, column, method)
             here = values[np.isfinite(values)]
             if not len(here):
                 continue

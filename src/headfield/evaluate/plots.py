@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ Panel = Callable[[Any], None]
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Told apart by the colour-blind, too (Okabe and Ito)."""
 
-_LEGEND = "diamonds, lines: mean with its 95 % interval over heads; boxes: quartiles and median; whiskers: 10 to 90 %"
+_BOXES = "boxes: quartiles and median; whiskers: 10 to 90 %; diamonds: mean, its 95 % interval"
+_CURVES = "means over heads and their 95 % intervals"
 
 _MARKERS, _GREYS = "osD^vP", {"mean": "#999999", "pca": "#444444"}
 _ACROSS, _SIZE = 3, (4.4, 2.9)
@@ -68,7 +70,8 @@ def plot_comparison(protocol: Protocol, results: Results, path: Path) -> None:
         _box_panel(column, results) for column in protocol.columns if not column.share and _rows(column, results)
     ]
     counts = sorted({len(own) for own in results.values()})
-    _save(panels, f"{protocol.name}: {protocol.title} (n = {' to '.join(map(str, counts))})", path)
+    title = f"{protocol.name}: {protocol.title} (n = {' to '.join(map(str, counts))})"
+    _save(panels, f"{title}\n{_BOXES}", path)
 
 
 def plot_sweep(name: str, tests: Sequence[tuple[Protocol, Results]], path: Path) -> None:
@@ -83,7 +86,7 @@ def plot_sweep(name: str, tests: Sequence[tuple[Protocol, Results]], path: Path)
     """
     columns = [column for column in tests[0][0].columns if any(_rows(column, results) for _, results in tests)]
     counts = sorted({len(own) for _, results in tests for own in results.values()})
-    title = f"{name} (n = {' to '.join(map(str, counts))} at each level)"
+    title = f"{name} (n = {' to '.join(map(str, counts))} at each level)\n{_CURVES}"
     _save([_level_panel(name, column, tests) for column in columns], title, path)
 
 
@@ -120,7 +123,7 @@ def _box_panel(column: Column, results: Results) -> Panel:
             mean, reach = mean_interval(values)
             axes.errorbar(mean, -place, xerr=reach, fmt="D", color="black", markersize=4, capsize=3, zorder=3)
         axes.set_yticks([-place for place in range(len(rows))], [label for label, _, _ in rows])
-        axes.set_xlabel(_title(column))
+        axes.set_xlabel(_title(column, 44))
         axes.grid(axis="x", alpha=0.3)
 
     return draw
@@ -145,7 +148,7 @@ def _level_panel(sweep: str, column: Column, tests: Sequence[tuple[Protocol, Res
         axes.set_xticks(levels, [f"{level:,g}" if level < 1000 else f"{level:,.0f}" for level in levels])
         axes.minorticks_off()
         axes.set_xlabel(AXES[sweep])
-        axes.set_ylabel(_title(column))
+        axes.set_ylabel(_title(column, 32))
         axes.grid(alpha=0.3)
 
     return draw
@@ -197,15 +200,10 @@ def _way_panel(results: Results) -> Panel:
     return draw
 
 
-def _title(column: Column) -> str:
-    words = column.title if len(column.title) < 46 else "\n".join(_halves(column.title))
+def _title(column: Column, width: int) -> str:
+    """What a number is, in lines of so many letters."""
+    words = fill(column.title, width)
     return f"{words}\n(more is better)" if column.at_least else words
-
-
-def _halves(words: str) -> tuple[str, str]:
-    """Words in two lines, cut at the blank nearest the middle."""
-    cut = min((k for k, sign in enumerate(words) if sign == " "), key=lambda k: abs(k - len(words) // 2))
-    return words[:cut], words[cut + 1 :]
 
 
 def _save(panels: list[Panel], title: str, path: Path) -> None:
@@ -223,7 +221,7 @@ def _save(panels: list[Panel], title: str, path: Path) -> None:
             panel(axes)
         for axes in grid[len(panels) :]:
             axes.remove()
-        figure.suptitle(f"{title}\n{_LEGEND}")
+        figure.suptitle("\n".join(fill(line, 58 * across) for line in title.split("\n")), fontsize=10)
         lines = {}
         for axes in figure.axes:
             lines |= {label: line for line, label in zip(*axes.get_legend_handles_labels())}
