@@ -41,12 +41,21 @@ def test_paired_differences_are_students():
 
 def test_the_papers_tests_are_there_and_no_frozen_one_changed():
     assert not PROTOCOLS.keys() & PAPERS.keys()
-    for name in ("imhead-identity", "imhead-expression", "nphm-identity", "nphm-single", "nphm-expression-23"):
+    for name in (
+        "imhead-identity",
+        "imhead-expression",
+        "nphm-identity",
+        "nphm-single",
+        "nphm-expression-23",
+        "nphm-anchors",
+    ):
         protocol = protocol_named(name)
         assert len(protocol.cases("test")) >= 50 and {"f1", "f1_5", "f5"} <= {c.name for c in protocol.columns}
         printed = {column for one in PRINTED[name] for column in one.values}
         assert printed <= {column.name for column in protocol.columns}
     assert protocol_named("nphm-expression-23").scans == 23
+    same = replace(protocol_named("nphm-anchors"), name="nphm-identity", title=protocol_named("nphm-identity").title)
+    assert same == protocol_named("nphm-identity")
     levels = [protocol_named(name).scan[0].options.noise_mm for name in SWEEPS["noise"]]
     assert levels == sorted(levels) and {0.0, 0.3, 0.75, 1.5} <= set(levels)
     counts = [protocol_named(name).scan[0].options.points for name in SWEEPS["points"]]

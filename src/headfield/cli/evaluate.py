@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
-from headfield.evaluate.options import Options
+from headfield.evaluate.options import Options, small_budget
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,15 @@ class EvaluateCommand:
     """full-ict, full-anny, depth-bald, depth-mixed, haired, posed, disentangled, outsiders, placement,
     or captures-KIND with mask, closed, average, phone-mesh, smile, bust, photogrammetry, phone-depth, clean,
     closed-neutral, with-neutral or real; or the papers': imhead-identity, imhead-expression, nphm-identity,
-    nphm-single, nphm-expression-23, noise, points, specificity, compactness, correspondence, fit-time,
+    nphm-anchors, nphm-single, nphm-expression-23, noise, points, specificity, compactness, correspondence, fit-time,
     fit-time-neutral, region-sampling, swap, interpolation."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("evaluation")
     """Output folder; one that was interrupted is continued."""
     models: tuple[str, ...] = ()
     """Models to compare on the same heads, the others with the first; --model does not count then."""
+    budget: Literal["full", "small"] = "full"
+    """small for a first look: --limit 8 --resolution 96 --samples 10000 --pca-heads 60 in place of these options'
+    defaults; full for numbers that are to be told."""
     options: Annotated[Options, tyro.conf.OmitArgPrefixes] = field(default_factory=Options)
 
     def run(self) -> int:
@@ -39,6 +42,8 @@ class EvaluateCommand:
         from headfield.evaluate.papers import SWEEPS
         from headfield.evaluate.protocols import protocol_named
 
+        if self.budget == "small":
+            return replace(self, budget="full", options=small_budget(self.options)).run()
         several = SWEEPS.get(self.protocol)
         for name in several or (self.protocol,):
             protocol_named(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from headfield.models import DEFAULT
@@ -41,3 +41,16 @@ class Options(Settings):
     """Only the first so many heads, families in turn."""
     workers: int = 0
     """Worker processes; 0 = in this process."""
+
+
+SMALL = {"limit": 8, "resolution": 96, "samples": 10_000, "pca_heads": 60}
+"""What a first look takes in place of the defaults."""
+
+
+def small_budget(options: Options) -> Options:
+    """Options for a first look: few heads, coarse meshes, few training heads; what is no longer at its default stays.
+
+    Its numbers are rough and its intervals wide: two models that it cannot tell apart may well differ.
+    """
+    untouched = {name: value for name, value in SMALL.items() if getattr(options, name) == getattr(Options, name)}
+    return replace(options, **untouched)

@@ -1,6 +1,6 @@
 """The papers' tests, on heads that anyone can make: what is scanned and measured, and the numbers that they print.
 
-imHead's Tables 1 and 2 and its Figs. 3, 4 and 6 to 9, NPHM's Tables 2, 3 and 5 and its Fig. 13. Where a paper leaves
+imHead's Tables 1 and 2 and its Figs. 3, 4 and 6 to 9, NPHM's Tables 2 to 5 and its Fig. 13. Where a paper leaves
 the recipe open, that of NPHM's published evaluation is taken: distances in millimetres, Chamfer L1 the mean of both
 directions, F-scores at 1, 1.5 and 5 mm side by side. (What imHead prints as F at 5 mm equals what NPHM publishes at
 1 mm.)
@@ -142,6 +142,11 @@ PAPERS: dict[str, Protocol] = {
             scan=(_scanned(FULL, points=2500),),
         ),
         _test(
+            "nphm-anchors",
+            "NPHM Table 4: nphm-identity's scans, for models that differ in anchors and in what both sides share",
+            scan=(_scanned(FULL, points=2500),),
+        ),
+        _test(
             "nphm-single",
             "NPHM Table 5: one frontal depth map, identity and expression unknown",
             scan=(DEPTH,),
@@ -248,6 +253,13 @@ PRINTED: dict[str, tuple[Printed, ...]] = {
     "nphm-identity": (
         _nphm("NPHM", "Table 2", 0.182, 0.978, 0.954),
         _nphm("NPM", "Table 2", 0.200, 0.975, 0.947),
+    ),
+    "nphm-anchors": (
+        _nphm("NPM (one anchor)", "Table 4", 0.254, 0.972, 0.906),
+        _nphm("NPHM, 12 anchors", "Table 4", 0.289, 0.966, 0.876),
+        _nphm("NPHM, 26 anchors", "Table 4", 0.237, 0.971, 0.913),
+        _nphm("NPHM, 39 anchors, sides apart", "Table 4", 0.230, 0.974, 0.917),
+        _nphm("NPHM (39 anchors)", "Table 4", 0.206, 0.976, 0.938),
     ),
     "nphm-expression-23": (
         _nphm("NPHM", "Table 3", 0.272, 0.969, 0.913),
