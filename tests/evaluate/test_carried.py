@@ -5,12 +5,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from stub_head import StubHead
 
 from headfield.errors import ConfigError
 from headfield.evaluate import carried
 from headfield.evaluate.carried import apart, make_sitting, misses, run_carried
 from headfield.evaluate.options import Options
 from headfield.evaluate.protocols import protocol_named
+from headfield.fit.result import Fit
+from headfield.fit.scan_fit import ScanFit
 from headfield.parametric.pca import LinearPCA
 
 pytest.importorskip("anny", reason="heads need the extra synth: pip install 'headfield[synth]'")
@@ -58,6 +61,33 @@ def test_a_pca_of_the_very_heads_carries_them_home(sittings, monkeypatch):
     print(found)
     between = np.median(apart(*sittings[1:])[sittings[1].seen & sittings[2].seen])
     assert found["person"] < 0.25 * between and found["moving"] < 0.5 * carried.MOVED_MM
+
+
+def test_a_case_has_all_numbers_for_every_column(monkeypatch):
+    """With fits that are only placed rightly: the stub's head with no code, on which every point stays where it is."""
+    model, none = StubHead(), np.zeros(0)
+    protocol, true = protocol_named("correspondence"), []
+    real = carried.make_sitting
+
+    def make(*words):
+        true.append(real(*words))
+        return true[-1]
+
+    def fit(scan, *words, **more):
+        place = next(one.observed.truth for one in true if one.observed.scan is scan)
+        one = ScanFit("a", place, "mm", 0.0, np.zeros(3), np.zeros((0, 3)), none, none, none)
+        return Fit("stub", np.zeros(24), (one,), _model=model)
+
+    monkeypatch.setattr(carried, "load", lambda name: model)
+    monkeypatch.setattr(carried, "make_sitting", make)
+    monkeypatch.setattr(carried, "fit", fit)
+    monkeypatch.setattr(carried, "fit_facts", lambda found: {})
+    found = run_carried(protocol, "anny", 1, replace(OPTIONS, resolution=48, baselines=False))
+    values = {name: row["ours"] for name, row in found.values.items()}
+    print(values)
+    assert set(values) == {column.name for column in protocol.columns} and all(np.isfinite(list(values.values())))
+    assert values["still"] >= carried.MOVED_MM and values["expression"] <= values["expression_p90"]
+    assert len(true) == 3 and true[0].pose == "auto" and true[1].pose == true[2].pose == "neutral"
 
 
 def test_the_next_of_the_last_person_is_the_first():

@@ -1,5 +1,6 @@
 """Compactness: directions in the order of what they do to the surface, and fits that use no others."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 import trimesh
 from stub_head import PlainHead, StubHead, surface_of
 
-from headfield.evaluate.compactness import effects_of, fit_within, leading, pca_share, within
+from headfield.evaluate.compactness import effects_of, fit_within, leading, pca_share, run_compactness, within
+from headfield.evaluate.options import Options
 from headfield.evaluate.papers import LEADING, SWEEPS
 from headfield.evaluate.protocols import protocol_named
 from headfield.fit.normal_equations import codes_of
@@ -83,6 +85,20 @@ def test_the_share_of_a_pca_counts_what_goes_along_the_normal():
     shares = [pca_share(pca, count) for count in (1, 2, 3)]
     assert shares[0] == pytest.approx(0.8, abs=0.01) and shares[1] == pytest.approx(shares[0], abs=0.01)
     assert shares[2] == pytest.approx(1)
+
+
+def test_a_case_is_better_with_more_directions():
+    """The released model on a person of its kind, few places and a coarse mesh; nothing else is fitted."""
+    pytest.importorskip("anny", reason="heads need the extra synth: pip install 'headfield[synth]'")
+    settings = Options(resolution=48, samples=2000, baselines=False)
+    found = []
+    for count in (1, 20):
+        protocol = protocol_named(f"compactness-{count}")
+        scan = replace(protocol.scan[0], options=replace(protocol.scan[0].options, points=800))
+        found.append(run_compactness(replace(protocol, scan=(scan,)), "anny", 0, settings).values)
+    few, many = ({name: row["ours"] for name, row in values.items()} for values in found)
+    print(few, many)
+    assert many["whole"] < few["whole"] and many["face"] < few["face"] and few["share"] < many["share"] <= 1
 
 
 def test_the_sweep_has_a_level_each():

@@ -17,6 +17,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from scipy.stats import t as student
 
+from headfield.errors import present
 from headfield.evaluate.baselines import points_near
 from headfield.evaluate.measured import by_column, scan_of, told_of
 from headfield.evaluate.options import Settings
@@ -70,7 +71,8 @@ def run_timed(protocol: Protocol, family: str, index: int, settings: Settings) -
     solid = person.neutral if expression is None else person.solid(expression)
     truth = truth_of(person, solid)
     rng = np.random.default_rng([index, 11])
-    places = sample_surface(truth.mesh, CHECKED, rng, truth.visible & ~truth.cap).points
+    shown = present(truth.visible, "what is seen of a true head") & ~truth.cap_or_none()
+    places = sample_surface(truth.mesh, CHECKED, rng, shown).points
     points = points_near(observed.scan, observed.truth, model.box)
     view = _view(model, points, start_of(observed.truth, rng), observed.unit)
     _warmed(settings.model, protocol.expression)
