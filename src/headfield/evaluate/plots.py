@@ -142,6 +142,8 @@ def _level_panel(sweep: str, column: Column, tests: Sequence[tuple[Protocol, Res
             style = "--" if label in METHODS.values() else "-"
             axes.plot(level, mean, style, marker=_MARKERS[number % 6], ms=4, color=colours[label], label=label)
             axes.fill_between(level, mean - reach, mean + reach, color=colours[label], alpha=0.18, lw=0)
+        if all(mean >= 0 for points in lines.values() for _, mean, _ in points):
+            axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]))  # of few heads an interval reaches below what can be
         levels = [protocol.level for protocol, _ in tests]
         if min(levels) > 0 and max(levels) > 20 * min(levels):
             axes.set_xscale("log")
