@@ -18,6 +18,7 @@ from headfield.evaluate.options import Options
 from headfield.evaluate.outcome import Outcome
 from headfield.evaluate.papers import PAPERS, PRINTED, SWEEPS
 from headfield.evaluate.protocols import PROTOCOLS, protocol_named
+from headfield.evaluate.records import CaseResult
 from headfield.models.imhead.config import imhead_tiny
 from headfield.models.imhead.model import ImHead
 
@@ -40,12 +41,21 @@ def test_paired_differences_are_students():
 
 def test_the_papers_tests_are_there_and_no_frozen_one_changed():
     assert not PROTOCOLS.keys() & PAPERS.keys()
-    for name in ("imhead-identity", "imhead-expression", "nphm-identity", "nphm-single", "nphm-expression-23"):
+    for name in (
+        "imhead-identity",
+        "imhead-expression",
+        "nphm-identity",
+        "nphm-single",
+        "nphm-expression-23",
+        "nphm-anchors",
+    ):
         protocol = protocol_named(name)
         assert len(protocol.cases("test")) >= 50 and {"f1", "f1_5", "f5"} <= {c.name for c in protocol.columns}
         printed = {column for one in PRINTED[name] for column in one.values}
         assert printed <= {column.name for column in protocol.columns}
     assert protocol_named("nphm-expression-23").scans == 23
+    same = replace(protocol_named("nphm-anchors"), name="nphm-identity", title=protocol_named("nphm-identity").title)
+    assert same == protocol_named("nphm-identity")
     levels = [protocol_named(name).scan[0].options.noise_mm for name in SWEEPS["noise"]]
     assert levels == sorted(levels) and {0.0, 0.3, 0.75, 1.5} <= set(levels)
     counts = [protocol_named(name).scan[0].options.points for name in SWEEPS["points"]]
@@ -115,6 +125,18 @@ def test_models_are_compared_head_by_head_and_resumed(runs, tmp_path):
     )
     compare_models("nphm-identity", ["a", "b"], tmp_path, Options(limit=6))
     assert len(runs) == 12  # nothing is run twice
+
+
+def test_baselines_of_the_first_model_stand_beside_all():
+    protocol = protocol_named("nphm-identity")
+
+    def result(case, ours, **more):
+        return CaseResult(f"ict-{case:05d}", {"face": {"ours": ours + 0.1 * case} | more})
+
+    first = [result(case, 1.0, mean=3.0, pca=0.5 + 0.1 * case) for case in range(4)]
+    rows = compare.rows_of(protocol, {"a": first, "b": [result(case, 2.0) for case in range(4)]})
+    assert [row["model"] for row in rows] == ["a", "b", "mean head (z = 0)", "PCA, same training heads"]
+    assert rows[2]["mean"] == 3.0 and rows[3]["difference"] == pytest.approx(-0.5) and rows[3]["sure"]
 
 
 def test_what_is_refused(runs, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from headfield.types import Mesh, Similarity
 
 @pytest.fixture
 def coarse(monkeypatch):
-    monkeypatch.setattr(correspondence, "RESOLUTION", 96)
+    monkeypatch.setattr(correspondence.carry, "__defaults__", (96,))
 
 
 def fitted(model, identity, scale):

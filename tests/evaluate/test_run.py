@@ -6,7 +6,7 @@ import pytest
 
 from headfield.errors import ConfigError, ScanError, WeightsError
 from headfield.evaluate import cases, report
-from headfield.evaluate.options import Options
+from headfield.evaluate.options import SMALL, Options, small_budget
 from headfield.evaluate.outcome import Outcome
 from headfield.evaluate.run import evaluate
 
@@ -77,3 +77,25 @@ def test_what_every_case_needs_stops_the_run(monkeypatch, runs, tmp_path):
     with pytest.raises(WeightsError):
         evaluate("posed", tmp_path / "out", Options(limit=1))
     assert not list((tmp_path / "out" / "cases").iterdir())
+
+
+def test_a_small_budget_leaves_what_was_chosen():
+    default, chosen = Options(), Options(limit=2, resolution=128, truth="v2", pca_heads=5)
+    small = small_budget(default)
+    assert {name: getattr(small, name) for name in SMALL} == SMALL
+    assert all(getattr(small, name) < getattr(default, name) for name in ("resolution", "samples"))
+    kept = small_budget(chosen)
+    assert (kept.limit, kept.resolution, kept.pca_heads, kept.truth) == (2, 128, 5, "v2") and kept.samples < 50_000
+
+
+def test_the_command_takes_the_budget(runs, tmp_path):
+    from headfield.cli.evaluate import EvaluateCommand
+
+    out = tmp_path / "out"
+    EvaluateCommand("posed", out, budget="small").run()
+    held = json.loads((out / "settings.json").read_text())
+    assert len(runs) == SMALL["limit"] and held["resolution"] == SMALL["resolution"]
+    assert not EvaluateCommand("posed", out, budget="small", options=Options(limit=4)).run()
+    assert len(runs) == SMALL["limit"]  # continued: nothing is run twice
+    with pytest.raises(ConfigError, match="other settings"):
+        EvaluateCommand("posed", out).run()

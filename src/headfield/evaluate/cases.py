@@ -65,6 +65,22 @@ def run_case(protocol: Protocol, family: str, index: int, settings: Settings) ->
         from headfield.evaluate.drawn import run_drawn
 
         return run_drawn(protocol, index, settings)
+    if protocol.kind == "specificity":
+        from headfield.evaluate.specificity import run_specificity
+
+        return run_specificity(protocol, index, settings)
+    if protocol.kind == "compactness":
+        from headfield.evaluate.compactness import run_compactness
+
+        return run_compactness(protocol, family, index, settings)
+    if protocol.kind == "carried":
+        from headfield.evaluate.carried import run_carried
+
+        return run_carried(protocol, family, index, settings)
+    if protocol.kind == "timed":
+        from headfield.evaluate.fit_time import run_timed
+
+        return run_timed(protocol, family, index, settings)
     if protocol.kind == "several":
         from headfield.evaluate.several import run_several
 

@@ -19,11 +19,13 @@ from scipy.stats import t as student
 
 from headfield.errors import ConfigError, WeightsError
 from headfield.evaluate.cost import multiply_adds
+from headfield.evaluate.fit_time import told
 from headfield.evaluate.options import Options
 from headfield.evaluate.papers import PRINTED
-from headfield.evaluate.protocol import Column, Protocol
+from headfield.evaluate.plots import PLOT, plot_comparison, try_plot
+from headfield.evaluate.protocol import METHODS, Protocol
 from headfield.evaluate.protocols import protocol_named
-from headfield.evaluate.records import CaseResult, write_json
+from headfield.evaluate.records import CaseResult, values_of, write_json
 from headfield.evaluate.report import fingerprint, machine
 from headfield.evaluate.run import evaluate
 from headfield.models.architectures import ARCHITECTURES
@@ -86,7 +88,7 @@ def compare_models(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> dict[str, list[CaseResult]]:
-    """Run a protocol with every model and write ``comparison.md``, ``.csv``, ``.tex`` and ``comparison.json``.
+    """Run a protocol with every model and write ``comparison.md``, ``.csv``, ``.tex``, ``.json`` and ``plot.svg``.
 
     Args:
         protocol: Name, see :func:`headfield.evaluate.protocols.protocol_named`.
@@ -134,18 +136,19 @@ def _facts(model: str) -> dict:
     }
 
 
-def values_of(results: Sequence[CaseResult], column: Column, method: str = "ours") -> np.ndarray:
-    """A column's numbers (n,), NaN for a head without one."""
-    return np.array([result.values.get(column.name, {}).get(method, np.nan) for result in results], dtype=float)
-
-
 def rows_of(protocol: Protocol, results: dict[str, list[CaseResult]]) -> list[dict]:
-    """A row for each number and model: mean, median, p90 (the bad side), and the difference to the first model."""
+    """A row for each number and model, and for each baseline, which the first model's cases hold.
+
+    Returns:
+        Rows with mean, median, p90 (the bad side), and the difference to the first model.
+    """
     rows, first = [], next(iter(results))
+    listed = [(name, own, "ours") for name, own in results.items()]
+    listed += [(METHODS[method], results[first], method) for method in METHODS if method != "ours"]
     for column in protocol.columns:
         base = values_of(results[first], column)
-        for name, own in results.items():
-            values = values_of(own, column)
+        for name, own, method in listed:
+            values = values_of(own, column, method)
             here = values[np.isfinite(values)]
             if not len(here):
                 continue
@@ -230,11 +233,18 @@ def _write(protocol: Protocol, options: Options, facts: dict[str, dict], results
         f"| {one['multiply_adds_a_point']:,} |"
         for name, one in facts.items()
     ]
-    (out / "comparison.md").write_text(markdown(protocol, rows, first) + "\n" + "\n".join(sizes) + "\n", "utf-8")
+    text, times = [markdown(protocol, rows, first), "\n".join(sizes) + "\n"], []
+    if protocol.kind == "timed":
+        lines, times = told(results)
+        text.insert(1, "\n".join([*lines, f"Machine: {machine()}."]) + "\n")
+    missing = try_plot(lambda: plot_comparison(protocol, results, out / PLOT))
+    text.append(f"{missing or f'![{protocol.name}]({PLOT})'}\n")
+    (out / "comparison.md").write_text("\n".join(text), "utf-8")
     (out / "comparison.csv").write_text(as_csv(rows), "utf-8")
     (out / "comparison.tex").write_text(as_latex(protocol, rows), "utf-8")
     content = {"protocol": protocol.name, "split": options.split, "truth": options.truth, "machine": machine()}
-    write_json(out / "comparison.json", content | {"models": facts, "rows": _json(rows)})
+    content |= {"models": facts, "rows": _json(rows)} | ({"times": _json(times)} if times else {})
+    write_json(out / "comparison.json", content)
 
 
 def _json(rows: list[dict]) -> list[dict]:

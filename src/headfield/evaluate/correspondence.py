@@ -37,12 +37,13 @@ RESOLUTION = 192
 """Samples along the longest side of the meshes that vertices are put on."""
 
 
-def carry(points: np.ndarray, source: Fit, target: Fit) -> np.ndarray:
+def carry(points: np.ndarray, source: Fit, target: Fit, resolution: int = RESOLUTION) -> np.ndarray:
     """Where points of one person are on another, by a fit of each.
 
     Args:
         points: (N, 3) in the frame and unit of the source's scan.
         source, target: Fits by the same model.
+        resolution: Of the target's head that the points are put on, samples along the longest side.
     Returns:
         (N, 3) in the frame and unit of the target's scan, on the target's fitted head.
     """
@@ -54,7 +55,7 @@ def carry(points: np.ndarray, source: Fit, target: Fit) -> np.ndarray:
             placed = warp.to_canonical(model_points(model, placed)[None], source.codes())[0][0].double().cpu().numpy()
     ours, theirs = model_anchors(model, source.identity), model_anchors(model, target.identity)
     moved = placed + RBFInterpolator(ours, theirs - ours, kernel="linear", degree=1)(placed)
-    _, foot = Target(mesh_of(model, target.codes(neutral=True), RESOLUTION)).closest(moved)
+    _, foot = Target(mesh_of(model, target.codes(neutral=True), resolution)).closest(moved)
     there = foot.points
     if target.expression.any():
         there = from_canonical(model, there, target.codes()).points

@@ -51,13 +51,14 @@ def run_drawn(protocol: Protocol, index: int, settings: Settings) -> Outcome:
     model = load(settings.model)
     head, other = drawn_head(model, index), drawn_head(model, index + 1_000_000)
     begin = time.perf_counter()
+    facts = {}
     if protocol.name == "interpolation":
-        numbers = _evenness(head, other, settings.resolution)
+        numbers, facts["steps_mm"] = _evenness(head, other, settings.resolution)
     else:
         require(model, Local, "Editing a region")
         numbers = _leakage(head, other, protocol.name == "swap", index, settings.resolution)
-    seconds = time.perf_counter() - begin
-    return Outcome(by_column(protocol, {"ours": numbers}), None, {"fit_seconds": seconds, "person": {}})
+    facts |= {"fit_seconds": time.perf_counter() - begin, "person": {}}
+    return Outcome(by_column(protocol, {"ours": numbers}), None, facts)
 
 
 def _leakage(head: Head, other: Head, swapped: bool, seed: int, resolution: int) -> dict[str, float]:
@@ -83,16 +84,14 @@ def _mean(found: list[Locality], name: str) -> float:
     return float(np.mean([getattr(one, name) for one in found]))
 
 
-def _evenness(a: Head, b: Head, resolution: int) -> dict[str, float]:
+def _evenness(a: Head, b: Head, resolution: int) -> tuple[dict[str, float], list[float]]:
     """How evenly the surface goes from one head to the other as the code goes straight: the longest step over the mean
-    one, and the sum of the steps over the whole way."""
+    one, and the sum of the steps over the whole way; and the steps, mm."""
     meshes = [interpolate(a, b, t).mesh(resolution) for t in np.linspace(0.0, 1.0, STEPS + 1)]
     steps = [_apart(one, two) for one, two in zip(meshes, meshes[1:])]
-    return {
-        "longest": float(max(steps) / np.mean(steps)),
-        "detour": float(sum(steps) / _apart(meshes[0], meshes[-1])),
-        "apart": _apart(meshes[0], meshes[-1]),
-    }
+    whole = _apart(meshes[0], meshes[-1])
+    numbers = {"longest": float(max(steps) / np.mean(steps)), "detour": float(sum(steps) / whole), "apart": whole}
+    return numbers, steps
 
 
 def _apart(a: Mesh, b: Mesh) -> float:

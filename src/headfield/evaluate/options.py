@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from headfield.models import DEFAULT
@@ -21,12 +21,16 @@ class Settings:
     samples: int = 50_000
     """Surface samples per side and head."""
     pca_heads: int | None = None
-    """Training heads of the PCA baseline; as many as the released model has when not given."""
+    """Training heads of each family that the PCA baseline is made of and that specificity looks for the nearest in; as
+    many as the released model has when not given."""
     baselines: bool = True
     """Fit the mean head and the PCA to the same points as well; --no-baselines leaves them out."""
     truth: Literal["v1", "v2"] = "v1"
     """Which people the frozen identities are: as the first weights' training data have them, or as the second's
     (`headfield synth --help` says how they differ). Captures are of v1 always."""
+    training_store: str = ""
+    """Folder of the store that the model was trained on: specificity looks for the nearest head in it, not among those
+    of the known families."""
 
 
 @dataclass(frozen=True)
@@ -37,3 +41,16 @@ class Options(Settings):
     """Only the first so many heads, families in turn."""
     workers: int = 0
     """Worker processes; 0 = in this process."""
+
+
+SMALL = {"limit": 8, "resolution": 96, "samples": 10_000, "pca_heads": 60}
+"""What a first look takes in place of the defaults."""
+
+
+def small_budget(options: Options) -> Options:
+    """Options for a first look: few heads, coarse meshes, few training heads; what is no longer at its default stays.
+
+    Its numbers are rough and its intervals wide: two models that it cannot tell apart may well differ.
+    """
+    untouched = {name: value for name, value in SMALL.items() if getattr(options, name) == getattr(Options, name)}
+    return replace(options, **untouched)

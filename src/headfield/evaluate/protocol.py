@@ -14,6 +14,15 @@ METHODS = {"ours": "fit", "mean": "mean head (z = 0)", "pca": "PCA, same trainin
 """Everything is measured three times: the fit, and the two trivial answers to the same points."""
 
 
+Kind = Literal[
+    "scan", "several", "disentangled", "outsiders", "placement", "capture", "real", "drawn", "specificity",
+    "compactness", "carried", "timed",
+]  # fmt: skip
+
+UNPICTURED = ("drawn", "specificity", "compactness", "carried", "timed")
+"""Kinds whose cases leave nothing to picture: no scan, no fit of one, or scans of their own making."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One number of a protocol.
@@ -45,7 +54,9 @@ class Protocol:
         people: (family, how many in the test split).
         columns: What is measured; the first one orders the heads from best to worst.
         kind: How a case is run: ``scan``, ``several``, ``disentangled``, ``outsiders``, ``placement``, ``capture``,
-            ``real`` or ``drawn`` (heads of the model's own, no scan).
+            ``real``, or without any scan ``drawn`` (heads of the model's own, edited) and ``specificity`` (the same,
+            compared with those that it was trained on); of ``compactness`` the code has few directions, of
+            ``carried`` points are carried from fit to fit, of ``timed`` the seconds count.
         hair: ``bald``, ``drawn`` or ``all``, see `truth.frozen_person`.
         scan: How heads are scanned; placement alternates the first with the second.
         pose: ``neutral``, ``drawn`` (the person's own random expressions; of captures, the table's poses), ``smile``,
@@ -54,13 +65,14 @@ class Protocol:
         capture: Kind of the captures, see `headfield.synth.captures`.
         rest: A second capture of the person, with a still face, is given as well and said to be neutral.
         scans: How many scans of one person a case of kind ``several`` has, each with an expression of its own.
+        level: Where the test stands on its sweep's axis, NaN of a test that stands alone.
     """
 
     name: str
     title: str
     people: tuple[tuple[str, int], ...]
     columns: tuple[Column, ...]
-    kind: Literal["scan", "several", "disentangled", "outsiders", "placement", "capture", "real", "drawn"] = "scan"
+    kind: Kind = "scan"
     hair: str = "bald"
     scan: tuple[ScanKind, ...] = (FULL,)
     pose: str = "neutral"
@@ -68,6 +80,12 @@ class Protocol:
     capture: str = ""
     rest: bool = False
     scans: int = 1
+    level: float = float("nan")
+
+    @property
+    def pictured(self) -> bool:
+        """Whether a case leaves a scan and a fit that can be shown."""
+        return self.kind not in UNPICTURED
 
     def cases(self, split: str, limit: int | None = None) -> list[tuple[str, int]]:
         """(family, index) of the split's heads, families in turn.

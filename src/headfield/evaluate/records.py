@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+
+from headfield.evaluate.protocol import Column
 
 
 @dataclass(frozen=True)
@@ -46,3 +51,9 @@ def read_case(path: Path) -> CaseResult | None:
     if not path.exists():
         return None
     return CaseResult(**json.loads(path.read_text()))
+
+
+def values_of(results: Sequence[CaseResult], column: Column, method: str = "ours") -> np.ndarray:
+    """A column's numbers (n,), NaN for a head without one."""
+    found = [result.values.get(column.name, {}).get(method, np.nan) for result in results]
+    return np.array([np.nan if value is None else value for value in found], dtype=float)

@@ -212,7 +212,7 @@ def typical(protocol: Protocol, results) -> int | None:
 
 def _sheet(protocol: Protocol, options, cases, results, chosen, path: Path, kind: str) -> None:
     """Rows of scan, truth, head and error map."""
-    if not chosen or protocol.kind == "drawn":
+    if not chosen or not protocol.pictured:
         return
     from headfield.evaluate.pictures import ERROR_MM, case_pictures
     from headfield.nn.machine import return_freed_memory

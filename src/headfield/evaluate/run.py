@@ -108,7 +108,8 @@ def _claim(out: Path, protocol: Protocol, options: Options) -> None:
     mine |= {name: getattr(options, name) for name in SETTINGS}
     path = out / "settings.json"
     if path.exists():
-        theirs = {"truth": "v1", "baselines": True} | json.loads(path.read_text())  # older runs do not say it
+        older = {"truth": "v1", "baselines": True, "training_store": ""}  # what runs of before do not say
+        theirs = older | json.loads(path.read_text())
         different = sorted(key for key in mine if theirs.get(key) != mine[key])
         if different:
             raise ConfigError(
