@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from headfield.errors import OutputError, WeightsError
 from headfield.io import guard
+from headfield.io.write_tensors import write_tensors
 from headfield.models import DEFAULT
 from headfield.models.architectures import ARCHITECTURES
 from headfield.models.fingerprint import Fingerprint
@@ -280,7 +280,7 @@ def _write_files(folder: Path, model: TrainableModel, card: str, extra: dict, ha
     if model.prior.spreads is not None:
         few, index = _few_spreads(model.prior.spreads)
         tensors["prior.spreads"], spread_of = few.to(kind).contiguous(), {"spread_of": index}
-    save_file(tensors, folder / WEIGHTS)
+    write_tensors(folder / WEIGHTS, tensors)
     prior = model.prior
     facts = {
         "architecture": model.architecture,

@@ -9,24 +9,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from headfield.errors import ConfigError, WeightsError
+from headfield.io.write_tensors import write_tensors
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], meta: dict) -> None:
     """Write tensors and JSON-able meta data atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    flat = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    save_file(flat, temporary, metadata={"headfield": json.dumps(meta)})
-    temporary.chmod(_mode_of_new_files())  # safetensors' are for their owner alone
-    os.replace(temporary, path)
-
-
-def _mode_of_new_files() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    write_tensors(path, tensors, {"headfield": json.dumps(meta)})
 
 
 def forget_after(log: Path, step: int) -> None:

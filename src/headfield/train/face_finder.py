@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from scipy.spatial.transform import Rotation
 from torch.nn import functional
 
+from headfield.io.write_tensors import write_tensors
 from headfield.nn.face_net import FACE_MIDDLE, FACE_REACH, SIZE, FaceMaps, FaceNet
 from headfield.nn.point_views import PointViews, view_points, window_of
 from headfield.synth.face_clouds import FaceCloud, draw_cloud
@@ -122,8 +122,7 @@ def write_weights(net: FaceNet, config: FaceFinderConfig, step: int) -> Path:
         if value.is_floating_point()
     }
     path = config.out / "face_finder.safetensors"
-    save_file(state, path.with_suffix(".new"), {"training": json.dumps(told)})
-    path.with_suffix(".new").replace(path)
+    write_tensors(path, state, {"training": json.dumps(told)})
     return path
 
 

@@ -157,7 +157,7 @@ def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, car
 
     Args:
         run: Folder of the run (``--only deformer``); the checkpoint that it started from must still be there.
-        store: Its store, for the channels that were played.
+        store: The store that `base` was released with, for who was seen and which channels were played.
         base: Name or folder of the weights that were released from that checkpoint.
         out: Release folder, must not exist.
         card: Model card; empty takes the base's, with a paragraph on the deformer.
@@ -165,9 +165,10 @@ def release_deformer(run: Path, store: Path, base: str | Path, out: Path, *, car
         WeightsError: `base` was not released from the checkpoint that the run started from.
     """
     model, tables, meta = load_run(run)
-    model.silence(~_trained(Store(store), meta["identities"], len(tables["codes"])).played)
+    seen = _trained(Store(store), meta["identities"], len(tables["codes"]))
+    model.silence(~seen.played)
     began = Path(meta["train"]["start"])
-    codes = checkpoint.read(began)[0]["codes"]
+    codes = checkpoint.read(began)[0]["codes"][seen.rows]
     whiten(model, codes, [""] * len(codes), np.zeros(len(codes)))
     released = deepcopy(release.load(base))
     _replace_deformer(released, model, f"{base} and what the run began from, {began}")
