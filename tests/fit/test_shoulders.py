@@ -4,11 +4,12 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from headfield.errors import DataError
 from headfield.evaluate.truth import frozen_person
 from headfield.fit.mean_field import mean_field_of, neck_plane
-from headfield.fit.shoulders import on_body
+from headfield.fit.shoulders import NEAR, on_body
 from headfield.frames import ANCHOR_NAMES
 from headfield.models.release import load
 from headfield.synth.person import dress
@@ -68,8 +69,10 @@ def test_a_table_round_the_neck_is_found(raised_mm):
     table = rng.uniform(-1.0, 1.0, (15_000, 3))
     table[:, 1] = placed[:, 1].min() + raised_mm / 250.0
     table = table[np.hypot(table[:, 0], table[:, 2] + 0.1) > 0.3]
+    clear = mean_field().lookup(torch.from_numpy(table.astype(np.float32)))[0].numpy() > NEAR  # of the neck's own rim
     found = on_body(np.concatenate([placed, table]), mean_field())
-    assert found[len(placed) :].mean() > 0.99
+    assert clear.mean() > 0.5 and found[len(placed) :][clear].mean() > 0.99
+    assert found[len(placed) :].mean() > 0.95
     assert found[: len(placed)][height > 0].mean() < 0.1, "a rim of the neck goes with it"
 
 

@@ -84,7 +84,7 @@ def test_jaw_lowers_the_chin_and_leaves_the_scalp(baked, anchors):
 
 @pytest.mark.parametrize(
     ("channel", "anchor", "axis"),
-    [("mouthSmile", "mouth_corner", 1), ("browOuterUp", "eye_outer", 1), ("mouthStretch", "mouth_corner", 0)],
+    [("mouthSmile", "mouth_corner", 1), ("browOuterUp", "brow", 1), ("mouthStretch", "mouth_corner", 0)],
 )
 def test_mirrored_channels_move_mirrored_sides(baked, anchors, channel, anchor, axis):
     found = {}

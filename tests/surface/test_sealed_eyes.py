@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from headfield.frames import MM_PER_UNIT, anchor_indices
+from headfield.frames import MM_PER_UNIT
 from headfield.surface.focus import eye_boxes
 from headfield.surface.mesh_head import functions_of, mesh_of
-from headfield.surface.seal import BLEND, RADIUS, STEP, _closed, _places
+from headfield.surface.seal import BLEND, RADIUS, STEP, _closed, _grids, _places, eyeballs
 from headfield.types import Codes
 
 PIT = 3.0 / MM_PER_UNIT
@@ -59,10 +59,11 @@ def whole(model, codes):
 
 @pytest.fixture(scope="module")
 def pierced(model, codes, whole):
-    anchors = model.anchors(codes)[0].numpy()
-    middle = anchors[anchor_indices(["eye_inner_left", "eye_outer_left"])].mean(0)
-    near = np.linalg.norm((whole.vertices - middle)[:, :2], axis=1) < PIT
-    front = whole.vertices[near][whole.vertices[near, 2].argmax()]
+    """With the pit at the pole of the ball, where no lid is before it."""
+    anchors = model.anchors(codes)[0].numpy().astype(float)
+    ball = eyeballs(_grids(functions_of(model, codes)[0], eye_boxes(model, codes)), anchors)[0]
+    pole = ball.centre + [0.0, 0.0, ball.radius]
+    front = whole.vertices[np.linalg.norm(whole.vertices - pole, axis=1).argmin()]
     return Pierced(model, torch.tensor(front, dtype=torch.float32))
 
 

@@ -101,8 +101,10 @@ def propose(points: np.ndarray, count: int = 5, seed: int = 0) -> list[Proposal]
     if len(cloud) < _FEWEST or len(np.unique(cloud.numpy(), axis=0)) < _FEWEST:
         return []
     with torch.inference_mode():
-        guesses = _guesses(cloud, _windows(cloud, bodies))
-        if not guesses or guesses[0].confidence < _DOUBT:
+        guesses = _guesses(cloud, [window_of(cloud)])
+        for body in _separate(cloud, bodies):  # by itself: nothing hides it, no likelier face takes its turn
+            guesses += _guesses(body, [window_of(body)])
+        if max((guess.confidence for guess in guesses), default=0.0) < _DOUBT:
             guesses += _guesses(cloud, _closer(cloud, seed))
     found = _distinct(guesses, count, _DEGREES, _APART)
     return [Proposal(guess.similarity.after(outer), guess.confidence) for guess in found]
@@ -150,10 +152,10 @@ def _directions() -> torch.Tensor:
     return torch.from_numpy(np.stack([aside, np.cross(ahead, aside), ahead], 1)).float()
 
 
-def _windows(cloud: torch.Tensor, bodies: list[torch.Tensor]) -> list[Window]:
-    """The whole cloud, and every separate body that is clearly smaller."""
-    whole = window_of(cloud)
-    return [whole] + [window for window in (window_of(cloud[body]) for body in bodies) if window[1] < 0.75 * whole[1]]
+def _separate(cloud: torch.Tensor, bodies: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The points of every separate body that is clearly smaller than the whole cloud."""
+    parts = [cloud[body] for body in bodies]
+    return [part for part in parts if window_of(part)[1] < 0.75 * window_of(cloud)[1]]
 
 
 def _closer(cloud: torch.Tensor, seed: int) -> list[Window]:

@@ -42,7 +42,15 @@ UNMARKED = {DEFAULT: V1}
 """By a model's name, the weights that made files which name it and carry no fingerprint. Of other models nothing is
 known."""
 
-WHERE = {V1.identity: "v1: src/headfield/models/weights/imhead-open-small in headfield's repository at commit e92867b"}
+V2_TRIAL = "9f0d387255b3"
+"""Identity fingerprint of `imhead-open-v2`, which came beside the first weights for a day and was trained further."""
+
+_PLACE = "src/headfield/models/weights/{} in headfield's repository at commit {}"
+
+WHERE = {
+    V1.identity: "v1: " + _PLACE.format("imhead-open-small", "e92867b"),
+    V2_TRIAL: "imhead-open-v2: " + _PLACE.format("imhead-open-v2", "e3a6dea"),
+}
 """By identity fingerprint, where released weights can be had, for messages."""
 
 

@@ -42,6 +42,9 @@ SUNKEN = 0.25 / MM_PER_UNIT
 DEEPER = 1.0 / MM_PER_UNIT
 """The same where the eyeball is not seen, but expected: two standard deviations of where it then is."""
 
+LIKELY_DEPTH = 0.5 / MM_PER_UNIT
+"""The same where it is the mirror image of the other one: two standard deviations again."""
+
 SIDES = ("left", "right")
 """The subject's, in the order of the boxes."""
 
@@ -173,21 +176,49 @@ def _grids(field: Field, boxes: np.ndarray) -> list[_Grid]:
 
 
 def eyeballs(grids: Sequence[_Grid], anchors: np.ndarray) -> tuple[Eyeball, ...]:
-    """Sunken eyeballs of a head at rest, one for each grid: those that are seen, where they are where eyes can be, and
-    else what the corners of the lids (anchors (39, 3)) let expect, deeper."""
+    """Sunken eyeballs of a head at rest, one for each grid: those that are seen, where they are where eyes can be;
+    else, deeper, the mirror image of the other one, or what the corners of the lids (anchors (39, 3)) let expect."""
+    seen = {side: ball for side, grid in zip(SIDES, grids) if (ball := _seen(grid, side, anchors)) is not None}
+    balls = []
+    for side, _ in zip(SIDES, grids):
+        if side in seen:
+            balls.append(replace(seen[side], radius=seen[side].radius - SUNKEN))
+        elif seen:
+            (ball,) = seen.values()
+            ball = _mirrored(ball, side, anchors)
+            balls.append(replace(ball, radius=ball.radius - LIKELY_DEPTH))
+        else:
+            ball = _expected(side, anchors)
+            balls.append(replace(ball, radius=ball.radius - DEEPER))
+    return tuple(balls)
+
+
+def _seen(grid: _Grid, side: str, anchors: np.ndarray) -> Eyeball | None:
+    """The eyeball that is fitted to what shows of it; None where that is none, or lies where none can be."""
     from skimage.measure import marching_cubes
 
-    balls = []
-    for grid, side in zip(grids, SIDES):
-        ball = _expected(side, anchors)
-        if grid.values.min() < 0 < grid.values.max():
-            vertices, triangles, _, _ = marching_cubes(grid.values, 0.0)
-            vertices = vertices * STEP + grid.places[0, 0, 0]
-            for seen in fit_eyeballs(vertices, vertex_normals(vertices, triangles), anchors):
-                if seen.name == ball.name and (np.abs(_front(seen) - _front(ball)) < _UNSURE).all():
-                    ball = replace(seen, radius=seen.radius - SUNKEN + DEEPER)
-        balls.append(replace(ball, radius=ball.radius - DEEPER))
-    return tuple(balls)
+    expected = _expected(side, anchors)
+    if not grid.values.min() < 0 < grid.values.max():
+        return None
+    vertices, triangles, _, _ = marching_cubes(grid.values, 0.0)
+    vertices = vertices * STEP + grid.places[0, 0, 0]
+    for ball in fit_eyeballs(vertices, vertex_normals(vertices, triangles), anchors):
+        if ball.name == expected.name and (np.abs(_front(ball) - _front(expected)) < _UNSURE).all():
+            return ball
+    return None
+
+
+def _mirrored(ball: Eyeball, side: str, anchors: np.ndarray) -> Eyeball:
+    """The eyeball of a side by the other one: as it lies to the corners of its lids, mirrored."""
+    other = next(each for each in SIDES if each != side)
+    here, there = (_between_corners(each, anchors) for each in (side, other))
+    centre = here + (ball.centre - there) * [-1.0, 1.0, 1.0]
+    return Eyeball(f"eye{side.title()}", centre, ball.radius, np.empty(0, dtype=int), 0.0)
+
+
+def _between_corners(side: str, anchors: np.ndarray) -> np.ndarray:
+    """The middle (3,) between the corners of an eye's lids."""
+    return anchors[anchor_indices([f"eye_inner_{side}", f"eye_outer_{side}"])].mean(0)
 
 
 def _expected(side: str, anchors: np.ndarray) -> Eyeball:
