@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -41,10 +42,18 @@ def inverse_root(batches: Batches) -> torch.Tensor:
     return torch.as_tensor((vectors * np.maximum(values, FLOOR) ** -0.5) @ vectors.T)
 
 
+class Speaking(LearnsExpressions, Protocol):
+    """What an expression meets, with its weights."""
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """All weights."""
+        ...
+
+
 class Whitening:
     """Takes an optimiser's steps of the weights that an expression meets in white coordinates."""
 
-    def __init__(self, model: LearnsExpressions | TrainableModel, root: torch.Tensor):
+    def __init__(self, model: Speaking, root: torch.Tensor):
         """Find those weights.
 
         Args:
@@ -94,4 +103,4 @@ def whitening_of(model: TrainableModel, root: torch.Tensor | None) -> Whitening 
     """The whitening of a model, None where there is nothing to whiten: no root, no expressions, or no such weights."""
     if root is None or lacks(model, LearnsExpressions) or len(root) != len(model.expression_space):
         return None
-    return Whitening(model, root)
+    return Whitening(cast(Speaking, model), root)
