@@ -2,7 +2,7 @@
 
 Expression weights are strongly correlated: left and right go together, and a few combinations hold nearly all of what
 faces play. Adam makes steps of one length in every weight that an expression meets, so the sum of two channels is
-learned fast and their difference, a single raised brow or a wink, hardly at all: after hours on whole faces, lowered
+learned fast and their difference, a single raised brow or a wink, hardly at all: after five core-hours, lowered
 brows differed from left to right by a third of what they should have. In white coordinates, e = M^(1/2) e_white with
 M = E[e e^T], all directions are alike.
 
