@@ -33,7 +33,8 @@ from headfield.curate.report import write_report
 from headfield.curate.stages import placement_of
 from headfield.evaluate.truth import truth_of
 from headfield.fit.gate import FACE_PARTS
-from headfield.io.store import Record, StoreWriter
+from headfield.io.store import Record
+from headfield.io.store_writer import StoreWriter
 from headfield.surface.nearest import Target, sample_surface
 from headfield.surface.visibility import visible_triangles
 from headfield.synth.generate import person_arrays

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from headfield.cli import main
-from headfield.io.store import Record, StoreWriter
+from headfield.io.store import Record
+from headfield.io.store_writer import StoreWriter
 
 MODEL = "imhead-open-small"
 

@@ -59,7 +59,7 @@ def place(tmp_path):
 
 
 def test_store_is_what_training_reads(place):
-    from headfield.train.batches import Batches
+    from headfield.train.batches import Batches, Drawing
 
     outcomes = place.run()
     assert {o.outcome for o in outcomes.values()} == {"done"}
@@ -69,7 +69,7 @@ def test_store_is_what_training_reads(place):
     assert not arrays["expressions"][0].any()
     assert arrays["expressions"][1, ARKIT.index("jawOpen")] == pytest.approx(0.8)
     assert arrays["canonical_valid"].all()
-    batches = Batches(store, store.records, seed=0, heads=2, points=64, samples=32, mirror=True, warp_points=64)
+    batches = Batches(store, store.records, Drawing(heads=2, points=64, samples=32, mirror=True, warp_points=64))
     posed = batches.draw(0, 1.0, 4)[-1]
     # the chin drops by up to 0.8 * 20 mm = 0.064 units, and the canonical points are where it was
     drop = (posed.neutral - posed.posed)[..., 1]

@@ -13,7 +13,8 @@ from headfield.errors import StoreError
 from headfield.frames import BOX, MM_PER_UNIT
 from headfield.io import store as store_module
 from headfield.io.quantise import dequantise, dequantise_normals, quantise, quantise_normals
-from headfield.io.store import Record, Store, StoreWriter, write_identity
+from headfield.io.store import Record, Store
+from headfield.io.store_writer import StoreWriter, write_identity
 
 
 def _arrays(rows=2, points=32, samples=16, seed=0):

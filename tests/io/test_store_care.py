@@ -14,9 +14,10 @@ from headfield.errors import StoreError
 from headfield.frames import BOX
 from headfield.io import store_remove
 from headfield.io.quantise import quantise, quantise_normals
-from headfield.io.store import HASHES, Record, Store, StoreWriter
+from headfield.io.store import HASHES, Record, Store
 from headfield.io.store_check import age_band, balance, check_store
 from headfield.io.store_remove import JOURNAL, known_people, remove_person, traces_of, unfinished_removal
+from headfield.io.store_writer import StoreWriter
 
 PEOPLE = ("Zoë van Dijk", "Zoë", "7", "17", "O'Hara & Co-b")
 

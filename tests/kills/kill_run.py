@@ -71,7 +71,8 @@ def _head(folder: Path) -> None:
 def _toy_store(folder: Path) -> None:
     from test_loop import POINTS, ROWS, SAMPLES, toy_head
 
-    from headfield.io.store import Record, StoreWriter
+    from headfield.io.store import Record
+    from headfield.io.store_writer import StoreWriter
 
     writer = StoreWriter(folder / "store", {"toy": 1}, points=POINTS, samples=SAMPLES, families=["toy"])
     rng = np.random.default_rng(0)

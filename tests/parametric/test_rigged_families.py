@@ -22,7 +22,7 @@ from headfield.parametric.derivatives import coordinates, on_triangles
 from headfield.parametric.flame import load_flame
 from headfield.parametric.gnm import fetch_gnm, load_gnm
 from headfield.parametric.normalise import normalising_similarity
-from headfield.parametric.places import find_places
+from headfield.parametric.places import KnownLandmarks, find_places
 from headfield.parametric.topology import components, is_closed, signed_volume, vertex_normals
 from headfield.types import Similarity
 
@@ -158,12 +158,12 @@ def test_derivatives_are_those_of_finite_differences(head, which):
 def test_places_on_a_warped_template_move_with_it(toy):
     """Known landmarks carry the others and the anchors along."""
     corners, weights = toy_landmarks(toy)
-    plain = find_places(toy.vertices, toy.skin, corners, weights)
+    plain = find_places(toy.vertices, toy.skin, KnownLandmarks(corners, weights))
     moved = toy.vertices + smooth_basis(toy.vertices, 1, 0.002, 9)[:, :, 0]
     moved = Similarity(Rotation.from_rotvec([0.1, 0.2, 0]).as_matrix(), np.array([0.3, 0, 0]), 1.2).apply(moved)
     partly = corners.copy()
     partly[:17] = -1
-    found = find_places(moved, toy.skin, partly, weights)
+    found = find_places(moved, toy.skin, KnownLandmarks(partly, weights))
     apart = np.linalg.norm(moved[found.anchors] - moved[plain.anchors], axis=1) / 1.2
     assert np.median(apart) < 0.004
     back = np.einsum("nk,nkc->nc", found.landmark_weights[:17], moved[found.landmark_corners[:17]])

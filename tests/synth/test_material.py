@@ -8,8 +8,9 @@ import pytest
 from headfield.errors import StoreError
 from headfield.frames import ANCHOR65_NAMES, MM_PER_UNIT, mirror_points
 from headfield.io.quantise import dequantise, dequantise_normals
-from headfield.io.store import Store, StoreWriter
+from headfield.io.store import Store
 from headfield.io.store_plan import planned
+from headfield.io.store_writer import StoreWriter
 from headfield.synth.config import SynthConfig
 from headfield.synth.generate import generate
 from headfield.synth.identities import identity_keys

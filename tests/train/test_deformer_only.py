@@ -12,7 +12,7 @@ from test_loop import config, toy_store, weights_of  # noqa: F401  (toy_store is
 
 import headfield
 from headfield.errors import ConfigError, WeightsError
-from headfield.train.batches import Batches
+from headfield.train.batches import Batches, Drawing
 from headfield.train.deformer import shared_weights
 from headfield.train.loop import one_step, run, save
 from headfield.train.release import release_deformer, release_run
@@ -111,8 +111,8 @@ def test_batches_need_an_expression_that_is_not_held(toy_store):  # noqa: F811
     from headfield.io.store import Store
 
     store = Store(toy_store)
-    sizes = {"heads": 4, "points": 8, "samples": 8}
-    batches = Batches(store, store.select(split="train"), seed=0, mirror=False, held_rows=2, **sizes)
+    drawing = Drawing(heads=4, points=8, samples=8, mirror=False, held_rows=2)
+    batches = Batches(store, store.select(split="train"), drawing)
     drawn = batches.draw(0, 1.0, 4)
     assert all(batch.expression is None for batch in drawn)
     assert np.sum([len(batch) for batch in drawn]) == 4

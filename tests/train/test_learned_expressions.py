@@ -8,7 +8,7 @@ from test_loop import ROWS, config, toy_store, weights_of  # noqa: F401  (toy_st
 import headfield
 from headfield.errors import ConfigError
 from headfield.io.store import Store
-from headfield.train.batches import Batches
+from headfield.train.batches import Batches, Drawing
 from headfield.train.loop import one_step, run, save
 from headfield.train.release import load_run, release_run
 from headfield.train.trainer import start
@@ -18,7 +18,7 @@ from headfield.types import Codes
 
 def test_every_scan_has_a_row_of_its_own(toy_store):  # noqa: F811
     store = Store(toy_store)
-    batches = Batches(store, store.select(), seed=0, heads=6, points=8, samples=8, mirror=True, warp_points=8)
+    batches = Batches(store, store.select(), Drawing(heads=6, points=8, samples=8, mirror=True, warp_points=8))
     seen = {}
     for step in range(30):
         for batch in batches.draw(step, 1.0, 6):

@@ -15,9 +15,10 @@ import headfield
 from headfield import frames
 from headfield.errors import ConfigError, WeightsError
 from headfield.io.quantise import quantise, quantise_normals
-from headfield.io.store import Record, Store, StoreWriter
+from headfield.io.store import Record, Store
+from headfield.io.store_writer import StoreWriter
 from headfield.train import checkpoint
-from headfield.train.batches import Batches
+from headfield.train.batches import Batches, Drawing
 from headfield.train.code_start import starting_codes
 from headfield.train.config import TrainConfig
 from headfield.train.loop import one_step, run, save
@@ -161,7 +162,7 @@ def test_two_processes_match_one(toy_store, tmp_path):
 
 def test_mirrored_copies_are_an_involution(toy_store):
     store = Store(toy_store)
-    batches = Batches(store, store.records, seed=0, heads=12, points=64, samples=32, mirror=True)
+    batches = Batches(store, store.records, Drawing(heads=12, points=64, samples=32, mirror=True))
     assert batches.codes == 12
     batch = batches.draw(3, 0.0, 12)[0]
     assert sorted(batch.rows.tolist()) == list(range(12))

@@ -12,11 +12,12 @@ from test_loop import POINTS, SAMPLES, config, toy_head, toy_store  # noqa: F401
 from headfield import frames
 from headfield.errors import StoreError
 from headfield.io.quantise import quantise
-from headfield.io.store import Record, Store, StoreWriter
+from headfield.io.store import Record, Store
+from headfield.io.store_writer import StoreWriter
 from headfield.models import release
 from headfield.models.nphm.config import PRESETS, nphm_tiny, with_open_mouth
 from headfield.models.nphm.open_mouth import OpenNphm
-from headfield.train.batches import Batches
+from headfield.train.batches import Batches, Drawing
 from headfield.train.loop import run
 from headfield.train.opening import Opening
 from headfield.train.release import release_run
@@ -102,8 +103,9 @@ def test_skin_is_found_on_the_open_face_and_never_on_the_other_lip():
 
 def test_batches_hold_the_open_face_as_the_canonical_one(lipped_store):
     store = Store(lipped_store)
-    batches = Batches(store, store.select(), seed=0, heads=6, points=64, samples=32, mirror=True, warp_points=256,
-                      canonical=OPEN)  # fmt: skip
+    batches = Batches(
+        store, store.select(), Drawing(heads=6, points=64, samples=32, mirror=True, warp_points=256), canonical=OPEN
+    )
     reference, seen = frames.reference_anchors(), set()
     for step in range(12):
         for batch in batches.draw(step, 0.5, 6):

@@ -27,6 +27,25 @@ class Round(IntEnum):
     """Samples before and behind the interval."""
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Samples along Q rays.
+
+    Attributes:
+        depth: (Q, S) ascending.
+        canonical: (Q, S, 3) canonical points.
+        g: (Q, S) the field there, infinite where no canonical point was found.
+    """
+
+    depth: torch.Tensor
+    canonical: torch.Tensor
+    g: torch.Tensor
+
+    def pick(self, which: torch.Tensor) -> Samples:
+        """Only those of some rays: (Q,) bool or indices."""
+        return Samples(self.depth[which], self.canonical[which], self.g[which])
+
+
 @dataclass
 class Found:
     """What was found along R rays; filled in ray by ray.
@@ -84,16 +103,15 @@ class Found:
             disagreed=none.clone(),
         )
 
-    def keep(self, index: torch.Tensor, depth: torch.Tensor, canonical: torch.Tensor, g: torch.Tensor, first: bool):
+    def keep(self, index: torch.Tensor, samples: Samples, first: bool) -> None:
         """Take over samples of rays.
 
         Args:
             index: (Q,) the rays.
-            depth: (Q, S) ascending.
-            canonical: (Q, S, 3).
-            g: (Q, S), infinite where nothing is.
+            samples: Theirs.
             first: Whether the first of them is the ray's first sample, for the rule of rays that begin inside.
         """
+        depth, canonical, g = samples.depth, samples.canonical, samples.g
         least, at = g.min(1)
         ray = torch.arange(len(index))
         better = least < self.smallest_g[index]
@@ -122,14 +140,14 @@ def round_shares(served: torch.Tensor) -> dict[str, float]:
 
 def sampled(
     bound: Bound, rays: Rays, depth: torch.Tensor, starts: Starts, tolerance: float = TOLERANCE, steps: int = STEPS
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Canonical points (R, S, 3) and g (R, S) at depths (R, S) of rays; g is infinite where nothing is."""
+) -> Samples:
+    """Samples at depths (R, S) of rays."""
     count, samples = depth.shape
     bounds = tuple(end * samples for end in rays.rows.bounds)
     rows = type(rays.rows)(rays.rows.frame.repeat_interleave(samples), bounds)
     posed = rays.at(depth).flatten(0, 1)
     answer = correspond(bound, posed, rows, starts(posed, rows), steps, tolerance)
-    return answer.points.view(count, samples, 3), answer.g.view(count, samples)
+    return Samples(depth, answer.points.view(count, samples, 3), answer.g.view(count, samples))
 
 
 def crossing(g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,7 +18,7 @@ import torch
 
 from headfield.avatar.avatar import Bound
 from headfield.avatar.correspond import Guesses, Starts, correspond
-from headfield.avatar.found import Found, Round, crossing, sampled
+from headfield.avatar.found import Found, Round, Samples, crossing, sampled
 from headfield.avatar.networks import Rows
 from headfield.avatar.rays import Rays, joint, polish
 from headfield.nn.machine import denormals_flushed
@@ -73,112 +73,110 @@ def search(
             and behind the interval, too. None for none.
     """
     options = SearchOptions() if options is None else options
-    result = Found.nothing(rays)
     wanted = torch.ones(len(rays), dtype=torch.bool) if wanted is None else wanted
     checked = torch.zeros_like(wanted) if checked is None else checked
-    index = wanted.nonzero()[:, 0]
-    going = rays.pick(index)
-    roots = polish(bound, going, going.start, options.steps, options.tolerance)
-    near, far = going.near - options.slack, going.far + options.slack
-    good = roots.found & (roots.depth > near) & (roots.depth < far)
-    held = good & checked[index]
-    good = good & ~held
-    _take(result, index[good], roots.canonical[good], roots.inverse[good], roots.depth[good], Round.START)
-    going_on = (~result.surface).nonzero()[:, 0]
-    if len(going_on):
-        _by_samples(bound, rays, starts, options, wanted, checked, result, going_on)
-    at, first = index[held], roots.depth[held]
-    result.disagreed[at] = ~result.surface[at] | ((result.depth[at] - first).abs() > DISAGREEMENT)
-    return result
+    return _Search(bound, rays, starts, options, wanted, checked, Found.nothing(rays)).run()
 
 
-def _by_samples(
-    bound: Bound,
-    rays: Rays,
-    starts: Starts,
-    options: SearchOptions,
-    wanted: torch.Tensor,
-    checked: torch.Tensor,
-    result: Found,
-    index: torch.Tensor,
-) -> None:
-    """Rounds 1 to 3 for the rays at `index`."""
-    going = rays.pick(index)
-    share = torch.linspace(0.0, 1.0, options.samples, dtype=rays.near.dtype)
-    depth = going.near[:, None] + (going.far - going.near)[:, None] * share
-    canonical, g = sampled(bound, going, depth, starts, options.sample_tolerance, options.sample_steps)
-    result.keep(index, depth, canonical, g, first=True)
-    asked = wanted[index] & ~result.inside[index]  # whoever begins inside has entered before
-    _enter(bound, rays, options, result, index, asked, depth, canonical, g, Round.SAMPLED)
-    left = (wanted | checked)[index] & ~result.surface[index]
-    if left.any():
-        _further(bound, rays, starts, options, wanted, result, index[left], depth[left], canonical[left], g[left])
+@dataclass(frozen=True)
+class _Search:
+    """One search: what was asked for, and what has been found so far."""
 
+    bound: Bound
+    rays: Rays
+    starts: Starts
+    options: SearchOptions
+    wanted: torch.Tensor
+    checked: torch.Tensor
+    found: Found
 
-def _further(
-    bound: Bound, rays: Rays, starts: Starts, options: SearchOptions, wanted, result: Found, at, depth, canonical, g
-) -> None:
-    """Rounds 2 and 3 at once for the rays `at` (Q,), whose samples (Q, S) of the round before have no answer."""
-    count, going, ray = options.samples, rays.pick(at), torch.arange(len(at))
-    least = g.argmin(1)
-    low, high = depth[ray, (least - 1).clamp_min(0)], depth[ray, (least + 1).clamp_max(count - 1)]
-    between = torch.linspace(0.0, 1.0, count + 2, dtype=rays.near.dtype)[1:-1]
-    step = options.wider * torch.linspace(1.0, 1.0 / count, count, dtype=rays.near.dtype)
-    before, behind = (going.near[:, None] - step).clamp_min(1e-3), going.far[:, None] + step.flip(0)
-    more = torch.cat([before, low[:, None] + (high - low)[:, None] * between, behind], 1)
-    points, value = sampled(bound, going, more, starts, options.sample_tolerance, options.sample_steps)
-    result.keep(at, more, points, value, first=False)
-    joined = torch.cat([depth, more], 1).sort(1)
-    every = torch.cat([g, value], 1).gather(1, joined.indices)
-    # what rays that begin inside enter later is not what is seen
-    every[result.inside[at][:, None] & (joined.values > going.near[:, None])] = float("inf")
-    both = torch.cat([canonical, points], 1).gather(1, joined.indices[..., None].expand(-1, -1, 3))
-    _enter(bound, rays, options, result, at, wanted[at], joined.values, both, every, Round.WIDENED)
-    within = result.surface[at] & (result.depth[at] >= going.near) & (result.depth[at] <= going.far)
-    result.round[at[within]] = int(Round.REFINED)
+    def run(self) -> Found:
+        """All rounds, each for the rays that are still without an answer."""
+        result, options = self.found, self.options
+        index = self.wanted.nonzero()[:, 0]
+        going = self.rays.pick(index)
+        roots = polish(self.bound, going, going.start, options.steps, options.tolerance)
+        near, far = going.near - options.slack, going.far + options.slack
+        good = roots.found & (roots.depth > near) & (roots.depth < far)
+        held = good & self.checked[index]
+        good = good & ~held
+        self._take(index[good], roots.canonical[good], roots.inverse[good], roots.depth[good], Round.START)
+        going_on = (~result.surface).nonzero()[:, 0]
+        if len(going_on):
+            self._by_samples(going_on)
+        at, first = index[held], roots.depth[held]
+        result.disagreed[at] = ~result.surface[at] | ((result.depth[at] - first).abs() > DISAGREEMENT)
+        return result
 
+    def _by_samples(self, index: torch.Tensor) -> None:
+        """Rounds 1 to 3 for the rays at `index`."""
+        going = self.rays.pick(index)
+        share = torch.linspace(0.0, 1.0, self.options.samples, dtype=self.rays.near.dtype)
+        samples = self._sampled(going, going.near[:, None] + (going.far - going.near)[:, None] * share)
+        self.found.keep(index, samples, first=True)
+        asked = self.wanted[index] & ~self.found.inside[index]  # whoever begins inside has entered before
+        self._enter(index, asked, samples, Round.SAMPLED)
+        left = (self.wanted | self.checked)[index] & ~self.found.surface[index]
+        if left.any():
+            self._further(index[left], samples.pick(left))
 
-def _take(result: Found, at: torch.Tensor, canonical, inverse, depth, served: Round) -> None:
-    result.surface[at], result.canonical[at], result.inverse[at] = True, canonical, inverse
-    result.depth[at], result.round[at], result.inside[at] = depth, int(served), False
+    def _further(self, at: torch.Tensor, samples: Samples) -> None:
+        """Rounds 2 and 3 at once for the rays `at` (Q,), whose samples of the round before have no answer."""
+        result, count, depth, g = self.found, self.options.samples, samples.depth, samples.g
+        going, ray = self.rays.pick(at), torch.arange(len(at))
+        least = g.argmin(1)
+        low, high = depth[ray, (least - 1).clamp_min(0)], depth[ray, (least + 1).clamp_max(count - 1)]
+        between = torch.linspace(0.0, 1.0, count + 2, dtype=self.rays.near.dtype)[1:-1]
+        step = self.options.wider * torch.linspace(1.0, 1.0 / count, count, dtype=self.rays.near.dtype)
+        before, behind = (going.near[:, None] - step).clamp_min(1e-3), going.far[:, None] + step.flip(0)
+        more = self._sampled(going, torch.cat([before, low[:, None] + (high - low)[:, None] * between, behind], 1))
+        result.keep(at, more, first=False)
+        joined = torch.cat([depth, more.depth], 1).sort(1)
+        every = torch.cat([g, more.g], 1).gather(1, joined.indices)
+        # what rays that begin inside enter later is not what is seen
+        every[result.inside[at][:, None] & (joined.values > going.near[:, None])] = float("inf")
+        both = torch.cat([samples.canonical, more.canonical], 1)
+        both = both.gather(1, joined.indices[..., None].expand(-1, -1, 3))
+        self._enter(at, self.wanted[at], Samples(joined.values, both, every), Round.WIDENED)
+        within = result.surface[at] & (result.depth[at] >= going.near) & (result.depth[at] <= going.far)
+        result.round[at[within]] = int(Round.REFINED)
 
+    def _sampled(self, going: Rays, depth: torch.Tensor) -> Samples:
+        """Samples at depths (Q, S) of rays."""
+        return sampled(self.bound, going, depth, self.starts, self.options.sample_tolerance, self.options.sample_steps)
 
-def _enter(
-    bound: Bound,
-    rays: Rays,
-    options: SearchOptions,
-    result: Found,
-    index: torch.Tensor,
-    asked: torch.Tensor,
-    depth: torch.Tensor,
-    canonical: torch.Tensor,
-    g: torch.Tensor,
-    served: Round,
-) -> None:
-    """Polish the first step from outside to inside of the rays at `index` (Q,) where `asked` (Q,) bool."""
-    at, there = crossing(g)
-    there = there & asked
-    if not there.any():
-        return
-    index, at = index[there], at[there]
-    ray = there.nonzero()[:, 0]
-    going = rays.pick(index)
-    low, high = depth[ray, at], depth[ray, at + 1]
-    g_low, g_high = g[ray, at], g[ray, at + 1]
-    within = canonical[ray, at + 1]
-    share = torch.where(g_low.isfinite(), g_low / (g_low - g_high), torch.ones_like(g_low))
-    start = torch.where((share < 1.0)[:, None], canonical[ray, at].lerp(within, share[:, None]), within)
-    roots = polish(bound, going, start, options.steps, options.tolerance)
-    edge = 1e-3 * (high - low)
-    good = roots.found & (roots.depth >= low - edge) & (roots.depth <= high + edge)
-    _take(result, index[good], roots.canonical[good], roots.inverse[good], roots.depth[good], served)
-    failed = ~good
-    if options.secant_steps and failed.any():
-        slow = going.pick(failed)
-        ends = [tensor[failed] for tensor in (low, high, g_low, g_high, within)]
-        root, inverse, along = _secant(bound, slow, options, *ends)
-        _take(result, index[failed], root, inverse, along, served)
-        result.solved[index[failed]] = True
+    def _take(self, at: torch.Tensor, canonical, inverse, depth, served: Round) -> None:
+        """Answers for the rays `at`."""
+        result = self.found
+        result.surface[at], result.canonical[at], result.inverse[at] = True, canonical, inverse
+        result.depth[at], result.round[at], result.inside[at] = depth, int(served), False
+
+    def _enter(self, index: torch.Tensor, asked: torch.Tensor, samples: Samples, served: Round) -> None:
+        """Polish the first step from outside to inside of the rays at `index` (Q,) where `asked` (Q,) bool."""
+        at, there = crossing(samples.g)
+        there = there & asked
+        if not there.any():
+            return
+        options, index, at = self.options, index[there], at[there]
+        ray = there.nonzero()[:, 0]
+        going = self.rays.pick(index)
+        low, high = samples.depth[ray, at], samples.depth[ray, at + 1]
+        g_low, g_high = samples.g[ray, at], samples.g[ray, at + 1]
+        within = samples.canonical[ray, at + 1]
+        share = torch.where(g_low.isfinite(), g_low / (g_low - g_high), torch.ones_like(g_low))
+        outside = samples.canonical[ray, at]
+        start = torch.where((share < 1.0)[:, None], outside.lerp(within, share[:, None]), within)
+        roots = polish(self.bound, going, start, options.steps, options.tolerance)
+        edge = 1e-3 * (high - low)
+        good = roots.found & (roots.depth >= low - edge) & (roots.depth <= high + edge)
+        self._take(index[good], roots.canonical[good], roots.inverse[good], roots.depth[good], served)
+        failed = ~good
+        if options.secant_steps and failed.any():
+            slow = going.pick(failed)
+            ends = [tensor[failed] for tensor in (low, high, g_low, g_high, within)]
+            root, inverse, along = _secant(self.bound, slow, options, *ends)
+            self._take(index[failed], root, inverse, along, served)
+            self.found.solved[index[failed]] = True
 
 
 def _secant(bound: Bound, rays: Rays, options: SearchOptions, low, high, g_low, g_high, root):

@@ -29,7 +29,8 @@ from headfield.curate.records import (
 )
 from headfield.curate.stages import Stages, placement_of
 from headfield.curate.subjects import NEUTRAL, RawScan, Subject, scan_folders
-from headfield.io.store import Record, write_identity
+from headfield.io.store import Record
+from headfield.io.store_writer import write_identity
 from headfield.types import Mesh, Scan
 
 

@@ -22,7 +22,8 @@ from headfield.curate.stages import Stages
 from headfield.curate.subjects import Subject
 from headfield.curate.work import stages
 from headfield.errors import ConfigError
-from headfield.io.store import Record, StoreWriter
+from headfield.io.store import Record
+from headfield.io.store_writer import StoreWriter
 from headfield.synth.identities import frozen
 
 Progress = Callable[[int, int, SubjectOutcome], None]

@@ -15,6 +15,7 @@ AXES = {"x": (2, 1), "y": (0, 2), "z": (0, 1)}
 
 _INSIDE = np.array([(74, 110, 158), (214, 226, 238)], dtype=float)
 _OUTSIDE = np.array([(176, 108, 62), (250, 240, 228)], dtype=float)
+_CHUNK = 16_384
 _SKIN, _TRUTH = np.array([25.0, 25, 30]), (214, 40, 90)
 
 
@@ -28,8 +29,6 @@ def slice_picture(
     step_mm: float = 10.0,
     far_mm: float = 100.0,
     truth: Mesh | None = None,
-    mm_per_unit: float = MM_PER_UNIT,
-    chunk: int = 16_384,
 ) -> np.ndarray:
     """Picture of a field on a plane.
 
@@ -37,7 +36,7 @@ def slice_picture(
     show the spacing of the levels: even for a true distance, bunched where the field is steep.
 
     Args:
-        field: Signed distances (N,) at points (N, 3) float32.
+        field: Signed distances (N,) at points (N, 3) float32, model units; called with 16,384 points at most.
         box: (2, 3) what to show.
         axis: The plane's normal: ``x`` shows a profile, ``y`` a view from above, ``z`` a frontal one.
         at: Where the plane cuts that axis.
@@ -45,8 +44,6 @@ def slice_picture(
         step_mm: Spacing of the level lines.
         far_mm: Distance with the deepest colour.
         truth: A mesh whose outline on the plane is drawn in red over the picture, or None.
-        mm_per_unit: Millimetres per unit of the field.
-        chunk: Points per call of the field.
 
     Returns:
         (H, W, 3) uint8.
@@ -58,9 +55,18 @@ def slice_picture(
     points, pixel = plane_points(box, axis, at, size)
     (right, up), (height, width) = AXES[axis], points.shape[:2]
     flat = points.reshape(-1, 3)
-    values = np.concatenate([_call(field, flat[i : i + chunk]) for i in range(0, len(flat), chunk)])
-    mm = values.reshape(height, width) * mm_per_unit
+    values = np.concatenate([_call(field, flat[i : i + _CHUNK]) for i in range(0, len(flat), _CHUNK)])
+    mm = values.reshape(height, width) * MM_PER_UNIT
+    picture = Image.fromarray(_levels(mm, step_mm, far_mm))
+    if truth is not None:
+        corner = np.array([box[0, right], box[1, up]])
+        outline = (plane_segments(truth, axis, at)[:, :, [right, up]] - corner) * [1, -1] / pixel
+        picture.paste(_TRUTH, mask=_drawn(outline, width, height))
+    return np.asarray(picture)
 
+
+def _levels(mm: np.ndarray, step_mm: float, far_mm: float) -> np.ndarray:
+    """Colours (H, W, 3) uint8 of distances (H, W), mm, with the skin and the level lines."""
     depth = np.clip(np.abs(mm) / far_mm, 0, 1)[..., None] ** 0.6
     ramp = np.where((mm < 0)[..., None], 1, 0)
     colour = ramp * (_INSIDE[1] + depth * (_INSIDE[0] - _INSIDE[1]))
@@ -70,16 +76,17 @@ def slice_picture(
     line = np.clip(1.2 - np.abs((mm / step_mm + 0.5) % 1 - 0.5) * step_mm / slope, 0, 1)[..., None]
     colour = colour * (1 - 0.28 * line)
     skin = np.clip(2.0 - np.abs(mm) / slope, 0, 1)[..., None]
-    picture = Image.fromarray(np.round(colour * (1 - skin) + _SKIN * skin).astype(np.uint8))
-    if truth is not None:
-        scale = 3  # pillow draws lines without smoothing: draw large, shrink
-        large = Image.new("L", (width * scale, height * scale), 0)
-        draw = ImageDraw.Draw(large)
-        for a, b in plane_segments(truth, axis, at)[:, :, [right, up]]:
-            ends = [((p[0] - box[0, right]) / pixel * scale, (box[1, up] - p[1]) / pixel * scale) for p in (a, b)]
-            draw.line([*ends[0], *ends[1]], fill=255, width=scale + 1)
-        picture.paste(_TRUTH, mask=large.resize((width, height), Image.Resampling.LANCZOS))
-    return np.asarray(picture)
+    return np.round(colour * (1 - skin) + _SKIN * skin).astype(np.uint8)
+
+
+def _drawn(segments: np.ndarray, width: int, height: int) -> Image.Image:
+    """A mask with smooth lines: segments (S, 2, 2) in pixels right and down."""
+    scale = 3  # pillow draws lines without smoothing: draw large, shrink
+    large = Image.new("L", (width * scale, height * scale), 0)
+    draw = ImageDraw.Draw(large)
+    for ends in segments * scale:
+        draw.line(ends.ravel().tolist(), fill=255, width=scale + 1)
+    return large.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def plane_points(box: np.ndarray, axis: str, at: float, size: int) -> tuple[np.ndarray, float]:

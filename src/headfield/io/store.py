@@ -33,16 +33,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from headfield.errors import StoreError
-from headfield.frames import ANCHOR65_NAMES, BOX, N_ANCHORS
-from headfield.io.arrays import save_npz
+from headfield.frames import ANCHOR65_NAMES, N_ANCHORS
 from headfield.types import ARKIT
 
 VERSION = 1
@@ -112,150 +109,10 @@ def array_layout(
     }
 
 
-def write_identity(
-    store: Path, record: Record, arrays: dict[str, np.ndarray], truth: dict[str, np.ndarray] | None = None
-) -> None:
-    """Write one identity's folder atomically (any process may do this; the index line comes later).
-
-    Raises:
-        StoreError: An array is missing or has a wrong shape.
-    """
-    sizes = arrays["points"].shape[1], arrays["samples"].shape[1]
-    layout = array_layout(record.expressions, *sizes, material="triangle" in arrays)
-    target = Path(store) / record.folder
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        for name, (shape, dtype) in layout.items():
-            if name not in arrays or arrays[name].shape != shape:
-                seen = arrays[name].shape if name in arrays else "nothing"
-                raise StoreError(f"{record.id}: array {name!r} should have shape {shape}, got {seen}.")
-            np.save(temporary / f"{name}.npy", arrays[name].astype(dtype, copy=False), allow_pickle=False)
-        if truth is not None:
-            save_npz(temporary / "truth.npz", truth, compressed=True)
-        hashes = {file.name: sha256(file) for file in sorted(temporary.iterdir())}
-        (temporary / HASHES).write_text(json.dumps(hashes, indent=1))
-        aside = target.with_name(f".{target.name}.{os.getpid()}.old.tmp")
-        if target.exists():  # made anew, or left by a killed writer: moved away in one step, deleted afterwards
-            os.replace(target, aside)
-        os.replace(temporary, target)
-        shutil.rmtree(aside, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
 def sha256(file: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal digits."""
     with open(file, "rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-class StoreWriter:
-    """Writes a store, resuming one that exists with the same settings.
-
-    One writer at a time owns ``index.jsonl``; worker processes may call :func:`write_identity` and leave only
-    :meth:`finish` to it.
-
-    Args:
-        path: The store's folder, created if need be.
-        settings: What made the data, JSON-able; a resumed store must have the same.
-        box: (2, 3) model box.
-        points, samples: P and S, surface points and off-surface samples per row.
-        families: Names of the families inside.
-        material: Whether identities come with material coordinates and 65 anchors.
-    Raises:
-        StoreError: The folder holds a store of other settings, or something else.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        settings: dict,
-        *,
-        box: np.ndarray = BOX,
-        points: int = 12288,
-        samples: int = 3072,
-        families: list[str] | tuple[str, ...] = (),
-        material: bool = False,
-    ):
-        self.path = Path(path)
-        self.box = np.asarray(box, dtype=float)
-        header = {
-            "version": VERSION,
-            "box": self.box.tolist(),
-            "expression": "arkit52",
-            "families": list(families),
-            "points": points,
-            "samples": samples,
-            "settings": settings,
-        }
-        if material:  # stores without keep the header that they always had
-            header["material"] = True
-        header = json.loads(json.dumps(header))
-        if (self.path / "store.json").exists():
-            found = _read_header(self.path)
-            changed = sorted(key for key in header | found if found.get(key) != header.get(key))
-            if changed:
-                raise StoreError(
-                    f"{self.path} holds a store made with other settings ({', '.join(changed)} differ). "
-                    "Use the same options to resume it, or another folder."
-                )
-        else:
-            if self.path.exists() and any(self.path.iterdir()):
-                raise StoreError(f"{self.path} is not empty and holds no store.json: give an empty or new folder.")
-            self.path.mkdir(parents=True, exist_ok=True)
-            _write_text(self.path / "store.json", json.dumps(header, indent=1))
-        self.header = header
-        records, complete_bytes = _read_index(self.path)
-        if (self.path / "index.jsonl").exists():
-            with open(self.path / "index.jsonl", "r+b") as index:
-                index.truncate(complete_bytes)  # a line that was cut off by a kill
-        self.finished: dict[str, Record] = {record.id: record for record in records}
-        for leftover in [*self.path.glob("*/.*.tmp"), *self.path.glob(".*.tmp")]:
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-
-    def __contains__(self, identity_id: str) -> bool:
-        return identity_id in self.finished
-
-    def finish(self, record: Record) -> None:
-        """Append the index line of an identity whose folder is complete.
-
-        Raises:
-            StoreError: The identity is in the index already.
-        """
-        if record.id in self.finished:
-            raise StoreError(f"{record.id} is in the index of {self.path} already.")
-        with open(self.path / "index.jsonl", "ab") as index:
-            index.write(record.line().encode())
-            index.flush()
-            os.fsync(index.fileno())
-        self.finished[record.id] = record
-
-    def forget(self, identity_id: str) -> None:
-        """Take an identity's line out of the index, if it has one; its folder is the caller's."""
-        if self.finished.pop(identity_id, None) is not None:
-            self._rewrite()
-
-    def sort(self) -> None:
-        """Put the index lines in the order of their ids, whatever order the workers finished in."""
-        if list(self.finished) != sorted(self.finished):
-            self.finished = dict(sorted(self.finished.items()))
-            self._rewrite()
-
-    def _rewrite(self) -> None:
-        lines = [record.line() for record in self.finished.values()]
-        _write_text(self.path / "index.jsonl", "".join(lines))
-
-    def add(self, record: Record, arrays: dict[str, np.ndarray], truth: dict[str, np.ndarray] | None = None) -> None:
-        """Write an identity and its index line.
-
-        Raises:
-            StoreError: The identity is in the index already, or an array is missing or has a wrong shape.
-        """
-        write_identity(self.path, record, arrays, truth)
-        self.finish(record)
 
 
 class Store:
@@ -277,11 +134,11 @@ class Store:
 
     def __init__(self, path: str | Path, *, empty: bool = False):
         self.path = Path(path)
-        self.settings = _read_header(self.path)
+        self.settings = read_header(self.path)
         self.box = np.array(self.settings["box"], dtype=float)
         self.points, self.samples = int(self.settings["points"]), int(self.settings["samples"])
         self.material = bool(self.settings.get("material", False))
-        self.records: list[Record] = sorted(_read_index(self.path)[0], key=lambda record: record.id)
+        self.records: list[Record] = sorted(read_index(self.path)[0], key=lambda record: record.id)
         if not self.records and not empty:
             raise StoreError(f"{self.path} holds no finished identity yet: run `headfield synth` to its end.")
 
@@ -320,7 +177,12 @@ class Store:
             return {name: archive[name] for name in archive.files}
 
 
-def _read_header(path: Path) -> dict:
+def read_header(path: Path) -> dict:
+    """The ``store.json`` of a store.
+
+    Raises:
+        StoreError: There is none, or one of another version.
+    """
     file = path / "store.json"
     if not file.exists():
         raise StoreError(f"{path} holds no store.json: make a store with `headfield synth --out {path}`.")
@@ -333,8 +195,12 @@ def _read_header(path: Path) -> dict:
     return header
 
 
-def _read_index(path: Path) -> tuple[list[Record], int]:
-    """Records of the complete lines and the number of bytes that those take."""
+def read_index(path: Path) -> tuple[list[Record], int]:
+    """The index of a store: records of the complete lines, and the number of bytes that those take.
+
+    Raises:
+        StoreError: A complete line is damaged.
+    """
     file = path / "index.jsonl"
     if not file.exists():
         return [], 0
@@ -344,9 +210,3 @@ def _read_index(path: Path) -> tuple[list[Record], int]:
         return [Record(**json.loads(line)) for line in raw[:complete].splitlines()], complete
     except (ValueError, TypeError) as error:
         raise StoreError(f"{file} has a damaged line ({error}): delete it and run the command again.") from error
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)

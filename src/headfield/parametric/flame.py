@@ -15,6 +15,7 @@ from headfield import frames
 from headfield.errors import DataError
 from headfield.parametric.bounded_npz import Wanted, read_npz
 from headfield.parametric.pickled_arrays import Sparse
+from headfield.parametric.places import KnownLandmarks
 from headfield.parametric.restricted_pickle import read_pickle
 from headfield.parametric.rigged_head import RiggedHead
 from headfield.parametric.skinned import SkinnedModel
@@ -62,7 +63,7 @@ def load_flame(path: Path | str, embedding: Path | str | None = None) -> RiggedH
         raise DataError(f"{path} does not exist. {HOW_TO_GET}.")
     content = read_pickle(path)
     model, triangles = _model(content, path)
-    corners, weights = _landmarks(path, embedding, triangles)
+    known = _landmarks(path, embedding, triangles)
     stat = path.stat()
     try:
         return RiggedHead(
@@ -70,8 +71,7 @@ def load_flame(path: Path | str, embedding: Path | str | None = None) -> RiggedH
             LICENCE,
             model,
             triangles,
-            corners,
-            weights,
+            known,
             Similarity(scale=frames.METRES_PER_UNIT),
             DEVIATION,
             (path.resolve(), stat.st_size, stat.st_mtime_ns),
@@ -155,14 +155,12 @@ def _dense(value, name: str) -> np.ndarray:
     return array
 
 
-def _landmarks(
-    path: Path, embedding: Path | str | None, triangles: np.ndarray
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Corners (68, 3), -1 where unknown, and weights (68, 3) of the landmarks."""
+def _landmarks(path: Path, embedding: Path | str | None, triangles: np.ndarray) -> KnownLandmarks | None:
+    """The landmarks that a file names."""
     if embedding is None:
         embedding = next((path.parent / name for name in EMBEDDINGS if (path.parent / name).is_file()), None)
         if embedding is None:
-            return None, None
+            return None
     embedding = Path(embedding)
     if embedding.suffix == ".npz":
         found = read_npz(embedding, {"lmk_face_idx": Wanted("i", 1, 68), "lmk_b_coords": Wanted("f", 2, 204)})
@@ -179,4 +177,4 @@ def _landmarks(
     corners, all_weights = np.full((68, 3), -1), np.zeros((68, 3))
     corners[68 - len(faces) :] = triangles[faces.astype(int)]
     all_weights[68 - len(faces) :] = weights
-    return corners, all_weights
+    return KnownLandmarks(corners, all_weights)

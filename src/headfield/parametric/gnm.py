@@ -16,7 +16,7 @@ from headfield.errors import DataError, need
 from headfield.frames import METRES_PER_UNIT, UNITS_IN_METRES
 from headfield.io import guard
 from headfield.parametric.bounded_npz import Wanted, read_npz
-from headfield.parametric.places import reference_landmarks68
+from headfield.parametric.places import KnownLandmarks, reference_landmarks68
 from headfield.parametric.rigged_head import RiggedHead
 from headfield.parametric.skinned import SkinnedModel
 from headfield.types import Similarity
@@ -85,7 +85,7 @@ def load_gnm(path: Path | str, landmarks: Path | str | None = None) -> RiggedHea
         raise DataError(f"{path} does not exist. {HOW_TO_GET}.")
     content = read_npz(path, _WANTED)
     model, triangles = _model(content, path)
-    corners, weights = _landmarks(path, landmarks, model.template)
+    known = _landmarks(path, landmarks, model.template)
     eyes = model.joints[2:].mean(0)
     # without landmarks: axes as everywhere, and the eyes where the reference head's are, 12 mm behind its lids
     shift = eyes - METRES_PER_UNIT * reference_landmarks68()[36:48].mean(0) + [0.0, 0.0, 0.012]
@@ -96,8 +96,7 @@ def load_gnm(path: Path | str, landmarks: Path | str | None = None) -> RiggedHea
             LICENCE,
             model,
             triangles,
-            corners,
-            weights,
+            known,
             Similarity(translation=shift, scale=METRES_PER_UNIT),
             DEVIATION,
             (path.resolve(), stat.st_size, stat.st_mtime_ns),
@@ -177,14 +176,12 @@ def _unit(joints: np.ndarray, path: Path) -> float:
     raise DataError(f"{path}: the eyes are {apart:.4g} apart, which no unit of length explains (50 to 80 mm).")
 
 
-def _landmarks(
-    path: Path, landmarks: Path | str | None, template: np.ndarray
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Corners and weights (68, 3) of the landmarks, the jaw line in the order from the subject's right to left."""
+def _landmarks(path: Path, landmarks: Path | str | None, template: np.ndarray) -> KnownLandmarks | None:
+    """The landmarks that a file names, the jaw line in the order from the subject's right to left."""
     if landmarks is None:
         landmarks = next((path.parent / name for name in LANDMARKS if (path.parent / name).is_file()), None)
         if landmarks is None:
-            return None, None
+            return None
     with guard.reading(landmarks, "a file of landmarks", DataError):
         table = np.loadtxt(io.StringIO(guard.text(landmarks, DataError)), dtype=float, ndmin=2)
     if table.shape != (68, 6):
@@ -198,4 +195,4 @@ def _landmarks(
     away = points[:17] - points[27:36].mean(0)
     angle = np.arctan2(-away[:, 1], -away[:, 0])
     order = np.concatenate([np.argsort(np.where(angle < -np.pi / 2, angle + 2 * np.pi, angle)), np.arange(17, 68)])
-    return corners[order], weights[order]
+    return KnownLandmarks(corners[order], weights[order])

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse.csgraph import dijkstra
 
 from headfield.errors import DataError
-from headfield.parametric.closed_head import ClosedHead
+from headfield.parametric.closed_head import ClosedHead, LinearShapes, SolidPlaces
 from headfield.parametric.ict_files import NARROW_FACE, PARTS, IctData, find_source, index_file, read_ict
 from headfield.parametric.prior import IdentityPrior
 from headfield.parametric.solid import plan_solid
@@ -82,15 +82,16 @@ def _build(data: IctData, path: Path) -> IctHead:
     expression *= plan.rest[:, None].astype(np.float32)
     face = np.zeros(len(template))
     face[slice(*NARROW_FACE)] = 1.0
+    identity = tuck.apply(data.identity.astype(np.float32) * np.float32(METRES_PER_CM))
     stat = path.stat()
     return IctHead(
         plan=plan,
-        mean=template,
-        identity_basis=tuck.apply(data.identity.astype(np.float32) * np.float32(METRES_PER_CM)),
-        expression_basis=expression,
-        anchor_vertices=plan.place_anchors(anchor_vertices),
-        landmark_vertices=plan.place(np.array(indices["landmarks68"])),
-        face_mask=plan.linear @ face > 0.999,
+        shapes=LinearShapes(template, identity, expression),
+        places=SolidPlaces(
+            anchors=plan.place_anchors(anchor_vertices),
+            landmarks=plan.place(np.array(indices["landmarks68"])),
+            face=plan.linear @ face > 0.999,
+        ),
         facts_key=(path.resolve(), stat.st_size, stat.st_mtime_ns),
     )
 

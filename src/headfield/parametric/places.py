@@ -26,6 +26,19 @@ LEAST_LANDMARKS = 8
 
 
 @dataclass(frozen=True)
+class KnownLandmarks:
+    """The 68 landmarks of a template, as far as its files name them.
+
+    Attributes:
+        corners: (68, 3) vertices, -1 where unknown.
+        weights: (68, 3) their weights.
+    """
+
+    corners: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
 class TemplatePlaces:
     """Anchors, landmarks and face of a template.
 
@@ -51,8 +64,7 @@ def reference_landmarks68() -> np.ndarray:
 def find_places(
     template: np.ndarray,
     skin: np.ndarray,
-    corners: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
+    landmarks: KnownLandmarks | None = None,
     similarity: Similarity | None = None,
 ) -> TemplatePlaces:
     """Places on a template.
@@ -60,15 +72,15 @@ def find_places(
     Args:
         template: (S, 3) any unit, y up, +z out of the face.
         skin: (F, 3) triangles of its skin.
-        corners: (68, 3) vertices of the known landmarks, -1 where unknown, or None.
-        weights: (68, 3) their weights.
+        landmarks: Those that are known; None for none.
         similarity: Reference head (model frame) -> template; needed when fewer than eight landmarks are known.
     Raises:
         ValueError: Too few landmarks and no similarity.
     """
     reference = reference_landmarks68()
-    if corners is None or weights is None:
-        corners, weights = np.full((68, 3), -1), np.zeros((68, 3))
+    if landmarks is None:
+        landmarks = KnownLandmarks(np.full((68, 3), -1), np.zeros((68, 3)))
+    corners, weights = landmarks.corners, landmarks.weights
     known = np.all(np.asarray(corners) >= 0, axis=1)
     placed = np.zeros((68, 3))
     if known.any():

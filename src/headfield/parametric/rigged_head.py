@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix, kron
 
-from headfield.parametric.closed_head import ClosedHead
+from headfield.parametric.closed_head import ClosedHead, LinearShapes, SolidPlaces
 from headfield.parametric.derivatives import Derivatives, dense
-from headfield.parametric.places import find_places, split_parts
+from headfield.parametric.places import KnownLandmarks, find_places, split_parts
 from headfield.parametric.prior import BoxPrior, IdentityPrior
 from headfield.parametric.skinned import SkinnedModel
 from headfield.parametric.solid import plan_solid
@@ -34,7 +34,7 @@ class RiggedHead(ClosedHead):
         licence: Of its data.
         model: Its numbers.
         triangles: (F, 3) all triangles.
-        corners, weights: (68, 3) landmarks on the template, -1 where unknown; None when none is known.
+        known: Landmarks on the template; None when its files name none.
         similarity: Reference head (model frame) -> template, when fewer than eight landmarks are known.
         pose_deviation: (n_pose,) standard deviations of the joints' rotations, radians, 0 to hold one.
         facts_key: What caches depend on.
@@ -48,8 +48,7 @@ class RiggedHead(ClosedHead):
         licence: str,
         model: SkinnedModel,
         triangles: np.ndarray,
-        corners: np.ndarray | None,
-        weights: np.ndarray | None,
+        known: KnownLandmarks | None,
         similarity: Similarity | None,
         pose_deviation: np.ndarray,
         facts_key: tuple,
@@ -57,20 +56,20 @@ class RiggedHead(ClosedHead):
         self.name, self.licence, self.model = name, licence, model
         self.n_expression, self.n_pose = model.expression.shape[1], model.n_pose
         self._pose_deviation = np.asarray(pose_deviation, dtype=float)
-        first = find_places(model.template, triangles, corners, weights, similarity)
+        first = find_places(model.template, triangles, known, similarity)
         landmarks = np.einsum("nk,nkc->nc", first.landmark_weights, model.template[first.landmark_corners])
         skin, eyes = split_parts(model.template, triangles, landmarks)
-        places = find_places(model.template, skin, corners, weights, similarity)
+        places = find_places(model.template, skin, known, similarity)
         plan = plan_solid(model.template, *_closed_parts(model.template, skin, eyes, places.anchors))
         self._landmarks = places.landmark_corners, places.landmark_weights
         super().__init__(
             plan=plan,
-            mean=model.template,
-            identity_basis=None,
-            expression_basis=None,
-            anchor_vertices=plan.place_anchors(places.anchors),
-            landmark_vertices=None,
-            face_mask=plan.linear @ places.face.astype(float) > 0.999,
+            shapes=LinearShapes(model.template),
+            places=SolidPlaces(
+                anchors=plan.place_anchors(places.anchors),
+                landmarks=None,
+                face=plan.linear @ places.face.astype(float) > 0.999,
+            ),
             facts_key=facts_key,
             n_identity=model.identity.shape[1],
         )

@@ -11,8 +11,9 @@ import numpy as np
 
 from headfield.errors import ConfigError, StoreError
 from headfield.frames import MM_PER_UNIT, anchors65
-from headfield.io.store import Record, StoreWriter, write_identity
+from headfield.io.store import Record
 from headfield.io.store_plan import add_to_plan
+from headfield.io.store_writer import StoreWriter, write_identity
 from headfield.synth.config import SynthConfig
 from headfield.synth.hairstyle import OVERLAID
 from headfield.synth.identities import IdentityKey, frozen, identity_keys

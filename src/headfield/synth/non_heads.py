@@ -1,8 +1,8 @@
 """Thirty kinds of things that are no head, made by code: what a fit must refuse, or call poor.
 
 A kind and a seed always make the same thing; :func:`non_head` turns and moves it and gives it a unit. How each kind is
-made stands in the docstring of its function (:mod:`headfield.synth.things`). Four more are parts of a head
-(:func:`part_of_head`).
+made stands in the docstring of its function (:mod:`headfield.synth.things`, :mod:`headfield.synth.bodies`). Four more
+are parts of a head (:func:`part_of_head`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from scipy.spatial.transform import Rotation
 
 from headfield.errors import ConfigError
 from headfield.frames import ANCHOR_NAMES, METRES_PER_UNIT, UNITS_IN_METRES
-from headfield.synth import things
+from headfield.synth import bodies, things
 from headfield.types import Mesh, Scan, Similarity
 
 Random = np.random.Generator
 
+_MADE = vars(things) | vars(bodies)
+
 KINDS: dict[str, Callable[[Random], Mesh]] = {
-    name: getattr(things, name)
+    name: _MADE[name]
     for name in (
         "ball egg vase cup bowl parcel bottle torso hand foot dog horse cat ape helmet mannequin chair table terrain "
         "crumpled text plant car stairs room noise blobs gear pipes teapot shoe stone"

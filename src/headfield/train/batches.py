@@ -10,7 +10,7 @@ drawn from its row, and every other one, the face at rest included, is posed (:m
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,18 +57,40 @@ class Batch:
         return len(self.rows)
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """What is drawn from a store's identities.
+
+    Attributes:
+        heads: Heads per step.
+        points, samples: Surface points and signed samples per head.
+        mirror: Also train mirrored copies.
+        seed: Everything drawn is a function of (seed, step).
+        warp_points: Surface points per posed head with their places on the neutral head.
+        held_rows: Last expressions of every identity that are never drawn.
+    """
+
+    heads: int
+    points: int
+    samples: int
+    mirror: bool
+    seed: int = 0
+    warp_points: int = 0
+    held_rows: int = 0
+
+    def within(self, store: Store) -> Drawing:
+        """No more points than a store has."""
+        points, warp = min(self.points, store.points), min(self.warp_points, store.points)
+        return replace(self, points=points, samples=min(self.samples, store.samples), warp_points=warp)
+
+
 class Batches:
     """Draws batches from the training identities of a store.
 
     Args:
         store: The store.
         records: Identities to draw from; their order defines the code rows.
-        seed: Everything drawn is a function of (seed, step).
-        heads: Heads per step.
-        points, samples: Surface points and signed samples per head.
-        warp_points: Surface points per posed head with their places on the neutral head.
-        mirror: Also train mirrored copies.
-        held_rows: Last expressions of every identity that are never drawn.
+        drawing: What is drawn from them.
         waiting: Ids of identities that the store does not hold yet: they have code rows, and are drawn once `grow`
             has found them.
         canonical: (52,) the expression of the model's canonical face, None for the face at rest.
@@ -84,23 +106,14 @@ class Batches:
         self,
         store: Store,
         records: list[Record],
+        drawing: Drawing,
         *,
-        seed: int,
-        heads: int,
-        points: int,
-        samples: int,
-        mirror: bool,
-        warp_points: int = 0,
-        held_rows: int = 0,
         waiting: Collection[str] = (),
         canonical: Sequence[float] | None = None,
     ):
-        self.store, self.seed, self.held_rows = store, seed, held_rows
+        self.store, self.drawing = store, drawing.within(store)
         self._canonical = None if canonical is None else np.array(canonical, dtype=np.float32)
         self._openings: dict[int, Opening] = {}
-        self.heads, self.mirror = heads, mirror
-        self.points, self.samples = min(points, store.points), min(samples, store.samples)
-        self.warp_points = min(warp_points, store.points)
         self.ids = sorted([record.id for record in records] + list(waiting)) if waiting else [r.id for r in records]
         self.arrays: list[dict | None] = [None] * len(self.ids)
         self._take(records)
@@ -116,12 +129,12 @@ class Batches:
                 if self._canonical is not None:
                     self._openings[row] = Opening(arrays, self.store.box, self._canonical, record.id)
         here = [(row, arrays) for row, arrays in enumerate(self.arrays) if arrays is not None]
-        posable = [row for row, arrays in here if len(arrays["expressions"]) - self.held_rows > 1]
+        posable = [row for row, arrays in here if len(arrays["expressions"]) - self.drawing.held_rows > 1]
         self._drawable, self._posable = self._rows([row for row, _ in here]), self._rows(posable)
 
     def _rows(self, identities: list[int]) -> np.ndarray:
         """Code rows of identities and of their mirrored copies."""
-        mirrored = [row + len(self.ids) for row in identities] if self.mirror else []
+        mirrored = [row + len(self.ids) for row in identities] if self.drawing.mirror else []
         return np.array(identities + mirrored, dtype=int)
 
     def anchors_of(self, row: int) -> np.ndarray:
@@ -143,7 +156,7 @@ class Batches:
     @property
     def codes(self) -> int:
         """Rows of the code table."""
-        return len(self.ids) * (2 if self.mirror else 1)
+        return len(self.ids) * (2 if self.drawing.mirror else 1)
 
     def draw(self, step: int, posed_share: float, micro: int) -> list[Batch]:
         """The batches of one step, split into micro-batches of one kind.
@@ -153,8 +166,8 @@ class Batches:
             posed_share: Share of heads that wear an expression, drawn from the identities that have any.
             micro: Heads per micro-batch at most.
         """
-        rng = np.random.default_rng([self.seed, step])
-        heads = min(self.heads, len(self._drawable))
+        rng = np.random.default_rng([self.drawing.seed, step])
+        heads = min(self.drawing.heads, len(self._drawable))
         posed = min(int(round(posed_share * heads)), len(self._posable))
         kinds = ((self._drawable, heads - posed), (self._posable, posed))
         drawn = [rng.choice(rows, count, replace=False) for rows, count in kinds]
@@ -167,16 +180,7 @@ class Batches:
     def _collect(self, rows: np.ndarray, posed: bool, rng: np.random.Generator) -> Batch:
         columns: dict[str, list[np.ndarray]] = {}
         for row in rows:
-            head = _read_head(
-                self.arrays[row % len(self.ids)],
-                self._openings.get(row % len(self.ids)),
-                self.store.box,
-                posed,
-                (self.points, self.samples, self.warp_points if posed else 0),
-                self.held_rows,
-                self.most_rows,
-                rng,
-            )
+            head = self._read(row % len(self.ids), posed, rng)
             if row >= len(self.ids):
                 head = _mirrored(head)
             head["expression_rows"] = np.int64(row * self.most_rows + head.pop("row"))
@@ -186,37 +190,32 @@ class Batches:
         expression = tensors.pop("expression")
         return Batch(torch.from_numpy(rows), expression if posed else None, **tensors)
 
-
-def _read_head(
-    arrays,
-    opening: Opening | None,
-    box,
-    posed: bool,
-    sizes: tuple[int, int, int],
-    held: int,
-    most: int,
-    rng: np.random.Generator,
-) -> dict:
-    points, samples, warp = sizes
-    row = int(rng.integers(1, min(len(arrays["expressions"]) - held, most))) if posed else 0
-    if opening is not None:  # the two faces change places
-        row = {0: ROW, ROW: 0}.get(row, row)
-    a = int(rng.integers(0, arrays["points"].shape[1] - points + 1))
-    b = int(rng.integers(0, arrays["samples"].shape[1] - samples + 1))
-    c = int(rng.integers(0, arrays["points"].shape[1] - warp + 1))
-    head = {
-        "row": row,
-        "expression": np.array(arrays["expressions"][row]),
-        "surface": dequantise(arrays["points"][row, a : a + points], box),
-        "normals": dequantise_normals(arrays["normals"][row, a : a + points]),
-        "posed": dequantise(arrays["points"][row, c : c + warp], box),
-        "neutral": dequantise(arrays["canonical"][row, c : c + warp], box),
-        "neutral_valid": np.array(arrays["canonical_valid"][row, c : c + warp]),
-        "samples": dequantise(arrays["samples"][row, b : b + samples], box),
-        "sdf": np.array(arrays["sdf"][row, b : b + samples], dtype=np.float32),
-        "anchors": np.array(arrays["anchors"]),
-    } | {name: np.array(arrays[name]) for name in ("anchors65",) if name in arrays}
-    return head if opening is None else head | _opened(arrays, opening, head, box, slice(c, c + warp))
+    def _read(self, identity: int, posed: bool, rng: np.random.Generator) -> dict:
+        """One head of an identity that is there, at random: columns of a batch, and its row of the store."""
+        arrays, opening, box = self.arrays[identity], self._openings.get(identity), self.store.box
+        arrays = present(arrays, "the arrays of an identity")
+        drawing = self.drawing
+        points, samples, warp = drawing.points, drawing.samples, drawing.warp_points if posed else 0
+        drawable = min(len(arrays["expressions"]) - drawing.held_rows, self.most_rows)
+        row = int(rng.integers(1, drawable)) if posed else 0
+        if opening is not None:  # the two faces change places
+            row = {0: ROW, ROW: 0}.get(row, row)
+        a = int(rng.integers(0, arrays["points"].shape[1] - points + 1))
+        b = int(rng.integers(0, arrays["samples"].shape[1] - samples + 1))
+        c = int(rng.integers(0, arrays["points"].shape[1] - warp + 1))
+        head = {
+            "row": row,
+            "expression": np.array(arrays["expressions"][row]),
+            "surface": dequantise(arrays["points"][row, a : a + points], box),
+            "normals": dequantise_normals(arrays["normals"][row, a : a + points]),
+            "posed": dequantise(arrays["points"][row, c : c + warp], box),
+            "neutral": dequantise(arrays["canonical"][row, c : c + warp], box),
+            "neutral_valid": np.array(arrays["canonical_valid"][row, c : c + warp]),
+            "samples": dequantise(arrays["samples"][row, b : b + samples], box),
+            "sdf": np.array(arrays["sdf"][row, b : b + samples], dtype=np.float32),
+            "anchors": np.array(arrays["anchors"]),
+        } | {name: np.array(arrays[name]) for name in ("anchors65",) if name in arrays}
+        return head if opening is None else head | _opened(arrays, opening, head, box, slice(c, c + warp))
 
 
 def _opened(arrays, opening: Opening, head: dict, box, which: slice) -> dict:

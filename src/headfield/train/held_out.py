@@ -40,7 +40,7 @@ def held_out_errors(model: HeadModel, codes: torch.Tensor, batches: Batches, mos
     if backward.closed_form == "forward":  # the way back takes steps, so it is asked for fewer points
         forward = require(model, ForwardWarped, "Measuring held-out expressions")
     for index, arrays in here:
-        for row in range(len(arrays["expressions"]) - min(each, batches.held_rows), len(arrays["expressions"])):
+        for row in range(len(arrays["expressions"]) - min(each, batches.drawing.held_rows), len(arrays["expressions"])):
             at = [dequantise(arrays[name][row, :POINTS], batches.store.box) for name in ("points", "canonical")]
             posed, neutral = (torch.as_tensor(places, device=codes.device)[None] for places in at)
             valid = np.array(arrays["canonical_valid"][row, :POINTS])

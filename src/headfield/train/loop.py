@@ -98,7 +98,8 @@ class _Speed:
         named = one_step(trainer)
         took = time.monotonic() - begun
         trainer.seconds += took
-        now = trainer.config.heads * (trainer.batches.points + trainer.batches.samples) / took
+        drawing = trainer.batches.drawing
+        now = trainer.config.heads * (drawing.points + drawing.samples) / took
         self.points_per_second = 0.98 * self.points_per_second + 0.02 * now if self.points_per_second else now
         return named
 

@@ -17,7 +17,7 @@ from headfield.io.store_plan import planned
 from headfield.models.architectures import Architecture, architecture
 from headfield.models.protocol import Releasable, TrainableModel, Warped, require
 from headfield.train import checkpoint
-from headfield.train.batches import Batches
+from headfield.train.batches import Batches, Drawing
 from headfield.train.begin import begin_from
 from headfield.train.code_start import random_codes, starting_codes
 from headfield.train.code_table import CodeTable
@@ -147,19 +147,16 @@ def _batches(config: TrainConfig, canonical: Sequence[float] | None) -> Batches:
             f"{config.store} holds no training identities (its splits: "
             f"{sorted({record.split for record in store.records})})."
         )
-    return Batches(
-        store,
-        records,
-        seed=config.seed,
+    drawing = Drawing(
         heads=config.heads,
         points=config.points,
         samples=config.samples,
         mirror=config.mirror,
+        seed=config.seed,
         warp_points=config.warp_points,
         held_rows=config.held_rows,
-        waiting=_waiting(config, records),
-        canonical=canonical,
     )
+    return Batches(store, records, drawing, waiting=_waiting(config, records), canonical=canonical)
 
 
 def _new_model(kind: Architecture, sizes: Any, batches: Batches, seed: int) -> TrainableModel:

@@ -34,9 +34,9 @@ def inverse_root(batches: Batches) -> torch.Tensor:
     Args:
         batches: What is trained on, as far as the store holds it.
     """
-    end = -batches.held_rows or None
+    end = -batches.drawing.held_rows or None
     rows = np.concatenate([np.asarray(a["expressions"][1:end], float) for a in batches.arrays if a is not None])
-    if batches.mirror:
+    if batches.drawing.mirror:
         rows = np.concatenate([rows, rows[:, ARKIT_MIRROR]])
     values, vectors = np.linalg.eigh(rows.T @ rows / max(len(rows), 1))
     return torch.as_tensor((vectors * np.maximum(values, FLOOR) ** -0.5) @ vectors.T)
