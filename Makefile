@@ -14,7 +14,7 @@ MEDIAPIPE := mediapipe==0.10.14
 # threads that spin while they wait starve each other on a shared machine
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test test-all fuzz kills lint clean
+.PHONY: demo test test-all fuzz kills settings lint clean
 
 demo: $(VENV)/.core-installed
 	$(BIN)/headfield fit examples/data/scan.ply --out out/demo --force
@@ -38,6 +38,10 @@ fuzz: $(VENV)/.dev-installed
 KILLS ?= 50
 kills: $(VENV)/.dev-installed
 	$(ONE_THREAD) $(BIN)/python tests/kills/kill_run.py --kills $(KILLS)
+
+# the tests of numbers with 1 and 2 threads, AVX-512 and AVX2, two seeds: all green, or the test is wrong
+settings: $(VENV)/.dev-installed
+	$(BIN)/python tests/settings/settings_run.py $(SETTINGS) -- $(PYTEST_OPTIONS)
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check .

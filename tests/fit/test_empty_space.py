@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from headfield.fit.empty_space import AIR_SLACK, CLEAR, HEIGHTS, SeenAir, empty_places, outermost
+from headfield.fit.empty_space import AIR_SLACK, CLEAR, HEIGHTS, SCALP_PARTS, SeenAir, empty_places, outermost
 from headfield.fit.normal_equations import MARGIN, ViewState, linearise
 from headfield.models.release import load
 from headfield.surface.head import Head
@@ -23,12 +23,17 @@ def bald(model):
 
 
 @pytest.fixture(scope="module")
+def anchors(model):
+    return model.anchors(model.mean_codes(list(model.prior.names).index("bald")))[0].double().numpy()
+
+
+@pytest.fixture(scope="module")
 def cloud(bald):
     return sample_surface(bald, 20_000, np.random.default_rng(0)).points
 
 
-def test_places_lie_outside_the_head_over_the_scalp(bald, cloud):
-    places = empty_places(cloud, Similarity())
+def test_places_lie_outside_the_head_over_the_scalp(bald, cloud, anchors):
+    places = empty_places(cloud, Similarity(), anchors)
     assert len(places) > 300
     away = Target(bald).closest(places)[0]
     assert away.min() > CLEAR * min(HEIGHTS) * 0.99
@@ -38,32 +43,38 @@ def test_places_lie_outside_the_head_over_the_scalp(bald, cloud):
     assert (places[:, 2] < 0.35).all()  # none before the face
 
 
-def test_places_follow_the_scan_frame(cloud):
+def test_places_follow_the_scan_frame(cloud, anchors):
     frame = Similarity(np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]), np.array([3.0, -2, 5]), 80.0)
-    here, there = empty_places(cloud, Similarity()), empty_places(frame.apply(cloud), frame.inverse())
+    here, there = empty_places(cloud, Similarity(), anchors), empty_places(frame.apply(cloud), frame.inverse(), anchors)
     np.testing.assert_allclose(frame.apply(here), there, atol=1e-6)
 
 
-def test_what_was_scanned_there_is_not_empty(cloud):
+def test_the_scalp_is_where_the_anchors_say(cloud, anchors):
+    low, bald = anchors.copy(), anchors[SCALP_PARTS]
+    low[SCALP_PARTS] = bald - [0.0, 3.0, 0.0]  # of a head whose scalp is not among these points
+    assert len(empty_places(cloud, Similarity(), anchors)) and not len(empty_places(cloud, Similarity(), low))
+
+
+def test_what_was_scanned_there_is_not_empty(cloud, anchors):
     rng = np.random.default_rng(1)
     ball = rng.standard_normal((6000, 3))
     centre = np.array([0.0, 0.35, -0.66])
     ball = ball[ball @ (centre - [0, 0.1, -0.15]) > 0]  # its outer half
     ball = centre + 0.12 * ball / np.linalg.norm(ball, axis=1, keepdims=True)
     cloud = cloud[np.linalg.norm(cloud - centre, axis=1) > 0.12]  # the scalp under it is not seen
-    with_bun = empty_places(np.concatenate([cloud, ball]), Similarity())
+    with_bun = empty_places(np.concatenate([cloud, ball]), Similarity(), anchors)
     assert not (np.linalg.norm(with_bun - centre, axis=1) < 0.09).any()
 
 
-def test_a_face_alone_says_nothing(cloud):
+def test_a_face_alone_says_nothing(cloud, anchors):
     face = cloud[(cloud[:, 2] > 0.2) & (np.abs(cloud[:, 1]) < 0.2)]
-    assert len(empty_places(face, Similarity())) == 0
-    assert len(empty_places(cloud[:3], Similarity())) == 0
+    assert len(empty_places(face, Similarity(), anchors)) == 0
+    assert len(empty_places(cloud[:3], Similarity(), anchors)) == 0
 
 
-def test_seen_air_begins_a_little_above_the_scan(bald, cloud):
-    air = SeenAir(cloud)
-    base, out = outermost(cloud, 0.012)
+def test_seen_air_begins_a_little_above_the_scan(bald, cloud, anchors):
+    air = SeenAir(cloud, anchors)
+    base, out = outermost(cloud, anchors, 0.012)
     for height in (0.0, 0.05, 0.2):
         value, gradient = air.value_and_gradient(base + height * out)
         assert np.median(np.abs(value - (height - AIR_SLACK))) < 0.002
@@ -71,11 +82,11 @@ def test_seen_air_begins_a_little_above_the_scan(bald, cloud):
     assert (air.value_and_gradient(cloud)[0] < 0).mean() > 0.999  # what was seen is not cut off
     chin = np.array([[0.0, -0.45, 0.3]])
     assert air.value_and_gradient(chin)[0] < 0  # nor what says nothing
-    assert not SeenAir(np.zeros((0, 3)))
+    assert not SeenAir(np.zeros((0, 3)), anchors)
 
 
-def test_seen_air_has_the_gradient_it_says(cloud):
-    air = SeenAir(cloud)
+def test_seen_air_has_the_gradient_it_says(cloud, anchors):
+    air = SeenAir(cloud, anchors)
     points = np.random.default_rng(2).uniform([-0.4, 0.1, -0.8], [0.4, 0.8, 0.2], (400, 3))
     value, gradient = air.value_and_gradient(points)
     step = 1e-5

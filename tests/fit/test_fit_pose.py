@@ -1,5 +1,7 @@
 """Rotations, steps and their derivatives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,18 @@ def test_rotation_exp_has_its_gradient_at_exactly_zero(dtype):
         lambda turn: pose.rotation_exp(turn) @ arm, torch.zeros(3, dtype=dtype)
     )
     torch.testing.assert_close(jacobian, -_cross_matrix(arm[None])[0])
+
+
+def test_a_mask_is_tried_where_the_mean_head_has_its_face():
+    field = _sphere_field()
+    low = replace(field, anchors=field.anchors - [0.1, 0.3, 0.2])
+    points = torch.randn(300, 3, generator=torch.Generator().manual_seed(4))
+    here, there = (
+        pose.starts(points, pose.super_fibonacci(5), torch.zeros(1), one, 0.1).translation for one in (field, low)
+    )
+    moved = there - here
+    assert torch.allclose(moved[-10:], torch.tensor([-0.1, -0.3, 0.0]).expand(10, 3), atol=1e-5)
+    assert not moved[:-10].any()
 
 
 def test_pose_jacobian_is_the_derivative_of_a_step():

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 from seeded import seeded
-from stub_head import surface_of
+from stub_head import StubHead, surface_of
 
 from headfield.errors import ConfigError, NotAHeadError, ScanError
 from headfield.fit.evidence import evidence_of, refuse_unless_head
 from headfield.fit.mean_field import neck_plane
+from headfield.fit.placement import Placement
 from headfield.fit.placing import surface_points
 from headfield.fit.result import Fit
-from headfield.fit.run import fit
+from headfield.fit.run import fit, fit_placed
 from headfield.frames import reference_anchors
 from headfield.types import Codes, Scan, Similarity
 
@@ -254,3 +255,34 @@ def test_files_of_one_name_are_told_apart(stub, similarity, tmp_path, monkeypatc
     with pytest.raises(ZeroDivisionError):
         fit([files[0], scan, files[1]], stub)
     assert [one.name for one in asked] == ["a/scan.npy", "x/mine", "b/scan.npy"]
+
+
+class Told(Exception):
+    """Enough was seen."""
+
+
+def test_eyes_and_scalp_are_looked_for_where_the_model_has_them(stub, similarity, monkeypatch):
+    scan, truth, _ = _scan(stub, similarity)
+    own = reference_anchors() + [0.01, -0.03, 0.02]
+
+    class Elsewhere(StubHead):
+        def anchors(self, codes):
+            return torch.from_numpy(own).float()[None].repeat(len(codes.identity), 1, 1)
+
+    asked = []
+
+    def eyes(placed, anchors, mm):
+        asked.append(anchors)
+        raise Told
+
+    def places(points, where, anchors, fine=False):
+        asked.append(anchors)
+        return np.zeros((0, 3))
+
+    monkeypatch.setattr("headfield.fit.run.eyes_seen", eyes)
+    monkeypatch.setattr("headfield.fit.run.empty_places", places)
+    with pytest.raises(Told):
+        fit_placed([scan], [Placement(truth.inverse(), "mm", 0.0, 0.0)], Elsewhere())
+    assert len(asked) == 2
+    for anchors in asked:
+        np.testing.assert_allclose(anchors, own, atol=1e-6)

@@ -64,9 +64,8 @@ class DetailedModel:
         air: What the scan has seen to be empty over the scalp.
     """
 
-    def __init__(self, model, correction: Spline | None, cut: np.ndarray, believed: Believed):
-        self.model, self.correction, self.cut, self.believed = model, correction, cut, believed
-        self.air = SeenAir(believed.points)
+    def __init__(self, model, correction: Spline | None, cut: np.ndarray, believed: Believed, air: SeenAir):
+        self.model, self.correction, self.cut, self.believed, self.air = model, correction, cut, believed, air
         self.box = model.box
 
     def condition(self, codes: Codes):
@@ -129,13 +128,14 @@ def detailed_model(model, codes: Codes, points: np.ndarray, options: DetailOptio
     """
     options = DetailOptions() if options is None else options
     believed = believed_points(model, codes, points, options)
-    cut = neck_plane(model_anchors(model, codes.identity[0].detach().cpu().numpy()), model.neck_tilt)
+    anchors = model_anchors(model, codes.identity[0].detach().cpu().numpy())
+    cut, air = neck_plane(anchors, model.neck_tilt), SeenAir(believed.points, anchors)
     if len(believed.points) < 50:
-        return DetailedModel(model, None, cut, believed)
+        return DetailedModel(model, None, cut, believed, air)
     box = np.asarray(model.box, dtype=float)
     order = np.random.default_rng(0).permutation(len(believed.points))
     data = (believed.points[order], -believed.values[order], believed.normals[order])
-    return DetailedModel(model, fit_spline(*data, box, options.spline), cut, believed)
+    return DetailedModel(model, fit_spline(*data, box, options.spline), cut, believed, air)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from headfield.errors import present
-from headfield.frames import ANCHOR_NAMES, reference_anchors
+from headfield.frames import ANCHOR_NAMES
 from headfield.neighbours import PointTree
 from headfield.surface.cloud_normals import thinnest
 from headfield.types import Similarity
@@ -51,19 +51,20 @@ _NEIGHBOURS = 12
 _CENTRE = np.array([0.0, 0.1, -0.15])
 
 
-def empty_places(points: np.ndarray, similarity: Similarity, fine: bool = False) -> np.ndarray:
+def empty_places(points: np.ndarray, similarity: Similarity, anchors: np.ndarray, fine: bool = False) -> np.ndarray:
     """Places over the scalp that are seen to be empty.
 
     Args:
         points: (N, 3) scan points around the head, scan frame.
         similarity: Scan -> model frame, roughly right.
+        anchors: (39, 3) of a head that is about the scan's, model frame.
         fine: Take several thousand of them.
     Returns:
         (M, 3) scan frame, in a fixed order; a few hundred for a whole head, none where no scalp was seen.
     """
     heights, apart = (FINE_HEIGHTS, FINE_APART) if fine else (HEIGHTS, APART)
     placed = similarity.apply(points)
-    base, out = outermost(placed, apart)
+    base, out = outermost(placed, anchors, apart)
     if not len(base):
         return np.zeros((0, 3))
     places = np.concatenate([base + height * out for height in heights])
@@ -71,11 +72,12 @@ def empty_places(points: np.ndarray, similarity: Similarity, fine: bool = False)
     return similarity.inverse().apply(places[free])
 
 
-def outermost(points: np.ndarray, apart: float) -> tuple[np.ndarray, np.ndarray]:
+def outermost(points: np.ndarray, anchors: np.ndarray, apart: float) -> tuple[np.ndarray, np.ndarray]:
     """Points of a scan over the scalp beyond which it shows nothing, and the way out there.
 
     Args:
         points: (N, 3) scan points around the head, model frame.
+        anchors: (39, 3) of a head that is about theirs.
         apart: About one point per cube of this side is taken.
     Returns:
         (M, 3) points and (M, 3) outward unit normals.
@@ -84,7 +86,7 @@ def outermost(points: np.ndarray, apart: float) -> tuple[np.ndarray, np.ndarray]
     none = np.zeros((0, 3))
     if not len(points):
         return none, none
-    scalp = np.flatnonzero(SCALP_PARTS[PointTree(reference_anchors()).query(points)[1]])
+    scalp = np.flatnonzero(SCALP_PARTS[PointTree(anchors).query(points)[1]])
     if len(scalp) <= _NEIGHBOURS:
         return none, none
     _, first = np.unique(np.floor(points[scalp] / apart).astype(np.int64), axis=0, return_index=True)
@@ -111,9 +113,9 @@ class SeenAir:
     what stands on the border is cut off aslant.
     """
 
-    def __init__(self, points: np.ndarray) -> None:
-        """Of a scan's believed points (N, 3), model frame."""
-        self.base, self.out = outermost(points, AIR_APART)
+    def __init__(self, points: np.ndarray, anchors: np.ndarray) -> None:
+        """Of a scan's believed points (N, 3) and the anchors (39, 3) of its head, model frame."""
+        self.base, self.out = outermost(points, anchors, AIR_APART)
         self._tree = PointTree(self.base) if len(self.base) else None
 
     def __bool__(self) -> bool:

@@ -7,7 +7,7 @@ re-measured from the zero level set, hence they are true distances even where th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -36,6 +36,7 @@ class MeanField:
         upper: (3,) last grid corner, model frame.
         surface: (M, 3) points on the level set above the neck cut, model frame, about uniform.
         normals: (M, 3) their outward unit normals.
+        anchors: (39, 3) of the mean head, model frame.
         cut: (4,) neck plane n, d: heads lie where n @ x + d >= 0 (up side).
     """
 
@@ -44,6 +45,7 @@ class MeanField:
     upper: np.ndarray
     surface: np.ndarray
     normals: np.ndarray
+    anchors: np.ndarray
     cut: np.ndarray
 
     def lookup(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -135,6 +137,7 @@ def build_mean_field(
         np.array([axis[-1] for axis in axes]),
         np.empty((0, 3)),
         np.empty((0, 3)),
+        anchors,
         neck_plane(anchors, tilt),
     )
     surface = crossings[crossings @ field.cut[:3] + field.cut[3] > 0.06]
@@ -142,7 +145,7 @@ def build_mean_field(
     surface = surface[keep]
     normals = field.lookup(torch.from_numpy(surface.astype(np.float32)))[1].numpy().astype(float)
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-6)
-    return MeanField(field.grid, field.lower, field.upper, surface, normals, field.cut)
+    return replace(field, surface=surface, normals=normals)
 
 
 def _two_levels(signed_distance, axes: list[np.ndarray], step: float) -> np.ndarray:

@@ -14,14 +14,10 @@ import torch
 from headfield.fit.gate import FACE_PARTS
 from headfield.fit.mean_field import MeanField
 from headfield.fit.scan_field import ScanField
-from headfield.frames import reference_anchors
 from headfield.types import Similarity
 
 CENTRE = torch.tensor([0.0, 0.02, -0.12])
 """Fixed point of rotation and size steps, model frame: about the middle of the head."""
-
-FACE_CENTRE = tuple(reference_anchors()[FACE_PARTS].mean(0).tolist())
-"""Middle of the face's anchors, model frame."""
 
 INSIDE_PENALTY = 2.0
 """Weight of points inside the head against outside ones: cloth and hair lie outside, nothing real lies inside."""
@@ -159,7 +155,7 @@ def starts(
     by_crown[:, 1] = crown - top
     by_face = by_crown.clone()
     by_face[:, 2] = face - front
-    by_mask = torch.tensor(FACE_CENTRE, dtype=torch.float32) - turned.mean(1)
+    by_mask = torch.from_numpy(field.anchors[FACE_PARTS].mean(0).astype(np.float32)) - turned.mean(1)
     by_mask[:, 2] = face - turned[..., 2].topk(max(2, turned.shape[1] // 40), dim=1).values[:, -1]
     translation = torch.cat([by_centroid, by_crown, by_face, by_mask])
     return Poses(rotation.repeat(4, 1, 1), translation, log_scale.repeat(4), prior, unit.repeat(4))

@@ -31,7 +31,6 @@ from headfield.fit.shoulders import on_body
 from headfield.fit.solver import Solution, solve
 from headfield.fit.trial import view_of
 from headfield.fit.verdict import facts_of_size, verdict_of, worst
-from headfield.frames import reference_anchors
 from headfield.io.names import distinct_names
 from headfield.io.scan import cropped, read_scan
 from headfield.models import DEFAULT
@@ -212,9 +211,11 @@ def movable(space: ExpressionSpace, eyes: EyesSeen, neutral: bool) -> np.ndarray
 def _without_growths(model, views: list[View], around: list[np.ndarray], solution: Solution) -> tuple[list[View], bool]:
     """The views with places that were seen to be empty and into which the solution has grown, and whether there are
     any: narrow growths fit between the places that the solver was given."""
-    found = []
+    found, anchors = [], model_anchors(model, solution.identity)
     for view, near, state in zip(views, around, solution.views):
-        places = empty_places(near, state.similarity, fine=True) if len(view.cloud.empty) else view.cloud.empty
+        places = view.cloud.empty
+        if len(places):
+            places = empty_places(near, state.similarity, anchors, fine=True)
         if len(places):
             places = places[field_values(model, solution.identity, state, places) < 0]
         found.append(replace(view, cloud=replace(view.cloud, empty=np.concatenate([view.cloud.empty, places]))))
@@ -243,9 +244,9 @@ def _looked_at(model: HeadModel, scans: list[Scan], placed: list[Placed], option
         head = near[~on_body(similarity.apply(near), mean)]
         cloud = Cloud.of(head[thin(head, options.points, options.seed)], options.seed)
         if options.solver.hair:
-            cloud = replace(cloud, empty=empty_places(near, similarity))
+            cloud = replace(cloud, empty=empty_places(near, similarity, mean.anchors))
         mm = millimetres_per_unit(similarity.scale, item.placement.units)
-        eyes = eyes_seen(similarity.apply(near), reference_anchors(), mm)
+        eyes = eyes_seen(similarity.apply(near), mean.anchors, mm)
         free = movable(model.expression_space, eyes, number in (options.neutral or ()))
         found.around.append(near)
         found.views.append(replace(view_of(model, cloud, item.placement), free=free))

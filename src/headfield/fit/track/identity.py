@@ -16,7 +16,7 @@ from headfield.errors import NotAHeadError, ScanError, present
 from headfield.fit.eyes_seen import eyes_seen
 from headfield.fit.gate import Gate
 from headfield.fit.mean_field import mean_field_of
-from headfield.fit.normal_equations import Cloud, ViewState, field_values
+from headfield.fit.normal_equations import Cloud, ViewState, field_values, model_anchors
 from headfield.fit.options import FitOptions
 from headfield.fit.placement import Placement, millimetres_per_unit, size_log_of
 from headfield.fit.problem import View
@@ -27,7 +27,6 @@ from headfield.fit.solver import RELAXED, solve
 from headfield.fit.track.frame import Person, chosen_points, solve_frame
 from headfield.fit.track.options import TrackOptions
 from headfield.fit.trial import tried, view_of
-from headfield.frames import reference_anchors
 from headfield.io.depth_video import Frames
 from headfield.neighbours import PointTree
 from headfield.types import Scan
@@ -168,7 +167,8 @@ def _person(model, fit: Fit, free: np.ndarray) -> Person:
 
 def _eyes_of(model, seen: list, fit: Fit) -> np.ndarray:
     """Expression numbers that may move: lids and gaze where a frame shows them."""
-    found = [eyes_seen(where.apply(scan.points), reference_anchors(), fit.scans[0].mm_per_unit) for scan, where in seen]
+    anchors, mm = model_anchors(model, fit.identity), fit.scans[0].mm_per_unit
+    found = [eyes_seen(where.apply(scan.points), anchors, mm) for scan, where in seen]
     best = max(found, key=lambda eyes: (eyes.lids, eyes.gaze))
     return movable(model.expression_space, best, neutral=False)
 
