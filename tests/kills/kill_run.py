@@ -32,6 +32,10 @@ sys.path[:0] = [str(TESTS / "train"), str(TESTS / "curate")]
 from headfield.cli import main  # noqa: E402
 from headfield.io.store import Store  # noqa: E402
 from headfield.models import DEFAULT  # noqa: E402
+from headfield.surface.bake import bake  # noqa: E402
+
+COARSE = 64
+"""Resolution of the extraction that shapes are baked from; the verbs have no word for it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ def _head(folder: Path) -> None:
     model = load(DEFAULT)
     code = model.prior.draw(1, np.random.default_rng(3), 0.8)
     SavedHead(Head(model, Codes(torch.as_tensor(code).float())), DEFAULT).save(folder / "head.npz")
+    # quick shapes: what is told apart is what a kill leaves behind, and more kills meet the writing
+    bake.__kwdefaults__["resolution"] = COARSE
 
 
 def _toy_store(folder: Path) -> None:
@@ -134,7 +140,7 @@ def _words(text: str) -> Callable[[], int]:
 VERBS = {
     "export": Verb(
         _head,
-        _words("export head.npz --shapes --resolution 40 --vertices 800 -o out.glb"),
+        _words("export head.npz --shapes --vertices 800 -o out.glb"),
         lambda folder: digests(folder / "out.glb"),
     ),
     "animate": Verb(
