@@ -32,10 +32,6 @@ sys.path[:0] = [str(TESTS / "train"), str(TESTS / "curate")]
 from headfield.cli import main  # noqa: E402
 from headfield.io.store import Store  # noqa: E402
 from headfield.models import DEFAULT  # noqa: E402
-from headfield.surface.bake import bake  # noqa: E402
-
-COARSE = 64
-"""Resolution of the extraction that shapes are baked from; the verbs have no word for it."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +60,17 @@ def _head(folder: Path) -> None:
 
     from headfield.edit.record import SavedHead
     from headfield.models.release import load
+    from headfield.surface import bake as room
     from headfield.surface.head import Head
     from headfield.types import Codes
 
     model = load(DEFAULT)
     code = model.prior.draw(1, np.random.default_rng(3), 0.8)
-    SavedHead(Head(model, Codes(torch.as_tensor(code).float())), DEFAULT).save(folder / "head.npz")
-    # quick shapes: what is told apart is what a kill leaves behind, and more kills meet the writing
-    bake.__kwdefaults__["resolution"] = COARSE
+    codes = Codes(torch.as_tensor(code).float())
+    SavedHead(Head(model, codes), DEFAULT).save(folder / "head.npz")
+    # baking writes no file: done once beforehand, so that the kills meet the reading and the writing
+    baked = room.bake(model, codes, 800, resolution=64)
+    room.bake = lambda *given, **named: baked
 
 
 def _toy_store(folder: Path) -> None:
@@ -223,6 +222,8 @@ def tried(name: str, kills: int, rng: np.random.Generator) -> tuple[int, list[st
                 differ = sorted(key for key in truth.keys() | found.keys() if truth.get(key) != found.get(key))
                 wrong.append(f"{name}, killed after {moment:.2f} s: status {status}, differ {differ[:4]}, left {left}")
             shutil.rmtree(work)
+            if number % 10 == 9:
+                print(f"{name}: {number + 1} kills, {len(wrong)} wrong", file=sys.stderr, flush=True)
     print(f"{name}: {kills} kills in runs of {took:.1f} s, {hits} of them at work, {len(wrong)} wrong", flush=True)
     return hits, wrong
 
