@@ -33,7 +33,6 @@ from headfield.cli import main  # noqa: E402
 from headfield.io.store import Store  # noqa: E402
 from headfield.models import DEFAULT  # noqa: E402
 
-
 THERE = 2
 """Exit status of a verb that is asked to replace a file: the kill came after the work, and the file must be whole."""
 
