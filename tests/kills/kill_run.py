@@ -27,7 +27,7 @@ import numpy as np
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "train"), str(TESTS / "curate")]
+sys.path[:0] = [str(TESTS), str(TESTS / "train"), str(TESTS / "curate")]
 
 from headfield.cli import main  # noqa: E402
 from headfield.io.store import Store  # noqa: E402
