@@ -128,15 +128,19 @@ def test_models_are_compared_head_by_head_and_resumed(runs, tmp_path):
     assert len(runs) == 12  # nothing is run twice
 
 
+PCAS = ["PCA, same training heads", "local PCA, same training heads"]
+
+
 def test_baselines_of_the_first_model_stand_beside_all():
     protocol = protocol_named("nphm-identity")
 
     def result(case, ours, **more):
         return CaseResult(f"ict-{case:05d}", {"face": {"ours": ours + 0.1 * case} | more})
 
-    first = [result(case, 1.0, mean=3.0, pca=0.5 + 0.1 * case) for case in range(4)]
+    first = [result(case, 1.0, mean=3.0, pca=0.5 + 0.1 * case, local_pca=0.4) for case in range(4)]
     rows = compare.rows_of(protocol, {"a": first, "b": [result(case, 2.0) for case in range(4)]})
-    assert [row["model"] for row in rows] == ["a", "b", "mean head (z = 0)", "PCA, same training heads"]
+    assert [row["model"] for row in rows] == ["a", "b", "mean head (z = 0)", *PCAS]
+    assert rows[4]["mean"] == pytest.approx(0.4)
     assert rows[2]["mean"] == 3.0 and rows[3]["difference"] == pytest.approx(-0.5) and rows[3]["sure"]
 
 

@@ -13,7 +13,7 @@ from headfield.evaluate.options import Options, small_budget
 
 @dataclass(frozen=True)
 class EvaluateCommand:
-    """Measure a model on held-out heads against hidden truth, beside the mean head and a PCA of the training heads.
+    """Measure a model on held-out heads against hidden truth, beside the mean head and PCAs of the training heads.
 
     Writes table.md, results.json, worst.png, typical.png and every case's numbers and fit; with --models a comparison
     of them, head by head (comparison.md, .csv, .tex, .json, plot.svg). A test with an axis, such as noise, has a folder

@@ -1,11 +1,12 @@
-"""What every number is printed beside: the mean head, and a PCA of the same training heads."""
+"""What every number is printed beside: the mean head, and PCAs of the same training heads, global and by parts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
 
 from headfield.fit.clean import thin
@@ -13,8 +14,12 @@ from headfield.fit.gate import Gate, geman_mcclure, noise_of
 from headfield.fit.normal_equations import CENTRE, Cloud, codes_of
 from headfield.fit.problem import SolverOptions, View
 from headfield.fit.solver import solve
+from headfield.frames import MIRROR_PART, mirror_points
 from headfield.models.release import load
+from headfield.nn.blending import blend
+from headfield.parametric.local_pca import LocalPCA, fit_local_pca
 from headfield.parametric.pca import LinearPCA
+from headfield.parametric.protocol import ParametricHead
 from headfield.surface.mesh_head import mesh_of
 from headfield.surface.nearest import Target
 from headfield.surface.visibility import visible_triangles
@@ -30,6 +35,12 @@ MEAN_GATE = 0.04
 
 POSED_COMPONENTS = 200
 """Components of the PCA that is trained on posed heads too."""
+
+LOCAL_NUMBERS = 16
+"""Components of each part of the local PCA: a code of 39 x 16 = 624 numbers."""
+
+LOCAL_SIGMA, LOCAL_THRESHOLD = 0.1, 0.005
+"""Blend kernel of its parts, as the fields' parts have it: 25 mm, and what is below half a percent is nothing."""
 
 
 def fit_mean(model, points: np.ndarray, start: Similarity, log_scale_sd: float = 0.1) -> Similarity:
@@ -64,6 +75,20 @@ def points_near(scan: Scan, start: Similarity, box: np.ndarray, count: int = 500
     return points[thin(points, count)]
 
 
+@lru_cache(maxsize=1)
+def training_heads(name: str, heads: int | None, posed: bool, truth: str) -> tuple[ParametricHead, np.ndarray]:
+    """A family and the vertices (n, V, 3) float32 of its training heads, model frame; arguments as `training_pca`'s."""
+    head, sheet = family(name)
+    heads = frozen()["released_counts"][name]["train"] if heads is None else heads
+    vertices = []
+    for index in range(heads):
+        person = make_person(IdentityKey(name, "train", index, frozen()["seed"]), head, sheet, 0.0, truth)
+        vertices.append(person.bare().astype(np.float32))
+        if posed:
+            vertices.append(person.bare(person.expressions(1 + person.sealed)[-1]).astype(np.float32))
+    return head, np.stack(vertices)
+
+
 @cache
 def training_pca(name: str, heads: int | None = None, posed: bool = False, truth: str = "v1") -> LinearPCA:
     """PCA of a family's training heads in the model frame, float32 components.
@@ -74,16 +99,25 @@ def training_pca(name: str, heads: int | None = None, posed: bool = False, truth
         posed: Also one random expression of each head; else neutral heads only.
         truth: Which people; those of ``v2`` take two seconds each.
     """
-    head, sheet = family(name)
-    heads = frozen()["released_counts"][name]["train"] if heads is None else heads
-    vertices = []
-    for index in range(heads):
-        person = make_person(IdentityKey(name, "train", index, frozen()["seed"]), head, sheet, 0.0, truth)
-        vertices.append(person.bare().astype(np.float32))
-        if posed:
-            vertices.append(person.bare(person.expressions(1 + person.sealed)[-1]).astype(np.float32))
-    found = LinearPCA.fit(np.stack(vertices), head, POSED_COMPONENTS if posed else COMPONENTS)
+    head, vertices = training_heads(name, heads, posed, truth)
+    found = LinearPCA.fit(vertices, head, POSED_COMPONENTS if posed else COMPONENTS)
     return LinearPCA(found.mean_vertices, found.components.astype(np.float32), head)
+
+
+@cache
+def training_local_pca(name: str, heads: int | None = None, posed: bool = False, truth: str = "v1") -> LocalPCA:
+    """Local PCA of the same heads, a part at each of the 39 anchors; arguments as for `training_pca`."""
+    head, vertices = training_heads(name, heads, posed, truth)
+    mean = vertices.mean(0, dtype=np.float64)
+    mean = 0.5 * (mean + mirror_points(mean[head.mirror]))
+    found = fit_local_pca(vertices, head, anchor_weights(mean, head.anchors(mean)), MIRROR_PART, LOCAL_NUMBERS)
+    return replace(found, components=found.components.astype(np.float32))
+
+
+def anchor_weights(vertices: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Blend weights (K, V) of parts at anchors (K, 3) over vertices (V, 3), by the kernel of the fields' parts."""
+    points, centres = (torch.as_tensor(array, dtype=torch.float64)[None] for array in (vertices, anchors))
+    return blend(points, centres, "gaussian", LOCAL_SIGMA, LOCAL_THRESHOLD).weights[0].T.numpy()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from headfield.errors import present
-from headfield.evaluate.baselines import fit_mean, fit_pca, mean_mesh, points_near, training_pca
+from headfield.evaluate.baselines import fit_mean, fit_pca, mean_mesh, points_near, training_local_pca, training_pca
 from headfield.evaluate.measured import Case, by_column, compare, numbers, scan_of, told_of
 from headfield.evaluate.metrics import Truth
 from headfield.evaluate.options import Settings
@@ -120,9 +120,10 @@ def heads(case: Case, found: Fit, model, settings: Settings, posed: bool):
     place = fit_mean(model, points, start)
     mesh, visible = mean_mesh(settings.model, settings.resolution)
     yield "mean", mesh.transformed(case.observed.truth.after(place.inverse())), visible
-    pca = fit_pca(training_pca(case.person.key.family, settings.pca_heads, posed, settings.truth), points, start)
-    mesh = pca.mesh.transformed(case.observed.truth.after(pca.placement.inverse()))
-    yield "pca", mesh, visible_triangles(mesh)
+    for method, trained in (("pca", training_pca), ("local_pca", training_local_pca)):
+        pca = fit_pca(trained(case.person.key.family, settings.pca_heads, posed, settings.truth), points, start)
+        mesh = pca.mesh.transformed(case.observed.truth.after(pca.placement.inverse()))
+        yield method, mesh, visible_triangles(mesh)
 
 
 def _scalp(case: Case, mesh: Mesh) -> dict[str, float]:

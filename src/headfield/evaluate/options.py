@@ -24,7 +24,7 @@ class Settings:
     """Training heads of each family that the PCA baseline is made of and that specificity looks for the nearest in; as
     many as the released model has when not given."""
     baselines: bool = True
-    """Fit the mean head and the PCA to the same points as well; --no-baselines leaves them out."""
+    """Fit the mean head and the PCAs to the same points as well; --no-baselines leaves them out."""
     truth: Literal["v1", "v2"] = "v1"
     """Which people the frozen identities are: as the first weights' training data have them, or as the second's
     (`headfield synth --help` says how they differ). Captures are of v1 always."""

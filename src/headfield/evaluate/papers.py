@@ -253,6 +253,8 @@ PRINTED: dict[str, tuple[Printed, ...]] = {
     "nphm-identity": (
         _nphm("NPHM", "Table 2", 0.182, 0.978, 0.954),
         _nphm("NPM", "Table 2", 0.200, 0.975, 0.947),
+        _nphm("local PCA", "Table 2", 0.416, 0.960, 0.756),
+        _nphm("global PCA", "Table 2", 0.563, 0.954, 0.571),
     ),
     "nphm-anchors": (
         _nphm("NPM (one anchor)", "Table 4", 0.254, 0.972, 0.906),
@@ -264,6 +266,8 @@ PRINTED: dict[str, tuple[Printed, ...]] = {
     "nphm-expression-23": (
         _nphm("NPHM", "Table 3", 0.272, 0.969, 0.913),
         _nphm("NPM", "Table 3", 0.299, 0.962, 0.891),
+        _nphm("local PCA", "Table 3", 0.535, 0.950, 0.641),
+        _nphm("global PCA", "Table 3", 0.515, 0.956, 0.606),
     ),
     "nphm-single": (
         _nphm("NPHM", "Table 5", 0.207, 0.974, 0.947),

@@ -36,7 +36,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _BOXES = "boxes: quartiles and median; whiskers: 10 to 90 %; diamonds: mean, its 95 % interval"
 _CURVES = "means over heads and their 95 % intervals"
 
-_MARKERS, _GREYS = "osD^vP", {"mean": "#999999", "pca": "#444444"}
+_MARKERS, _GREYS = "osD^vP", {"mean": "#999999", "pca": "#444444", "local_pca": "#6e6e6e"}
 _ACROSS, _SIZE = 3, (4.4, 2.9)
 _STYLE = {"svg.hashsalt": "headfield", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 

@@ -10,8 +10,13 @@ from headfield.evaluate.observe import FULL, ScanKind
 from headfield.synth.captures import people
 from headfield.synth.identities import frozen
 
-METHODS = {"ours": "fit", "mean": "mean head (z = 0)", "pca": "PCA, same training heads"}
-"""Everything is measured three times: the fit, and the two trivial answers to the same points."""
+METHODS = {
+    "ours": "fit",
+    "mean": "mean head (z = 0)",
+    "pca": "PCA, same training heads",
+    "local_pca": "local PCA, same training heads",
+}
+"""Everything is measured beside the fit with trivial answers to the same points; tests of one scan have them all."""
 
 
 Kind = Literal[

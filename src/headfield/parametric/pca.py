@@ -36,6 +36,21 @@ class PointFit:
     inliers: np.ndarray
 
 
+def leading_mixtures(offsets: np.ndarray, count: int | None = None) -> np.ndarray:
+    """Mixtures (K, n) that turn offsets (n, D) from their mean into components of one standard deviation each.
+
+    Args:
+        offsets: Rows of mean zero.
+        count: At most so many, of most variance first; None for all with variance, at most n - 1.
+    """
+    n = len(offsets)
+    # n is far below D: the small Gram matrix has the same spectrum
+    variance, vectors = np.linalg.eigh((offsets @ offsets.T / (n - 1)).astype(np.float64))
+    order = np.argsort(-variance)[: n - 1 if count is None else min(count, n - 1)]
+    order = order[variance[order] > 1e-12 * variance.max()]
+    return vectors[:, order].T / np.sqrt(n - 1)
+
+
 @dataclass(frozen=True)
 class LinearPCA:
     """vertices = mean + sum_k w_k components_k, w ~ N(0, 1) on the training heads; implements ``ParametricHead``.
@@ -62,19 +77,23 @@ class LinearPCA:
             ConfigError: Fewer than two meshes, or another number of vertices than the family's.
         """
         vertices = np.asarray(vertices)
+        LinearPCA.check(vertices, like)
+        mean = vertices.mean(0, dtype=np.float64)
+        offsets = (vertices - mean).reshape(len(vertices), -1)
+        components = leading_mixtures(offsets, n_components) @ offsets
+        return LinearPCA(mean, components.reshape(len(components), -1, 3), like)
+
+    @staticmethod
+    def check(vertices: np.ndarray, like: ParametricHead) -> None:
+        """Refuse meshes that no PCA can be made of.
+
+        Raises:
+            ConfigError: Fewer than two meshes, or another number of vertices than the family's.
+        """
         if vertices.ndim != 3 or len(vertices) < 2 or vertices.shape[1:] != (len(like.mirror), 3):
             raise ConfigError(
                 f"PCA got vertices of shape {vertices.shape}, expected (n >= 2, {len(like.mirror)}, 3) of {like.name}."
             )
-        n = len(vertices)
-        mean = vertices.mean(0, dtype=np.float64)
-        offsets = (vertices - mean).reshape(n, -1)
-        # n is far below 3 V: the small Gram matrix has the same spectrum
-        variance, vectors = np.linalg.eigh(offsets @ offsets.T / (n - 1))
-        order = np.argsort(-variance)[: n - 1 if n_components is None else min(n_components, n - 1)]
-        order = order[variance[order] > 1e-12 * variance.max()]
-        components = vectors[:, order].T @ offsets / np.sqrt(n - 1)
-        return LinearPCA(mean, components.reshape(len(order), -1, 3), like)
 
     def vertices(self, weights: np.ndarray) -> np.ndarray:
         """Mesh (V, 3) of the first weights (k <= K,)."""

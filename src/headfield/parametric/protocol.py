@@ -20,7 +20,7 @@ class ParametricHead(Protocol):
     eyeballs. The triangles form several closed components (head, two eyeballs) whose union is the solid.
 
     Attributes:
-        name: ``ict``, ``anny``, ``pca``, ``flame`` or ``gnm``.
+        name: ``ict``, ``anny``, ``pca``, ``local-pca``, ``flame`` or ``gnm``.
         licence: Licence of the shape data, one line.
         n_identity: Length of the identity vector.
         n_expression: Length of the expression vector: 52 (ARKit) unless the family has numbers of its own.
