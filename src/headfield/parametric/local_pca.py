@@ -80,7 +80,7 @@ def fit_local_pca(
     mean = 0.5 * (mean + mirror_points(mean[mirror]))
     offsets = vertices - mean
     ranked: list[tuple[int, int, np.ndarray]] = []
-    for part in np.flatnonzero(twins >= np.arange(len(weights))):
+    for part in np.flatnonzero(twins >= np.arange(len(weights))).tolist():
         seen = np.flatnonzero(weights[part])
         sides = np.concatenate([offsets[:, seen], mirror_points(offsets[:, mirror[seen]])])
         root = np.sqrt(weights[part, seen])[:, None]
