@@ -168,6 +168,33 @@ def test_scan_lists_that_lie_are_refused(tmp_path, row, message):
         gather(file)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["id,scan", "LONG,a.ply"],
+        ["id,scan", "A,LONG"],
+        ["id,scan", "A,/LONG"],
+        ["id,scan,units", "A,a.ply,LONG"],
+        ["id,scan,up", "A,a.ply,LONG"],
+        ["id,scan,landmarks", "A,a.ply,LONG"],
+        ["id,scan,consent", "A,a.ply,LONG"],
+        ["id,scan,split", "A,a.ply,LONG"],
+        ["id,scan,LONG", "A,a.ply,1", "A,b.ply,2"],
+        ["id,scan,LONG,LONG", "A,a.ply,1,2"],
+        ["scan,LONG", "a.ply,1"],
+    ],
+    ids=lambda lines: lines[0] + "-" + lines[1][:8].replace("/", "~"),
+)
+def test_a_message_quotes_a_few_words_of_a_cell(tmp_path, lines):
+    file = tmp_path / "list.csv"
+    file.write_text("\n".join(lines).replace("LONG", "9" * 5000) + "\n")
+    for name in ("a.ply", "b.ply"):
+        _mesh(tmp_path / name)
+    with pytest.raises(DataError) as said:
+        gather(file)
+    assert len(str(said.value)) < 400 + 3 * len(str(tmp_path)) and "\n" not in str(said.value)
+
+
 def test_a_table_of_people_is_no_scan_list(tmp_path):
     (tmp_path / "people.csv").write_text("id,age\nA,3\n")
     with pytest.raises(DataError, match="--csv"):

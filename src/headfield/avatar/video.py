@@ -99,7 +99,7 @@ class HeadVideo:
         unknown = [name for name in self.names if name not in rig.channels and np.any(self._column(name))]
         if unknown:
             raise VideoError(
-                f"{self.folder / FILE}: channels {', '.join(unknown[:5])} move, which the template "
+                f"{self.folder / FILE}: channels {guard.shown(', '.join(unknown[:5]))} move, which the template "
                 f"{self.family} does not have. It has {', '.join(rig.channels[:5])}, ..."
             )
         expressions = np.zeros((len(self), len(rig.channels)))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from headfield.curate.records import key_of
 from headfield.errors import DataError
+from headfield.io import guard
 from headfield.io.scan import read_scan
 from headfield.types import Mesh, Scan
 
@@ -138,8 +139,8 @@ def checked_id(identity: str, where: str) -> str:
     name = unicodedata.normalize("NFC", identity.strip())
     bad = sorted({c for c in name if c in '/\\:*?"<>|' or unicodedata.category(c) in ("Cc", "Cs")})
     if not name or bad or name.startswith(".") or name.endswith(".") or len(name.encode()) > 120:
-        why = f"holds {' '.join(map(repr, bad))}" if bad else "is empty, too long, or begins or ends with a dot"
-        raise DataError(f"{where}: the subject id {identity!r} {why}; an id must be able to name a folder.")
+        why = f"holds {' '.join(map(repr, bad[:5]))}" if bad else "is empty, too long, or begins or ends with a dot"
+        raise DataError(f"{where}: the subject id {guard.quoted(identity)} {why}; an id must be able to name a folder.")
     return name
 
 
@@ -219,11 +220,12 @@ def _check_row(identity: str, row: dict[str, str], name: str) -> None:
     consent, split = row.get("consent", "yes").strip().casefold(), row.get("split", "train").strip().casefold()
     if consent not in GIVEN | REFUSED:
         raise DataError(
-            f"{name}: consent of {identity!r} is {row['consent']!r}; expected one of {', '.join(sorted(GIVEN))} or "
-            f"{', '.join(sorted(REFUSED))}."
+            f"{name}: consent of {identity!r} is {guard.quoted(row['consent'])}; expected one of "
+            f"{', '.join(sorted(GIVEN))} or {', '.join(sorted(REFUSED))}."
         )
     if split not in SPLITS:
-        raise DataError(f"{name}: split of {identity!r} is {row['split']!r}; expected {', '.join(SPLITS)}.")
+        said = guard.quoted(row["split"])
+        raise DataError(f"{name}: split of {identity!r} is {said}; expected {', '.join(SPLITS)}.")
     if "split" in row:
         row["split"] = split
 

@@ -16,6 +16,9 @@ SCAN_COLUMNS = ("scan", "file", "path")
 SCAN_FACTS = ("expression", "units", "up", "landmarks")
 """Columns of a scan list that belong to the scan, not to the person."""
 
+LONGEST_PATH = 1024
+"""Characters of a path in a table."""
+
 UPS = ("x", "-x", "y", "-y", "z", "-z")
 
 
@@ -84,9 +87,10 @@ def read_scan_list(path: str | Path) -> list[tuple[Subject, str]]:
         files[file] = line
         facts = {name: row.pop(name, "") for name in SCAN_FACTS}
         if facts["units"] and facts["units"] not in UNITS_IN_METRES:
-            raise DataError(f"{where}: unknown unit {facts['units']!r}; use {', '.join(UNITS_IN_METRES)} or nothing.")
+            said = guard.quoted(facts["units"])
+            raise DataError(f"{where}: unknown unit {said}; use {', '.join(UNITS_IN_METRES)} or nothing.")
         if facts["up"] and facts["up"].removeprefix("+") not in UPS:
-            raise DataError(f"{where}: unknown up axis {facts['up']!r}; use {', '.join(UPS)} or nothing.")
+            raise DataError(f"{where}: unknown up axis {guard.quoted(facts['up'])}; use {', '.join(UPS)} or nothing.")
         landmarks = path_inside(path.parent, facts["landmarks"], where) if facts["landmarks"] else None
         scan = RawScan(
             file,
@@ -100,8 +104,8 @@ def read_scan_list(path: str | Path) -> list[tuple[Subject, str]]:
         differs = [key for key, value in known.items() if metadata.setdefault(key, value) != value]
         if differs:
             raise DataError(
-                f"{where}: subject {name!r} has another {differs[0]} than above (first in line {first}): "
-                "two people with one id, or a slip."
+                f"{where}: subject {name!r} has another {guard.shown(differs[0], 60)} than above "
+                f"(first in line {first}): two people with one id, or a slip."
             )
         scans.append(scan)
     return [
@@ -114,13 +118,14 @@ def path_inside(folder: Path, text: str, where: str) -> Path:
     """A path that a file names, inside a folder.
 
     Raises:
-        DataError: Empty, absolute, or with ``..`` on the way.
+        DataError: Empty, absolute, too long, or with ``..`` on the way.
     """
     parts = text.strip().replace("\\", "/")
     relative = Path(parts)
-    if not parts or relative.is_absolute() or ".." in relative.parts or ":" in parts.split("/")[0] or "\0" in parts:
+    leads_out = relative.is_absolute() or ".." in relative.parts or ":" in parts.split("/")[0]
+    if not parts or leads_out or "\0" in parts or len(parts) > LONGEST_PATH:
         raise DataError(
-            f"{where}: the path {text!r} is empty, absolute or leaves the folder of the table; "
+            f"{where}: the path {guard.quoted(text)} is empty, absolute, too long or leaves the folder of the table; "
             f"name files inside {folder or '.'}."
         )
     return folder / relative
@@ -131,7 +136,7 @@ def _rows(path: Path) -> tuple[str, list[tuple[int, dict[str, str]]]]:
     columns, reader = _header(path)
     id_column = next((name for name in ID_COLUMNS if name in columns), None)
     if id_column is None:
-        raise DataError(f"{path}: no column 'id' or 'subject' in its first line ({', '.join(columns)}).")
+        raise DataError(f"{path}: no column 'id' or 'subject' in its first line ({guard.shown(', '.join(columns))}).")
     rows = []
     try:
         for cells in reader:
@@ -167,7 +172,9 @@ def _header(path: Path):
         columns.pop()
     twice = sorted({name for name in columns if columns.count(name) > 1 or not name})
     if twice:
-        raise DataError(f"{path}: the first line names the column {twice[0]!r} twice or leaves a name empty.")
+        raise DataError(
+            f"{path}: the first line names the column {guard.quoted(twice[0])} twice or leaves a name empty."
+        )
     return columns, reader
 
 

@@ -209,7 +209,7 @@ def recorded(operation: Mapping[str, Any], head: SavedHead) -> dict[str, Any]:
     """
     record = {key: value.item() if isinstance(value, np.generic) else value for key, value in operation.items()}
     if record.get("do") not in OPERATIONS:
-        raise ConfigError(f"unknown operation {record.get('do')!r}: choose one of {', '.join(OPERATIONS)}.")
+        raise ConfigError(f"unknown operation {guard.quoted(record.get('do'))}: choose one of {', '.join(OPERATIONS)}.")
     if isinstance(record.get("regions"), (list, tuple)):
         record["regions"] = list(record["regions"])
     donor = record.get("donor")

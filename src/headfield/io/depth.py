@@ -196,7 +196,7 @@ def _read_exr(path: Path) -> np.ndarray:
     order = ("Z", "V", "Y", "R")
     found = [name for wanted in order for name in channels if name.rsplit(".", 1)[-1].upper() == wanted]
     if not found:
-        raise ValueError(f"channels {', '.join(channels)}; expected one called {', '.join(order)}")
+        raise ValueError(f"channels {guard.shown(', '.join(channels))}; expected one called {', '.join(order)}")
     return np.array(channels[found[0]])
 
 

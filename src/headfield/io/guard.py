@@ -133,6 +133,11 @@ def shown(value: object, most: int = 160) -> str:
     return text or type(value).__name__
 
 
+def quoted(value: object) -> str:
+    """What a file says in one place, in quotation marks, for a message: a few words of it."""
+    return shown(repr(value), 60)
+
+
 def opened(path: str | Path, error: type[HeadfieldError] = ScanError) -> BinaryIO:
     """A regular file, open for reading.
 

@@ -98,7 +98,7 @@ def _header(text: str) -> tuple[str, list[tuple[str, int, list[_Property]]]]:
         else:
             raise ValueError(f"its header has a line that is not PLY: '{line.strip()[:60]}'")
     if encoding not in _ORDER:
-        raise ValueError(f"its format is '{encoding}', expected {', '.join(_ORDER)}")
+        raise ValueError(f"its format is '{encoding[:60]}', expected {', '.join(_ORDER)}")
     return encoding, elements
 
 

@@ -40,6 +40,7 @@ import numpy as np
 
 from headfield.errors import StoreError
 from headfield.frames import ANCHOR65_NAMES, N_ANCHORS
+from headfield.io import guard
 from headfield.types import ARKIT
 
 VERSION = 1
@@ -191,7 +192,8 @@ def read_header(path: Path) -> dict:
     except ValueError as error:
         raise StoreError(f"{file} is not JSON ({error}).") from error
     if header.get("version") != VERSION:
-        raise StoreError(f"{file} has version {header.get('version')!r}; this headfield reads version {VERSION}.")
+        found = guard.quoted(header.get("version"))
+        raise StoreError(f"{file} has version {found}; this headfield reads version {VERSION}.")
     return header
 
 

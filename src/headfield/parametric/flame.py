@@ -13,6 +13,7 @@ import numpy as np
 
 from headfield import frames
 from headfield.errors import DataError
+from headfield.io import guard
 from headfield.parametric.bounded_npz import Wanted, read_npz
 from headfield.parametric.pickled_arrays import Sparse
 from headfield.parametric.places import KnownLandmarks
@@ -112,7 +113,8 @@ def _arrays(content: dict, path: Path) -> dict[str, np.ndarray]:
     needed = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
     missing = [name for name in needed if name not in content]
     if missing:
-        raise DataError(f"{path} has no {', '.join(missing)}; it holds {', '.join(map(str, content))}. {HOW_TO_GET}.")
+        names = guard.shown(", ".join(map(str, content)))
+        raise DataError(f"{path} has no {', '.join(missing)}; it holds {names}. {HOW_TO_GET}.")
     held = {name: content[name] for name in needed}
     arrays = {name: _dense(value, f"{path}: {name}") for name, value in held.items()}
     if min(array.ndim for array in arrays.values()) == 0:

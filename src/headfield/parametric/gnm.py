@@ -154,7 +154,7 @@ def _check_shapes(content: dict[str, np.ndarray], path: Path) -> None:
         raise DataError(f"{path} is no GNM Head v3: {'; '.join(wrong)}. {HOW_TO_GET}.")
     names = [str(name).lower().replace("_", " ") for name in content["joint_names"]]
     if not all(word in name for word, name in zip(("neck", "head", "left", "right"), names)):
-        raise DataError(f"{path}: joints {', '.join(names)}, expected {', '.join(JOINTS)}.")
+        raise DataError(f"{path}: joints {guard.shown(', '.join(names))}, expected {', '.join(JOINTS)}.")
     if np.any(content.get("pose_correctives_regressor", 0.0)):
         raise DataError(f"{path} has pose correctives that are not zero; only GNM Head 3.0, where they are, is known.")
     floats = [value for value in content.values() if value.dtype.kind == "f"]
