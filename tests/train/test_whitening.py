@@ -28,7 +28,7 @@ def batches(rows: np.ndarray, mirror: bool = True, held: int = 2) -> SimpleNames
     """What a run trains on: a neutral row first, held ones last, and an identity that has not come yet."""
     held_out = np.full((held, 52), 9.0, np.float32)
     head = {"expressions": np.concatenate([np.zeros((1, 52), np.float32), rows, held_out])}
-    return SimpleNamespace(arrays=[head, None], held_rows=held, mirror=mirror)
+    return SimpleNamespace(arrays=[head, None], drawing=SimpleNamespace(held_rows=held, mirror=mirror))
 
 
 def test_expressions_are_white_in_them():

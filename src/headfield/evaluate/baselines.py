@@ -14,10 +14,10 @@ from headfield.fit.gate import Gate, geman_mcclure, noise_of
 from headfield.fit.normal_equations import CENTRE, Cloud, codes_of
 from headfield.fit.problem import SolverOptions, View
 from headfield.fit.solver import solve
-from headfield.frames import MIRROR_PART, mirror_points
+from headfield.frames import MIRROR_PART
 from headfield.models.release import load
 from headfield.nn.blending import blend
-from headfield.parametric.local_pca import LocalPCA, fit_local_pca
+from headfield.parametric.local_pca import LocalPCA, fit_local_pca, symmetric_mean
 from headfield.parametric.pca import LinearPCA
 from headfield.parametric.protocol import ParametricHead
 from headfield.surface.mesh_head import mesh_of
@@ -108,8 +108,7 @@ def training_pca(name: str, heads: int | None = None, posed: bool = False, truth
 def training_local_pca(name: str, heads: int | None = None, posed: bool = False, truth: str = "v1") -> LocalPCA:
     """Local PCA of the same heads, a part at each of the 39 anchors; arguments as for `training_pca`."""
     head, vertices = training_heads(name, heads, posed, truth)
-    mean = vertices.mean(0, dtype=np.float64)
-    mean = 0.5 * (mean + mirror_points(mean[head.mirror]))
+    mean = symmetric_mean(vertices, head.mirror)
     found = fit_local_pca(vertices, head, anchor_weights(mean, head.anchors(mean)), MIRROR_PART, LOCAL_NUMBERS)
     return replace(found, components=found.components.astype(np.float32))
 

@@ -53,6 +53,12 @@ class LocalPCA(LinearPCA):
         return np.linalg.lstsq(flat @ flat.T, flat @ offset)[0]
 
 
+def symmetric_mean(vertices: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Mean (V, 3) of registered meshes (n, V, 3) and their mirror images; `mirror` (V,) is each vertex's twin."""
+    mean = vertices.mean(0, dtype=np.float64)
+    return 0.5 * (mean + mirror_points(mean[mirror]))
+
+
 def fit_local_pca(
     vertices: np.ndarray, like: ParametricHead, weights: np.ndarray, twins: np.ndarray, numbers: int
 ) -> LocalPCA:
@@ -76,8 +82,7 @@ def fit_local_pca(
             f"The weights of {len(weights)} parts sum to 1 up to {gap:.1g} and differ from their mirror image by "
             f"{alike:.1g}; both must be below 1e-6: use a symmetric template and symmetric anchors."
         )
-    mean = vertices.mean(0, dtype=np.float64)
-    mean = 0.5 * (mean + mirror_points(mean[mirror]))
+    mean = symmetric_mean(vertices, mirror)
     offsets = vertices - mean
     ranked: list[tuple[int, int, np.ndarray]] = []
     for part in np.flatnonzero(twins >= np.arange(len(weights))).tolist():
