@@ -26,7 +26,7 @@ from trimesh.registration import nricp_amberg
 from headfield.curate.nicp import register
 from headfield.frames import MM_PER_UNIT
 from headfield.models.release import load
-from headfield.surface.decimate import decimate
+from headfield.surface.decimate import decimate, face_spots
 from headfield.surface.head import Head
 from headfield.surface.nearest import Target, sample_surface
 from headfield.types import Codes, Mesh
@@ -42,7 +42,7 @@ def main() -> None:
     model = load("imhead-open-small")
     bald = list(model.prior.names).index("bald")
     mean = Head(model, model.mean_codes(bald))
-    template = decimate(mean.mesh(arguments.resolution), arguments.vertices, mean.anchors())
+    template = decimate(mean.mesh(arguments.resolution), arguments.vertices, face_spots(mean.anchors()))
     print(f"template {len(template.vertices):,} vertices; {platform.processor()}, {torch.get_num_threads()} thread(s)")
     rows = []
     for seed in range(1, arguments.heads + 1):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import inspect
+import json
 import os
 import pickle
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,6 +69,29 @@ def victim(browser):
     victim = browser.browser_type.launch(executable_path=CHROMIUM, args=[*FLAGS, rules, unguarded])
     yield victim
     victim.close()
+
+
+@pytest.fixture(scope="session")
+def khronos(tmp_path_factory):
+    """What Khronos' validator, installed by npm, reports of the bytes of a GLB."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("no node or npm on PATH")
+    folder = tmp_path_factory.mktemp("validator")
+    for file in ("package.json", "package-lock.json", "validate_gltf.mjs"):
+        shutil.copy(Path(__file__).parent / "web" / file, folder)
+    try:
+        done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=90)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm gives no answer")
+    if done.returncode:
+        pytest.skip(f"npm cannot install gltf-validator here: {done.stderr.decode()[-200:]}")
+
+    def report(glb: bytes) -> dict:
+        (folder / "head.glb").write_bytes(glb)
+        command = ["node", "validate_gltf.mjs", "head.glb"]
+        return json.loads(subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=120).stdout)
+
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -100,14 +100,18 @@ class AvatarExportCommand:
     """The file."""
     resolution: int = 192
     """Samples along the longest side of the box in which the surface is looked for."""
+    vertices: int = 20_000
+    """Vertices of the mesh, about; densest at eyes and mouth."""
     force: bool = False
     """Replace an existing file."""
 
     def run(self) -> int:
         """Export."""
         from headfield.cli.output import check_resolution, output_file
+        from headfield.cli.shapes import check_vertices
 
         check_resolution(self.resolution)
+        check_vertices(self.vertices)
         if self.out.suffix != ".glb":
             raise ConfigError(f"{self.out}: avatars are written as .glb.")
         with output_file(self.out, force=self.force) as temporary:

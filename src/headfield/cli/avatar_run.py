@@ -134,7 +134,7 @@ def export(command, path: Path) -> int:
 
     avatar, template = load(command.run_folder)
     with working("baking"):
-        baked = bake_avatar(avatar, template, command.resolution)
+        baked = bake_avatar(avatar, template, command.resolution, command.vertices)
         content = glb_of(baked)
     path.write_bytes(content)
     rows = {

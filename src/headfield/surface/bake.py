@@ -19,7 +19,7 @@ from ..errors import ConfigError, present
 from ..frames import anchor_indices
 from ..types import ARKIT, Codes
 from .baked import Baked
-from .decimate import decimate
+from .decimate import decimate, face_spots
 from .eyes import Eyeball, fit_eyeballs, on_mesh
 from .inverse_warp import follow, from_canonical
 from .lip_line import LipLine
@@ -124,7 +124,7 @@ def _topology(
     codes = _with(codes, BASE)
     fine = mesh_of(model, codes, resolution)
     eyes = fit_eyeballs(fine.vertices, present(fine.normals, "normals"), anchors)
-    coarse = decimate(fine, vertices, anchors)
+    coarse = decimate(fine, vertices, face_spots(anchors))
     base, _ = onto_surface(_field(model, codes, True), coarse.vertices, coarse.triangles, sure=REACH, fade=2 * REACH)
     return base, coarse.triangles, eyes
 

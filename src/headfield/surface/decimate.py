@@ -6,12 +6,16 @@ result back after it, gives them up to four times the density of the scalp, with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..errors import HeadfieldError, need
+from ..frames import anchor_indices
 from ..types import Mesh
 
-FOCUS = (  # anchors whose mean is the centre, its magnification minus one, reach in model units
+_FACE = (  # anchors whose mean is the centre, its magnification minus one, reach in model units
     (("eye_inner_left", "eye_outer_left"), 1.3, 0.07),
     (("eye_inner_right", "eye_outer_right"), 1.3, 0.07),
     (("lower_lip", "upper_lip", "mouth_corner_left", "mouth_corner_right"), 1.3, 0.10),
@@ -19,13 +23,33 @@ FOCUS = (  # anchors whose mean is the centre, its magnification minus one, reac
 )
 
 
-def decimate(mesh: Mesh, vertices: int, anchors: np.ndarray) -> Mesh:
-    """The mesh with about `vertices` vertices, most of them on lids, lips and nose.
+@dataclass(frozen=True)
+class Spot:
+    """A place where vertices stand denser.
+
+    Attributes:
+        centre: (3,) model units.
+        gain: Magnification there, minus one.
+        reach: Standard deviation of the magnified region, model units.
+    """
+
+    centre: np.ndarray
+    gain: float
+    reach: float
+
+
+def face_spots(anchors: np.ndarray) -> list[Spot]:
+    """Eyes, mouth and nose of a head with these anchors (39, 3)."""
+    return [Spot(anchors[anchor_indices(names)].mean(0), gain, reach) for names, gain, reach in _FACE]
+
+
+def decimate(mesh: Mesh, vertices: int, spots: Sequence[Spot]) -> Mesh:
+    """The mesh with about `vertices` vertices, densest at the spots.
 
     Args:
         mesh: Closed, model frame.
         vertices: How many to keep, at least 500; a mesh with fewer comes back as it is.
-        anchors: (39, 3) the head's anchors, model frame.
+        spots: Where a head is looked at, e.g. :func:`face_spots`.
     Raises:
         HeadfieldError: The extra ``export`` is not installed, or nothing is left.
     """
@@ -33,7 +57,7 @@ def decimate(mesh: Mesh, vertices: int, anchors: np.ndarray) -> Mesh:
     points = np.asarray(mesh.vertices, dtype=float)
     if len(points) <= vertices:
         return mesh
-    blown = magnified(points, anchors)
+    blown = magnified(points, spots)
     # qslim keeps a closed surface closed; faster decimators pinch thin rims
     kept, triangles, _, _ = igl.qslim(blown, np.asarray(mesh.triangles, dtype=np.int64), 2 * max(vertices, 500))
     triangles = np.asarray(triangles, dtype=np.int64)
@@ -42,14 +66,12 @@ def decimate(mesh: Mesh, vertices: int, anchors: np.ndarray) -> Mesh:
     return Mesh(kept - _shift_at(kept, blown, blown - points), triangles)
 
 
-def magnified(points: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Points (V, 3) pushed apart round eyes, mouth and nose; one to one, since each magnification is below 3."""
-    from ..frames import anchor_indices
-
+def magnified(points: np.ndarray, spots: Sequence[Spot]) -> np.ndarray:
+    """Points (V, 3) pushed apart round the spots; one to one while each gain is below 2."""
     moved = np.array(points, dtype=float)
-    for names, gain, reach in FOCUS:
-        offset = points - anchors[anchor_indices(names)].mean(0)
-        moved += gain * offset * np.exp(-(offset**2).sum(1, keepdims=True) / (2 * reach**2))
+    for spot in spots:
+        offset = points - spot.centre
+        moved += spot.gain * offset * np.exp(-(offset**2).sum(1, keepdims=True) / (2 * spot.reach**2))
     return moved
 
 
