@@ -142,26 +142,33 @@ def _without_crumbs(mesh: Mesh) -> Mesh:
     return Mesh(mesh.vertices[used], triangles.reshape(-1, 3))
 
 
-def glb_of(baked: BakedAvatar) -> bytes:
-    """A GLB on joints, with the channels' morph targets, ``jawCorrective`` and colours; shown with the jaw closed."""
+def as_morphs(baked: BakedAvatar) -> HeadRig:
+    """The rig as a GLB can play it: no correctives but one more channel, ``jawCorrective``, at jaw / JAW_WIDE.
+
+    The correctives of the closed jaw are part of its vertices, which still are those of the canonical pose.
+    """
     rig = baked.rig
     still, wide = np.zeros_like(rig.canonical), np.zeros_like(rig.canonical)
-    jaw = rig.joints.index("jaw") if "jaw" in rig.joints else None
-    names, shapes = list(rig.channels), list(rig.shapes.transpose(1, 0, 2))
+    channels, shapes = rig.channels, rig.shapes
     corrected = rig.vertices + np.tensordot(rig.correctives, rig.pose_features(still), axes=([1], [0]))
-    if jaw is not None:
-        wide[jaw, 0] = JAW_WIDE
+    if "jaw" in rig.joints:
+        wide[rig.joints.index("jaw"), 0] = JAW_WIDE
         change = rig.pose_features(wide) - rig.pose_features(still)
-        names.append("jawCorrective")
-        shapes.append(np.tensordot(rig.correctives, change, axes=([1], [0])))
-    offsets = np.stack(shapes)
-    offsets[np.linalg.norm(offsets, axis=2) < LEAST_MOVE] = 0.0
+        channels = (*channels, "jawCorrective")
+        shapes = np.concatenate([shapes, np.tensordot(rig.correctives, change, axes=([1], [0]))[:, None]], axis=1)
+    shapes = np.where(np.linalg.norm(shapes, axis=2, keepdims=True) < LEAST_MOVE, 0.0, shapes)
+    return replace(rig, channels=channels, vertices=corrected, shapes=shapes, correctives=0.0 * rig.correctives)
+
+
+def glb_of(baked: BakedAvatar) -> bytes:
+    """A GLB on joints, with the channels' morph targets, ``jawCorrective`` and colours; shown with the jaw closed."""
+    rig = as_morphs(baked)
     head = MorphHead(
-        METRES * corrected,
+        METRES * rig.vertices,
         rig.triangles,
-        vertex_normals(corrected, rig.triangles),
-        METRES * offsets,
-        names,
+        vertex_normals(rig.vertices, rig.triangles),
+        METRES * rig.shapes.transpose(1, 0, 2),
+        list(rig.channels),
         colours=np.column_stack([baked.colours, np.full(len(baked.colours), 255, dtype=np.uint8)]),
     )
     glb = glb_of_morphs(head, name="avatar")
