@@ -17,7 +17,7 @@ import headfield
 from headfield.curate.wrap import wrap
 from headfield.io.obj import read_obj
 from headfield.io.scan import read_scan
-from headfield.surface.decimate import decimate
+from headfield.surface.decimate import decimate, face_spots
 from headfield.surface.head import Head
 from headfield.surface.sheet import contact_sheet, write_png
 from headfield.surface.snapshot import render
@@ -29,7 +29,7 @@ out.mkdir(parents=True, exist_ok=True)
 
 model = headfield.load("imhead-open-small")
 mean = Head(model, model.mean_codes(model.prior.names.index("bald")))
-mesh = decimate(mean.mesh(resolution=96), 3000, mean.anchors())
+mesh = decimate(mean.mesh(resolution=96), 3000, face_spots(mean.anchors()))
 around = np.arctan2(mesh.vertices[:, 0], mesh.vertices[:, 2]) / (2 * np.pi) + 0.5
 up = (mesh.vertices[:, 1] - mesh.vertices[:, 1].min()) / np.ptp(mesh.vertices[:, 1])
 lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.vertices]

@@ -25,7 +25,9 @@ def shrunk_covariance(codes: np.ndarray) -> np.ndarray:
 
 
 def class_covariances(codes: np.ndarray, labels: np.ndarray, names: list[str]) -> list[np.ndarray]:
-    """Covariance (D, D) within each class; classes of fewer than 2 D heads share one, pooled about their own means.
+    """Covariance (D, D) within each class; classes of fewer than D heads share one, pooled about their own means.
+
+    A pool of bald heads and others would let hair vary on a bald head: a ridge where a scan shows nothing.
 
     Args:
         codes: (n, D) codes.
@@ -33,7 +35,7 @@ def class_covariances(codes: np.ndarray, labels: np.ndarray, names: list[str]) -
         names: The classes wanted.
     """
     own = {name: codes[labels == name] - codes[labels == name].mean(0) for name in names}
-    least = 2 * codes.shape[1]
+    least = codes.shape[1]
     covariances = {name: shrunk_covariance(rows) for name, rows in own.items() if len(rows) >= least}
     small = [name for name in names if name not in covariances]
     if small:
