@@ -15,7 +15,7 @@ from headfield.models.imhead.config import imhead_tiny
 from headfield.models.imhead.model import ImHead
 from headfield.models.prior import Prior
 from headfield.surface.head import Head
-from headfield.train.whiten import shrunk_covariance, whiten
+from headfield.train.whiten import class_covariances, shrunk_covariance, whiten
 from headfield.types import Codes
 
 
@@ -45,6 +45,20 @@ def test_whitening_keeps_every_head():
     assert (np.linalg.eigvalsh(np.cov(new.numpy().T)) < 2.0).all()
     assert model.prior.names == ("all", "bald", "long")  # five heads make no class, nor do the nameless
     assert torch.allclose(model.prior.means[1], new[:120].mean(0), atol=1e-4)
+
+
+def test_a_class_of_more_heads_than_numbers_is_not_pooled():
+    """What only hair varies stays still on bald heads, though both classes are small: 24 heads for 16 numbers."""
+    spread = np.geomspace(2.0, 0.1, 16)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        bald = rng.standard_normal((24, 16)) * np.r_[0.05, spread[1:]]
+        long = rng.standard_normal((24, 16)) * spread + 4.0
+        of_bald, of_long = class_covariances(np.concatenate([bald, long]), np.repeat(["b", "l"], 24), ["b", "l"])
+        print("hair's variance, bald and long:", of_bald[0, 0], of_long[0, 0])
+        assert of_bald[0, 0] < of_long[0, 0] / 4  # pooled they are equal; apart a tenth and less
+        few = class_covariances(np.concatenate([bald[:12], long]), np.repeat(["b", "l"], [12, 24]), ["b", "l"])[0]
+        assert np.isfinite(few).all() and np.linalg.eigvalsh(few).min() > 0.0  # fewer heads than numbers
 
 
 def test_classes_keep_their_own_spread():
