@@ -72,6 +72,29 @@ def victim(browser):
 
 
 @pytest.fixture(scope="session")
+def blender(tmp_path_factory):
+    """What a script says that runs in Blender without a window: it gets paths, and writes JSON to the last of them."""
+    program = shutil.which("blender")
+    if program is None:
+        pytest.skip("no blender on PATH")
+
+    def run(script: Path, *inputs: Path) -> dict:
+        facts = tmp_path_factory.mktemp("blender") / "facts.json"
+        command = [program, "--python-use-system-env", "-b", "-noaudio", "--factory-startup", "-P", script, "--"]
+        # Debian's Blender runs on the system's Python, which may have no numpy of its own
+        numpy = importlib.util.find_spec("numpy")
+        environment = {**os.environ, "PYTHONPATH": str(Path(numpy.origin).parents[1])}
+        command = [str(word) for word in (*command, *inputs, facts)]
+        done = subprocess.run(command, capture_output=True, timeout=240, text=True, env=environment)
+        if "umpy" in done.stdout + done.stderr and not facts.exists():
+            pytest.skip("Blender's Python finds no numpy that fits it: apt-get install python3-numpy")
+        assert facts.exists(), done.stdout[-2000:] + done.stderr[-2000:]
+        return json.loads(facts.read_text())
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def khronos(tmp_path_factory):
     """What Khronos' validator, installed by npm, reports of the bytes of a GLB."""
     if shutil.which("node") is None or shutil.which("npm") is None:

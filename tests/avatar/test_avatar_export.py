@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial.transform import Rotation
 from toy_rig import toy_frames, toy_rig
 
 from headfield.avatar.avatar import Avatar
 from headfield.avatar.config import tiny
-from headfield.avatar.export import bake_avatar, glb_of
+from headfield.avatar.export import as_morphs, bake_avatar, glb_of
 from headfield.avatar.render import render
 from headfield.avatar.template import Template
 from headfield.io.gltf_animation import split_glb
 from headfield.surface.rays import RayScene
 from headfield.synth.video import video_camera
+
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +65,27 @@ def test_khronos_validator_finds_no_error_in_an_avatar(khronos, baked):
     report = khronos(glb_of(baked[2]))
     assert report["issues"]["numErrors"] == 0 and report["issues"]["numWarnings"] == 0, report["issues"]["messages"]
     assert report["info"]["hasMorphTargets"] and report["info"]["hasSkins"]
+
+
+def test_blender_plays_an_avatar_as_its_rig_says(blender, baked, tmp_path):
+    """Morph targets and joints set in Blender move every vertex to where the rig's own equation has it."""
+    rig = as_morphs(baked[2])
+    (tmp_path / "avatar.glb").write_bytes(glb_of(baked[2]))
+    frames, expected = [], []
+    for weights, neck, jaw in (([0, 0, 0], 0.0, 0.0), ([0.7, 0.2, 0.0], 0.2, 0.0), ([0.3, 0.9, 0.8], -0.3, 0.35)):
+        pose = np.zeros((3, 3))
+        pose[1, 1], pose[2, 0] = neck, jaw
+        turns = {name: Rotation.from_rotvec(turn).as_matrix().tolist() for name, turn in zip(rig.joints, pose)}
+        frames.append({"weights": dict(zip(rig.channels, weights)), "joints": turns})
+        expected.append(250 * rig.posed(np.array(weights), pose))
+    (tmp_path / "frames.json").write_text(json.dumps(frames))
+    seen = blender(HERE / "play_in_blender.py", tmp_path / "avatar.glb", tmp_path / "frames.json")
+    assert seen["keys"] == ["Basis", *rig.channels] and set(seen["bones"]) == set(rig.joints)
+    for frame, (played, ours) in enumerate(zip(seen["played"], expected)):
+        error = np.linalg.norm(1e3 * np.array(played) - ours, axis=1)
+        moved = np.linalg.norm(ours - expected[0], axis=1)
+        print(f"frame {frame}: {error.max():.3f} mm off at most, where up to {moved.max():.1f} mm are moved")
+        assert error.max() < 0.3  # offsets below 0.1 mm are left out
 
 
 def read(document: dict, content: bytes, index: int) -> np.ndarray:
