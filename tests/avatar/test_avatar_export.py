@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +11,19 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from PIL import Image
 from scipy.spatial.transform import Rotation
 from toy_rig import toy_frames, toy_rig
 
 from headfield.avatar.avatar import Avatar
 from headfield.avatar.config import tiny
-from headfield.avatar.export import as_morphs, bake_avatar, glb_of
+from headfield.avatar.export import JAW_WIDE, BakedAvatar, as_morphs, bake_avatar, glb_of
 from headfield.avatar.render import render
 from headfield.avatar.template import Template
 from headfield.io.gltf_animation import split_glb
 from headfield.surface.rays import RayScene
 from headfield.synth.video import video_camera
+from headfield.view.share_page import share_page, turns_of
 
 HERE = Path(__file__).parent
 
@@ -86,6 +89,42 @@ def test_blender_plays_an_avatar_as_its_rig_says(blender, baked, tmp_path):
         moved = np.linalg.norm(ours - expected[0], axis=1)
         print(f"frame {frame}: {error.max():.3f} mm off at most, where up to {moved.max():.1f} mm are moved")
         assert error.max() < 0.3  # offsets below 0.1 mm are left out
+
+
+def test_an_avatar_plays_in_a_browser_by_morphs_and_joints(browser, tmp_path):
+    """Every slider moves the picture where it should, the wires with it, and zero is the picture before."""
+    page = tmp_path / "avatar.html"
+    rig = toy_rig(4, canonical_jaw=0.1)
+    glb = glb_of(BakedAvatar(rig, np.full((len(rig.vertices), 3), 160, dtype=np.uint8), 0.0))
+    page.write_text(share_page(glb, title="toy", turns=turns_of(rig.joints, JAW_WIDE)))
+    tab = browser.new_page(viewport={"width": 900, "height": 700}, reduced_motion="reduce")
+    complaints = []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.goto(page.as_uri())
+    tab.wait_for_selector("html[data-ready]", timeout=180_000)
+
+    def moved(channel: str, value: float) -> np.ndarray:
+        """Shares of the pixels of the upper, middle and lower third that a slider changes."""
+        pictures = []
+        for to in (0.0, value):
+            tab.eval_on_selector(f"#s-{channel}", f"s => {{ s.value = {to}; s.dispatchEvent(new Event('input')); }}")
+            tab.wait_for_timeout(250)
+            shot = Image.open(io.BytesIO(tab.locator("#view").screenshot())).convert("RGB")
+            pictures.append(np.asarray(shot, dtype=float))
+        tab.keyboard.press("r")
+        changed = np.abs(pictures[1] - pictures[0]).max(axis=-1) > 8
+        return np.array([third.mean() for third in np.array_split(changed, 3)])
+
+    jaw, turned, nodded = moved("jawOpen", 1), moved("headTurn", -1), moved("headNod", 1)
+    print("pixels moved by thirds: jaw", jaw, "turned", turned, "nodded", nodded)
+    assert jaw[0] < 0.002 < jaw[1:].max() and turned.max() > 0.01 and nodded[0] > 0.01
+    tab.keyboard.press("w")  # wires follow the joints: no second head stays behind
+    wired = moved("jawOpen", 1)
+    print("wires", wired)
+    assert 4 * wired[0] < wired[1:].max() > 0.01  # thin lines flicker where nearly nothing moves
+    assert tab.locator("#s-jawCorrective").count() == 0, "the jaw drives it"
+    assert not complaints, complaints
+    tab.close()
 
 
 def read(document: dict, content: bytes, index: int) -> np.ndarray:

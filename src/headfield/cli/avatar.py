@@ -92,7 +92,10 @@ class AvatarEvaluateCommand:
 
 @dataclass(frozen=True)
 class AvatarExportCommand:
-    """Write a trained avatar as a GLB on joints: its expressions as morph targets, its colours at the vertices."""
+    """Write a trained avatar as a GLB on joints (.glb), or as a page that opens in any browser (.html).
+
+    Its expressions are morph targets, its colours stand at the vertices; the page has sliders for them, jaw and neck.
+    """
 
     run_folder: tyro.conf.Positional[Path]
     """Folder of a run, or its avatar.safetensors."""
@@ -112,8 +115,8 @@ class AvatarExportCommand:
 
         check_resolution(self.resolution)
         check_vertices(self.vertices)
-        if self.out.suffix != ".glb":
-            raise ConfigError(f"{self.out}: avatars are written as .glb.")
+        if self.out.suffix not in (".glb", ".html"):
+            raise ConfigError(f"{self.out}: avatars are written as .glb or .html.")
         with output_file(self.out, force=self.force) as temporary:
             from headfield.cli import avatar_run
 

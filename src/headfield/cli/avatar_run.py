@@ -128,14 +128,18 @@ def evaluate(command, folder: Path) -> int:
 
 
 def export(command, path: Path) -> int:
-    """Write the GLB of an :class:`headfield.cli.avatar.AvatarExportCommand`."""
-    from headfield.avatar.export import bake_avatar, glb_of
+    """Write the GLB or the page of an :class:`headfield.cli.avatar.AvatarExportCommand`."""
+    from headfield.avatar.export import JAW_WIDE, bake_avatar, glb_of
     from headfield.cli.report import working
+    from headfield.view.share_page import share_page, turns_of
 
     avatar, template = load(command.run_folder)
     with working("baking"):
         baked = bake_avatar(avatar, template, command.resolution, command.vertices)
         content = glb_of(baked)
+        if command.out.suffix == ".html":
+            name = command.out.stem
+            content = share_page(content, title=name, file=name, turns=turns_of(baked.rig.joints, JAW_WIDE)).encode()
     path.write_bytes(content)
     rows = {
         "mesh": f"{len(baked.rig.vertices):,} vertices, {len(baked.rig.triangles):,} triangles",

@@ -1,7 +1,8 @@
 // The share page: one head with its morph targets, posed on the CPU so that shading follows every slider.
 import {
   BufferAttribute, Color, DirectionalLight, DoubleSide, HemisphereLight, Mesh, MeshBasicMaterial,
-  MeshStandardMaterial, NeutralToneMapping, PerspectiveCamera, Raycaster, Scene, Vector2, Vector3, WebGLRenderer,
+  MeshStandardMaterial, NeutralToneMapping, PerspectiveCamera, Quaternion, Raycaster, Scene, SkinnedMesh, Vector2, Vector3,
+  WebGLRenderer,
 } from "three";
 import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
 import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
@@ -143,7 +144,7 @@ function welded(position) {
   return weld;
 }
 
-let head, wire, parts = [], eyes = [], frontView;
+let head, wire, parts = [], eyes = [], joints = {}, frontView;
 const clay = new Color(0.72, 0.6, 0.52);
 
 function takeOver(gltf) {
@@ -162,12 +163,17 @@ function takeOver(gltf) {
   }
   main.material.side = DoubleSide;
   head.own = { colour: main.material.color.clone(), attribute: main.geometry.attributes.color || null, map: main.material.map };
-  wire = new Mesh(main.geometry, new MeshBasicMaterial({ wireframe: true, color: 0x1b2a41, transparent: true, opacity: 0.28 }));
+  const lines = new MeshBasicMaterial({ wireframe: true, color: 0x1b2a41, transparent: true, opacity: 0.28 });
+  wire = main.isSkinnedMesh ? new SkinnedMesh(main.geometry, lines) : new Mesh(main.geometry, lines);
   wire.frustumCulled = false;
   wire.visible = false;
   main.material.polygonOffset = true;
   main.material.polygonOffsetFactor = main.material.polygonOffsetUnits = 1;
   main.add(wire);
+  if (main.isSkinnedMesh) {
+    wire.bind(main.skeleton, main.bindMatrix);
+    for (const bone of main.skeleton.bones) joints[bone.name] = { bone, rest: bone.quaternion.clone() };
+  }
   gltf.scene.traverse((node) => {
     const side = /eye/i.test(node.name) && node !== main ? (/left|_l\b/i.test(node.name) ? "Left" : /right|_r\b/i.test(node.name) ? "Right" : "") : "";
     if (side) eyes.push({ node, side, rest: node.quaternion.clone() });
@@ -212,6 +218,20 @@ function gaze() {
   }
 }
 
+function turn() {
+  // each joint by the sum of its sliders' rotation vectors; what a turn drives beside it has the slider's weight
+  const sums = {};
+  for (const [name, { joint, by, drives }] of Object.entries(about.turns)) {
+    const weight = state.weights[name] || 0;
+    (sums[joint] ||= new Vector3()).addScaledVector(new Vector3(...by), weight);
+    if (drives) state.weights[drives] = weight;
+  }
+  for (const [name, vector] of Object.entries(sums)) {
+    const angle = vector.length(), { bone, rest } = joints[name];
+    bone.quaternion.copy(rest).multiply(new Quaternion().setFromAxisAngle(vector.divideScalar(angle || 1), angle));
+  }
+}
+
 // ---- the panel ----
 
 const words = (name) => name.replace(/([A-Z])/g, " $1").toLowerCase().trim();
@@ -226,18 +246,21 @@ function element(tag, attributes = {}, ...children) {
 }
 
 function buildPanel() {
+  about.turns = Object.fromEntries(Object.entries(about.turns || {}).filter(([, { joint }]) => joint in joints));
   const moving = new Set([head, ...parts].flatMap((posed) =>
     Object.entries(posed.deltas).filter(([, delta]) => delta.at.length).map(([name]) => name)));
   if (eyes.length) about.groups.flatMap((g) => g.channels).filter((n) => n.startsWith("eyeLook")).forEach((n) => moving.add(n));
+  Object.values(about.turns).forEach(({ drives }) => moving.delete(drives));
+  Object.keys(about.turns).forEach((name) => moving.add(name));
   $("facts").textContent = `${(head.neutral.length / 3).toLocaleString("en")} vertices, ${moving.size} expression shapes`;
   about.groups.forEach(({ name, channels }, number) => {
-    const present = channels.filter((channel) => channel in head.deltas);
+    const present = channels.filter((channel) => channel in head.deltas || channel in about.turns);
     if (!present.length) return;
     const count = element("span", { className: "count" });
     const list = element("div", { className: "sliders" });
     for (const channel of present) {
       const id = `s-${channel}`;
-      const input = element("input", { type: "range", id, min: 0, max: 1, step: 0.01, value: 0 });
+      const input = element("input", { type: "range", id, min: about.turns[channel]?.low ?? 0, max: 1, step: 0.01, value: 0 });
       const output = element("output", { textContent: "0" });
       output.setAttribute("for", id);
       const label = element("label", { textContent: label_of(channel, name), title: channel });
@@ -274,7 +297,7 @@ function buildPanel() {
 
 function label_of(channel, group) {
   const text = words(channel);
-  const prefix = { Brows: "brow ", Eyes: "eye ", Gaze: "eye look ", Jaw: "jaw ", Mouth: "mouth ", Lips: "mouth " }[group];
+  const prefix = { Brows: "brow ", Eyes: "eye ", Gaze: "eye look ", Jaw: "jaw ", Mouth: "mouth ", Lips: "mouth ", Head: "head " }[group];
   const short = prefix && text.startsWith(prefix) ? text.slice(prefix.length) : text;
   return short.charAt(0).toUpperCase() + short.slice(1);
 }
@@ -286,10 +309,11 @@ function set(channel, value) {
   state.posed = false;
   state.dirty = true;
   slider.input.value = value;
-  slider.input.style.setProperty("--fill", `${100 * value}%`);
+  const low = +slider.input.min;
+  slider.input.style.setProperty("--fill", `${(100 * (value - low)) / (1 - low)}%`);
   slider.output.textContent = value ? value.toFixed(2) : "0";
-  slider.row.classList.toggle("on", value > 0);
-  const active = slider.group.filter((name) => state.weights[name] > 0).length;
+  slider.row.classList.toggle("on", value !== 0);
+  const active = slider.group.filter((name) => state.weights[name]).length;
   slider.count.textContent = active ? `${active} on` : "";
   slider.count.classList.toggle("on", active > 0);
 }
@@ -445,6 +469,7 @@ function draw() {
   if (!state.dirty) return; // nothing changed: nothing to draw, the laptop stays cool
   state.dirty = false;
   if (!state.posed) {
+    turn();
     for (const posed of [head, ...parts]) posed.pose(state.weights);
     gaze();
     state.posed = true;
