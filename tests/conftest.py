@@ -78,7 +78,7 @@ def blender(tmp_path_factory):
     if program is None:
         pytest.skip("no blender on PATH")
 
-    def run(script: Path, *inputs: Path) -> dict:
+    def run(script: Path, *inputs: Path):
         facts = tmp_path_factory.mktemp("blender") / "facts.json"
         command = [program, "--python-use-system-env", "-b", "-noaudio", "--factory-startup", "-P", script, "--"]
         # Debian's Blender runs on the system's Python, which may have no numpy of its own

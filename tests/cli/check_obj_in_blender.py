@@ -1,11 +1,11 @@
-"""Runs inside Blender (blender -b -P this -- facts.json a.obj [b.obj ...]): imports OBJ files, says what it sees."""
+"""Runs inside Blender (blender -b -P this -- a.obj [b.obj ...] facts.json): imports OBJ files, says what it sees."""
 
 import json
 import sys
 
 import bpy
 
-answer, *sources = sys.argv[sys.argv.index("--") + 1 :]
+*sources, answer = sys.argv[sys.argv.index("--") + 1 :]
 facts = []
 for source in sources:
     bpy.ops.wm.read_factory_settings(use_empty=True)

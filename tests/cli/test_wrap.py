@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import subprocess
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
@@ -108,16 +106,9 @@ def test_a_ply_keeps_the_order(headfield, files, wrapped, tmp_path):
     assert np.allclose(ply.vertices, read_obj(wrapped.folder / "wrapped.obj").vertices, atol=1e-3)
 
 
-def test_blender_sees_the_same_faces_and_texture(wrapped, tmp_path):
-    blender = shutil.which("blender")
-    if blender is None:
-        pytest.skip("no blender on PATH")
-    answer = tmp_path / "facts.json"
-    command = [blender, "-b", "-noaudio", "--factory-startup", "-P", HERE / "check_obj_in_blender.py", "--", answer]
+def test_blender_sees_the_same_faces_and_texture(blender, wrapped):
     sources = [wrapped.folder / name for name in ("template.obj", "wrapped.obj")]
-    done = subprocess.run([str(word) for word in (*command, *sources)], capture_output=True, timeout=240, text=True)
-    assert answer.exists(), done.stdout[-2000:] + done.stderr[-2000:]
-    before, after = json.loads(answer.read_text())
+    before, after = blender(HERE / "check_obj_in_blender.py", *sources)
     for same in ("polygons", "slots", "materials", "uv"):
         assert before[same] and before[same] == after[same], same
     assert len(before["materials"]) == 3 and max(map(len, before["polygons"])) == 4

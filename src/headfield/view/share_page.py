@@ -69,7 +69,7 @@ def share_page(
     regions: np.ndarray | None = None,
     file: str = "head",
     turns: Sequence[Turn] = (),
-) -> str:  # fmt: skip
+) -> str:
     """The page as text.
 
     Args:
